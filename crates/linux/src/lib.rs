@@ -1,0 +1,1 @@
+//! From a plain plan to running processes: sandboxes, containers, cgroups, mounts, networks.

@@ -1,0 +1,2 @@
+//! podyard.
+fn main() {}
