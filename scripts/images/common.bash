@@ -1,7 +1,7 @@
 # What the recipes share.
 
 # The search path of Debian's images.
-path=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+search_path=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 # The lowest layer of every image but busybox, byte for byte the same in all of them: the C library, a shell and the small
 # tools (busybox in the place of dash and coreutils: a tenth of the size, and the same names).
