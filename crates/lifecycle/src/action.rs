@@ -57,8 +57,37 @@ pub enum Action {
         container: ContainerIndex,
         /// Which instance.
         attempt: Attempt,
-        /// Leave the log file where it is.
-        keep_log: bool,
+        /// Leave the log file where it is: it goes with the pod.
+        keep_logs: bool,
+    },
+    /// Run one of the container's `lifecycle` handlers → `HookFinished`.
+    RunHook {
+        /// In which container.
+        container: ContainerIndex,
+        /// In which instance.
+        attempt: Attempt,
+        /// Which handler.
+        hook: Hook,
+    },
+    /// Give up a running hook, which then answers `HookFinished` with [`crate::HookResult::Cancelled`]. Has no answer of its own.
+    CancelHook {
+        /// In which container.
+        container: ContainerIndex,
+        /// In which instance.
+        attempt: Attempt,
+        /// Which handler.
+        hook: Hook,
+    },
+    /// Probe once, within the probe's own timeout; a handler that cannot be run is tried three times (section 5.2) → `ProbeFinished`.
+    Probe {
+        /// Which container.
+        container: ContainerIndex,
+        /// Which instance.
+        attempt: Attempt,
+        /// Which of its probes.
+        kind: ProbeKind,
+        /// Counts the rounds of this instance and kind from 0.
+        round: u32,
     },
     /// Unmount and delete the pod's volumes → `VolumesRemoved`.
     RemoveVolumes,
@@ -71,4 +100,24 @@ pub enum StopSignal {
     Stop,
     /// `SIGKILL`.
     Kill,
+}
+
+/// The two handlers of a container's `lifecycle`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hook {
+    /// Runs beside the container's program from its start; until it is done nothing else of the pod starts.
+    PostStart,
+    /// Runs before the stop signal.
+    PreStop,
+}
+
+/// The three probes of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ProbeKind {
+    /// Has it started? The other two wait for it.
+    Startup,
+    /// Must it be replaced?
+    Liveness,
+    /// Can it serve?
+    Readiness,
 }

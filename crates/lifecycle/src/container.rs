@@ -98,8 +98,12 @@ pub(crate) struct Waiting {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ContainerState {
     pub(crate) record: Record,
+    /// The newest instance that has ended, while its successor is on its way.
+    pub(crate) replaced: Option<Ended>,
     /// `lastState`.
     pub(crate) last: Option<Ended>,
+    /// What was left of that instance has been removed already.
+    pub(crate) last_is_removed: bool,
     pub(crate) next_attempt: Attempt,
     /// The restart count of the next instance, by the logs that exist (section 1.7).
     pub(crate) next_restart_count: u32,
@@ -118,7 +122,9 @@ impl ContainerState {
     pub(crate) fn new() -> Self {
         Self {
             record: Record::None,
+            replaced: None,
             last: None,
+            last_is_removed: false,
             next_attempt: 0,
             next_restart_count: 0,
             shown_restart_count: 0,

@@ -1,4 +1,5 @@
-//! What the kubelet would report as Events (`pod-lifecycle.md` section 9), one at a time; aggregation is the keeper of the log's business.
+//! What the kubelet would report as Events (`pod-lifecycle.md` section 9), one at a time; counting
+//! equal ones together is left to whoever keeps them.
 
 use alloc::string::String;
 

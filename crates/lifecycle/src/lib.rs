@@ -20,28 +20,22 @@
 extern crate alloc;
 
 mod action;
-mod backoff;
-mod conditions;
-mod container;
 mod event;
+mod index;
 mod limits;
-mod machine;
 mod observation;
-mod phase;
-mod plan;
 mod request;
-mod restart;
-mod status;
-mod termination;
+mod settings;
 mod time;
 
-pub use action::{Action, StopSignal};
-pub use container::ContainerIndex;
+pub use action::{Action, Hook, ProbeKind, StopSignal};
 pub use event::{Event, EventKind};
-pub use machine::{End, PodMachine};
-pub use observation::{Exit, ImageFacts, ImageFailure, Observation, PullFacts, StartStage};
-pub use plan::{OnInitFailure, Settings};
+pub use index::ContainerIndex;
+pub use observation::{
+    Exit, HookResult, ImageFacts, ImageFailure, Observation, ProbeOutcome, PullFacts, StartStage,
+};
 pub use request::{Accepted, Refusal, Request};
+pub use settings::{OnInitFailure, Settings};
 pub use time::{Now, Timestamp, go_duration, kubernetes_time};
 
 /// Serial number of an instance of a container within its pod. It only grows, and together with the container it names the instance. Not

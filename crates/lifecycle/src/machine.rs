@@ -81,6 +81,7 @@ pub struct PodMachine {
     /// Rounds of restart-pod mode wait like restarts do.
     pub(crate) round_backoff: Backoff,
     pub(crate) round_not_before: Option<Duration>,
+    pub(crate) round_trigger: Option<ContainerIndex>,
     pub(crate) ending: Option<Ending>,
     pub(crate) start_time: Timestamp,
     pub(crate) deadline_at: Option<Duration>,
@@ -125,6 +126,7 @@ impl PodMachine {
             reset: None,
             round_backoff: Backoff::default(),
             round_not_before: None,
+            round_trigger: None,
             ending: None,
             start_time: now.wall,
             deadline_at,
@@ -288,6 +290,12 @@ impl PodMachine {
         position.map(|position| self.pending.remove(position)).is_some()
     }
 
+    /// Nothing that was begun will be answered.
+    pub(crate) fn drop_pending(&mut self) {
+        self.pending.clear();
+        self.actions.clear();
+    }
+
     pub(crate) fn pod_event(&mut self, kind: EventKind, reason: &str, message: impl Into<String>) {
         let at = self.last_now.wall;
         self.events.push_back(Event { at, kind, reason: reason.into(), message: message.into(), field_path: None });
@@ -334,6 +342,10 @@ impl PodMachine {
         match self.sandbox {
             Sandbox::Absent => {
                 self.create_sandbox();
+                true
+            }
+            Sandbox::Stopped => {
+                self.renew_sandbox();
                 true
             }
             Sandbox::Failed { retry_at } if retry_at <= now.since_boot => {

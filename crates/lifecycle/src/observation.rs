@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Attempt, ContainerIndex, Timestamp};
+use crate::{Attempt, ContainerIndex, Hook, ProbeKind, Timestamp};
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +120,30 @@ pub enum Observation {
         /// Which instance.
         attempt: Attempt,
     },
+    /// A hook has ended.
+    HookFinished {
+        /// In which container.
+        container: ContainerIndex,
+        /// In which instance.
+        attempt: Attempt,
+        /// Which handler.
+        hook: Hook,
+        /// How.
+        result: HookResult,
+    },
+    /// A probe round has ended.
+    ProbeFinished {
+        /// Which container.
+        container: ContainerIndex,
+        /// Which instance.
+        attempt: Attempt,
+        /// Which of its probes.
+        kind: ProbeKind,
+        /// Which round.
+        round: u32,
+        /// How.
+        outcome: ProbeOutcome,
+    },
     /// The machine was started anew: no sandbox, no container and no mount of before exists, and `since_boot` began again.
     HostRebooted,
 }
@@ -131,8 +155,11 @@ pub enum Exit {
     Code(i32),
     /// By this signal.
     Signal(i32),
-    /// The kernel ended a process of it for want of memory; the main process's code.
-    OutOfMemory(i32),
+    /// The kernel killed a process of it for want of memory.
+    OomKilled {
+        /// The code of the main process: 128 + n if a signal ended it.
+        code: i32,
+    },
     /// It is gone and nothing is known.
     Lost,
 }
@@ -142,7 +169,7 @@ impl Exit {
     #[must_use]
     pub fn code(self) -> i32 {
         match self {
-            Self::Code(code) | Self::OutOfMemory(code) => code,
+            Self::Code(code) | Self::OomKilled { code } => code,
             Self::Signal(signal) => 128 + signal,
             Self::Lost => 137,
         }
@@ -184,6 +211,8 @@ pub enum ImageFailure {
     ImageInspectError,
     /// The registry cannot be reached.
     RegistryUnavailable,
+    /// The image's signature does not fit the policy.
+    SignatureValidationFailed,
     /// `CancelImage` was obeyed.
     Cancelled,
 }
@@ -198,6 +227,7 @@ impl ImageFailure {
             Self::InvalidImageName => "InvalidImageName",
             Self::ImageInspectError => "ImageInspectError",
             Self::RegistryUnavailable => "RegistryUnavailable",
+            Self::SignatureValidationFailed => "SignatureValidationFailed",
             Self::Cancelled => "Cancelled",
         }
     }
@@ -212,4 +242,38 @@ pub enum StartStage {
     Create,
     /// It was created and its program could not be run: it counts as an instance that exited with 128, `StartError`.
     Start,
+}
+
+/// How a hook ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HookResult {
+    /// It did its work.
+    Succeeded,
+    /// It did not.
+    Failed {
+        /// The kubelet's text (section 6), shown in the status of a container whose postStart failed.
+        message: String,
+    },
+    /// `CancelHook` was obeyed, or the container ended first.
+    Cancelled,
+}
+
+/// How a probe round ended (section 5.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProbeOutcome {
+    /// As it should.
+    Success {
+        /// Something to tell nevertheless, such as a redirect that was not followed.
+        warning: Option<String>,
+    },
+    /// Not as it should.
+    Failure {
+        /// What the Event says.
+        output: String,
+    },
+    /// The probe itself could not be made: the round does not count.
+    Error {
+        /// What the Event says.
+        message: String,
+    },
 }
