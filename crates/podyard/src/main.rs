@@ -1,2 +1,4 @@
 //! podyard.
+mod objects;
+mod output;
 fn main() {}

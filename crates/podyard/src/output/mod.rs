@@ -1,0 +1,12 @@
+//! From Kubernetes objects to text. Pure: objects and the time come in, strings go out; who prints them is decided in `commands`.
+
+pub(crate) mod age;
+pub(crate) mod columns;
+pub(crate) mod describe;
+pub(crate) mod escape;
+pub(crate) mod status_column;
+pub(crate) mod table;
+pub(crate) mod verdict;
+
+#[cfg(test)]
+pub(crate) mod samples;
