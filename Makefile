@@ -30,7 +30,7 @@ images: ## the images of demo, examples and tests as OCI archives in target/imag
 	@scripts/install-dependencies images
 	@scripts/build-image
 
-install: ## the release binary to $(PREFIX)/bin (PREFIX=/usr/local)
+install: ## the release binary to PREFIX/bin (PREFIX=/usr/local)
 	$(CARGO) build --release -p podyard
 	install -D -m 0755 target/release/podyard "$(DESTDIR)$(PREFIX)/bin/podyard"
 
