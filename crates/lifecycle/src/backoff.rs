@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Settings;
 use crate::limits;
-use crate::plan::Settings;
 
 /// One entry. None exists before the first failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,9 @@ struct Entry {
 impl Backoff {
     /// The delay that holds after a failure at `failed`, if one does: the wait ends `delay` later.
     pub(crate) fn delay(&self, failed: Duration) -> Option<Duration> {
-        self.entry.filter(|entry| !is_expired(entry, failed)).map(|entry| entry.delay)
+        self.entry
+            .filter(|entry| !is_expired(entry, failed))
+            .map(|entry| entry.delay)
     }
 
     /// A start (or pull) is made now: the next failure waits longer.
@@ -32,7 +34,10 @@ impl Backoff {
             Some(entry) if !is_expired(&entry, failed) => (entry.delay * 2).min(max),
             _ => settings.scaled(limits::BACKOFF_INITIAL).min(max),
         };
-        self.entry = Some(Entry { delay, updated: now });
+        self.entry = Some(Entry {
+            delay,
+            updated: now,
+        });
     }
 
     /// The clock began again: what was used `age` ago still was.
@@ -76,7 +81,10 @@ mod tests {
         let mut backoff = Backoff::default();
         backoff.next(Duration::ZERO, Duration::ZERO, &settings);
         backoff.next(Duration::from_secs(1), Duration::from_secs(1), &settings);
-        assert_eq!(backoff.delay(Duration::from_secs(601)), Some(Duration::from_secs(20)));
+        assert_eq!(
+            backoff.delay(Duration::from_secs(601)),
+            Some(Duration::from_secs(20))
+        );
         assert_eq!(backoff.delay(Duration::from_secs(602)), None);
     }
 }

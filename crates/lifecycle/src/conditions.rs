@@ -37,19 +37,36 @@ impl Conditions {
     }
 
     pub(crate) fn is_true(&self, name: &str) -> bool {
-        self.list.iter().any(|condition| condition.name == name && condition.is_true)
+        self.list
+            .iter()
+            .any(|condition| condition.name == name && condition.is_true)
     }
 
     fn set(&mut self, at: Timestamp, name: &str, verdict: Verdict) {
-        let Verdict { is_true, reason, message } = verdict;
-        match self.list.iter_mut().find(|condition| condition.name == name) {
+        let Verdict {
+            is_true,
+            reason,
+            message,
+        } = verdict;
+        match self
+            .list
+            .iter_mut()
+            .find(|condition| condition.name == name)
+        {
             Some(condition) => {
                 if condition.is_true != is_true {
                     condition.since = at;
                 }
-                (condition.is_true, condition.reason, condition.message) = (is_true, reason, message);
+                (condition.is_true, condition.reason, condition.message) =
+                    (is_true, reason, message);
             }
-            None => self.list.push(Condition { name: name.to_owned(), is_true, reason, message, since: at }),
+            None => self.list.push(Condition {
+                name: name.to_owned(),
+                is_true,
+                reason,
+                message,
+                since: at,
+            }),
         }
     }
 }
@@ -63,11 +80,19 @@ struct Verdict {
 
 impl Verdict {
     fn truth(is_true: bool) -> Self {
-        Self { is_true, reason: String::new(), message: String::new() }
+        Self {
+            is_true,
+            reason: String::new(),
+            message: String::new(),
+        }
     }
 
     fn no(reason: &str, message: String) -> Self {
-        Self { is_true: false, reason: reason.to_owned(), message }
+        Self {
+            is_true: false,
+            reason: reason.to_owned(),
+            message,
+        }
     }
 }
 
@@ -81,7 +106,10 @@ impl PodMachine {
         let containers_ready = self.containers_ready(phase);
         let ready = self.ready(&containers_ready);
         let shown = self.shown_phase();
-        let restarting = self.plan.has_restart_all_rule().then(|| self.restarting(phase));
+        let restarting = self
+            .plan
+            .has_restart_all_rule()
+            .then(|| self.restarting(phase));
         let conditions = &mut self.conditions;
         conditions.set(at, "PodReadyToStartContainers", ready_to_start);
         conditions.set(at, "Initialized", initialized);
@@ -95,29 +123,43 @@ impl PodMachine {
     }
 
     fn names(&self, wanted: impl Iterator<Item = ContainerIndex>) -> String {
-        let names: Vec<&str> = wanted.map(|index| self.plan.get(index).name.as_str()).collect();
+        let names: Vec<&str> = wanted
+            .map(|index| self.plan.get(index).name.as_str())
+            .collect();
         format!("[{}]", names.join(" "))
     }
 
     fn initialized(&self, phase: Phase) -> Verdict {
         if phase == Phase::Succeeded {
-            return Verdict { is_true: true, reason: "PodCompleted".to_owned(), message: String::new() };
+            return Verdict {
+                is_true: true,
+                reason: "PodCompleted".to_owned(),
+                message: String::new(),
+            };
         }
-        let app_came = self.plan.app_indices().any(|index| matches!(self.view(index), View::Running | View::Terminated(_)));
+        let app_came = self
+            .plan
+            .app_indices()
+            .any(|index| matches!(self.view(index), View::Running | View::Terminated(_)));
         let incomplete: Vec<_> = self
             .plan
             .init_indices()
-            .filter(|index| match (self.plan.get(*index).kind, self.view(*index)) {
-                (Kind::Sidecar, View::Running) => false,
-                (Kind::Init, View::Terminated(ended)) => !ended.succeeded(),
-                _ => true,
-            })
+            .filter(
+                |index| match (self.plan.get(*index).kind, self.view(*index)) {
+                    (Kind::Sidecar, View::Running) => false,
+                    (Kind::Init, View::Terminated(ended)) => !ended.succeeded(),
+                    _ => true,
+                },
+            )
             .collect();
         if incomplete.is_empty() || app_came || self.conditions.is_true("Initialized") {
             return Verdict::truth(true);
         }
         let names = self.names(incomplete.into_iter());
-        Verdict::no("ContainersNotInitialized", format!("containers with incomplete status: {names}"))
+        Verdict::no(
+            "ContainersNotInitialized",
+            format!("containers with incomplete status: {names}"),
+        )
     }
 
     /// Without a readiness probe a container is ready when it runs.
@@ -140,7 +182,10 @@ impl PodMachine {
             return Verdict::truth(true);
         }
         let names = self.names(unready);
-        Verdict::no("ContainersNotReady", format!("containers with unready status: {names}"))
+        Verdict::no(
+            "ContainersNotReady",
+            format!("containers with unready status: {names}"),
+        )
     }
 
     /// Nobody but a cluster sets the conditions that readiness gates name, so with a gate a pod is never Ready here.
@@ -152,9 +197,15 @@ impl PodMachine {
             .plan
             .readiness_gates
             .iter()
-            .map(|gate| format!("corresponding condition of pod readiness gate {gate:?} does not exist."))
+            .map(|gate| {
+                format!("corresponding condition of pod readiness gate {gate:?} does not exist.")
+            })
             .collect();
-        if missing.is_empty() { Verdict::truth(true) } else { Verdict::no("ReadinessGatesNotReady", missing.join(", ")) }
+        if missing.is_empty() {
+            Verdict::truth(true)
+        } else {
+            Verdict::no("ReadinessGatesNotReady", missing.join(", "))
+        }
     }
 
     fn restarting(&self, phase: Phase) -> Verdict {
@@ -162,7 +213,10 @@ impl PodMachine {
             Phase::Succeeded => Verdict::no("PodCompleted", String::new()),
             Phase::Failed => Verdict::no("PodFailed", String::new()),
             Phase::Pending | Phase::Running
-                if self.reset.as_ref().is_some_and(|reset| reset.mode == ResetMode::AllContainers) =>
+                if self
+                    .reset
+                    .as_ref()
+                    .is_some_and(|reset| reset.mode == ResetMode::AllContainers) =>
             {
                 Verdict {
                     is_true: true,

@@ -16,23 +16,6 @@ use crate::backoff::Backoff;
 use crate::observation::Exit;
 use crate::{Attempt, Timestamp};
 
-/// Position of a container: `spec.initContainers` first, then `spec.containers`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ContainerIndex(pub u16);
-
-impl ContainerIndex {
-    pub(crate) fn at(position: usize) -> Self {
-        // The API server refuses objects over 1.5 MiB, which cannot hold 65,536 containers; the decoder has the same bound.
-        Self(u16::try_from(position).unwrap_or(u16::MAX))
-    }
-
-    /// As an index into a list of all containers.
-    #[must_use]
-    pub fn position(self) -> usize {
-        usize::from(self.0)
-    }
-}
-
 /// An instance that ran, or that should have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Instance {
@@ -68,7 +51,9 @@ impl Ended {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stopping {
     /// The stop signal was sent; `SIGKILL` follows at that moment.
-    Signalled { kill_at: Duration },
+    Signalled {
+        kill_at: Duration,
+    },
     Killed,
 }
 
@@ -78,10 +63,19 @@ pub(crate) enum Record {
     /// There is none, or it was removed.
     None,
     /// Its image is being looked for. `cancelled` once that was told to stop.
-    Image { instance: Instance, pulling: bool, cancelled: bool },
+    Image {
+        instance: Instance,
+        pulling: bool,
+        cancelled: bool,
+    },
     /// It is being created and started.
-    Starting { instance: Instance },
-    Running { instance: Instance, stopping: Option<Stopping> },
+    Starting {
+        instance: Instance,
+    },
+    Running {
+        instance: Instance,
+        stopping: Option<Stopping>,
+    },
     Exited(Ended),
     /// It has exited and is being removed.
     Removing(Ended),
@@ -137,7 +131,10 @@ impl ContainerState {
 
     /// There is an instance that runs or will: the tables' "Created or Running".
     pub(crate) fn is_alive(&self) -> bool {
-        matches!(self.record, Record::Image { .. } | Record::Starting { .. } | Record::Running { .. })
+        matches!(
+            self.record,
+            Record::Image { .. } | Record::Starting { .. } | Record::Running { .. }
+        )
     }
 
     pub(crate) fn is_running(&self) -> bool {

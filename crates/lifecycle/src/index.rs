@@ -10,12 +10,12 @@ pub struct ContainerIndex(pub u16);
 impl ContainerIndex {
     /// For indexing.
     #[must_use]
-    pub fn get(self) -> usize {
+    pub fn position(self) -> usize {
         usize::from(self.0)
     }
 
     /// From a position in the flattened list. A pod object cannot hold more containers than fit.
-    pub(crate) fn from_position(position: usize) -> Self {
+    pub(crate) fn at(position: usize) -> Self {
         Self(u16::try_from(position).unwrap_or(u16::MAX))
     }
 }

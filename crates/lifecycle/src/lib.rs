@@ -20,17 +20,30 @@
 extern crate alloc;
 
 mod action;
+mod backoff;
+mod conditions;
+mod container;
 mod event;
 mod index;
 mod limits;
+mod machine;
 mod observation;
+mod observe;
+mod phase;
+mod plan;
 mod request;
+mod reset;
+mod restart;
 mod settings;
+mod status;
+mod sync;
+mod termination;
 mod time;
 
 pub use action::{Action, Hook, ProbeKind, StopSignal};
 pub use event::{Event, EventKind};
 pub use index::ContainerIndex;
+pub use machine::{End, PodMachine};
 pub use observation::{
     Exit, HookResult, ImageFacts, ImageFailure, Observation, ProbeOutcome, PullFacts, StartStage,
 };

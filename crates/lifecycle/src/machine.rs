@@ -15,17 +15,20 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use podyard_api::core::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde::{Deserialize, Serialize};
 
+use crate::Settings;
 use crate::backoff::Backoff;
 use crate::conditions::Conditions;
 use crate::container::{ContainerState, Record};
 use crate::event::{Event, EventKind};
-use crate::plan::{PodPlan, Settings};
+use crate::plan::PodPlan;
 use crate::reset::Reset;
 use crate::termination::Ending;
-use crate::{Accepted, Action, ContainerIndex, Now, Observation, Refusal, Request, Timestamp, limits};
+use crate::{
+    Accepted, Action, ContainerIndex, Now, Observation, Refusal, Request, Timestamp, limits,
+};
 
 /// The volumes of the pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +46,9 @@ pub(crate) enum Volumes {
 pub(crate) enum Sandbox {
     Absent,
     Creating,
-    Failed { retry_at: Duration },
+    Failed {
+        retry_at: Duration,
+    },
     Ready,
     /// It died by itself.
     Lost,
@@ -109,14 +114,20 @@ impl PodMachine {
     #[must_use]
     pub fn new(pod: &Pod, settings: Settings, now: Now) -> Self {
         let plan = PodPlan::new(pod);
-        let deadline_at = plan.active_deadline.map(|deadline| now.since_boot + deadline);
-        let containers = plan.containers.iter().map(|_| ContainerState::new()).collect();
+        let deadline_at = plan
+            .active_deadline
+            .map(|deadline| now.since_boot + deadline);
+        let containers = plan
+            .containers
+            .iter()
+            .map(|_| ContainerState::new())
+            .collect();
         let mut machine = Self {
             plan,
             settings,
             containers,
             volumes: Volumes::Absent,
-            volume_delay: limits::VOLUME_RETRY_FIRST,
+            volume_delay: limits::VOLUME_RETRY_INITIAL,
             sandbox: Sandbox::Absent,
             sandbox_attempt: 0,
             pod_ips: Vec::new(),
@@ -167,7 +178,10 @@ impl PodMachine {
         // Each step either changes the state for good or does nothing; a pod has few steps that need no answer from the world.
         while self.step(now) {}
         self.refresh_conditions();
-        debug_assert!(self.next_deadline().is_none_or(|deadline| deadline > now.since_boot));
+        debug_assert!(
+            self.next_deadline()
+                .is_none_or(|deadline| deadline > now.since_boot)
+        );
     }
 
     /// The next instruction, in the order in which they are to be begun.
@@ -182,8 +196,8 @@ impl PodMachine {
 
     /// Instructions that were given and are not answered, in order.
     #[must_use]
-    pub fn pending_actions(&self) -> &[Action] {
-        &self.pending
+    pub fn pending_actions(&self) -> Vec<Action> {
+        self.pending.clone()
     }
 
     /// When [`Self::advance`] must be called at the latest, since boot.
@@ -212,7 +226,11 @@ impl PodMachine {
             add(self.wait_until());
         }
         for state in &self.containers {
-            if let Record::Running { stopping: Some(crate::container::Stopping::Signalled { kill_at }), .. } = &state.record {
+            if let Record::Running {
+                stopping: Some(crate::container::Stopping::Signalled { kill_at }),
+                ..
+            } = &state.record
+            {
                 add(Some(*kill_at));
             }
         }
@@ -234,14 +252,20 @@ impl PodMachine {
     /// The container of this name.
     #[must_use]
     pub fn container_index(&self, name: &str) -> Option<ContainerIndex> {
-        self.plan.indices().find(|index| self.plan.get(*index).name == name)
+        self.plan
+            .indices()
+            .find(|index| self.plan.get(*index).name == name)
     }
 
     /// Whether and how the story ended.
     #[must_use]
     pub fn end(&self) -> Option<End> {
         let ending = self.ending.as_ref()?;
-        (self.volumes == Volumes::Removed).then_some(if ending.deleted { End::Deleted } else { End::Terminal })
+        (self.volumes == Volumes::Removed).then_some(if ending.deleted {
+            End::Deleted
+        } else {
+            End::Terminal
+        })
     }
 
     /// Whether the pod is being ended, or has.
@@ -254,7 +278,10 @@ impl PodMachine {
     #[must_use]
     pub fn deletion(&self) -> Option<(Timestamp, i64)> {
         let ending = self.ending.as_ref().filter(|ending| ending.deleted)?;
-        Some((ending.deletion_time, i64::try_from(ending.grace.as_secs()).unwrap_or(i64::MAX)))
+        Some((
+            ending.deletion_time,
+            i64::try_from(ending.grace.as_secs()).unwrap_or(i64::MAX),
+        ))
     }
 
     /// When the next start that is being waited for may be made: container, moment since boot.
@@ -263,8 +290,14 @@ impl PodMachine {
         if self.ending.is_some() {
             return None;
         }
-        let own = self.plan.indices().filter_map(|index| Some((index, self.state(index).not_before?))).min_by_key(|(_, at)| *at);
-        let round = self.round_not_before.and_then(|at| Some((self.reset_trigger()?, at)));
+        let own = self
+            .plan
+            .indices()
+            .filter_map(|index| Some((index, self.state(index).not_before?)))
+            .min_by_key(|(_, at)| *at);
+        let round = self
+            .round_not_before
+            .and_then(|at| Some((self.reset_trigger()?, at)));
         own.or(round)
     }
 
@@ -278,7 +311,10 @@ impl PodMachine {
 
     /// Gives an instruction and remembers that an answer is due.
     pub(crate) fn begin(&mut self, action: Action) {
-        if !matches!(action, Action::CancelImage { .. } | Action::SignalContainer { .. }) {
+        if !matches!(
+            action,
+            Action::CancelImage { .. } | Action::SignalContainer { .. }
+        ) {
             self.pending.push(action.clone());
         }
         self.actions.push_back(action);
@@ -287,7 +323,9 @@ impl PodMachine {
     /// An answer came; true if it was due.
     pub(crate) fn answered(&mut self, matches: impl Fn(&Action) -> bool) -> bool {
         let position = self.pending.iter().position(matches);
-        position.map(|position| self.pending.remove(position)).is_some()
+        position
+            .map(|position| self.pending.remove(position))
+            .is_some()
     }
 
     /// Nothing that was begun will be answered.
@@ -298,13 +336,31 @@ impl PodMachine {
 
     pub(crate) fn pod_event(&mut self, kind: EventKind, reason: &str, message: impl Into<String>) {
         let at = self.last_now.wall;
-        self.events.push_back(Event { at, kind, reason: reason.into(), message: message.into(), field_path: None });
+        self.events.push_back(Event {
+            at,
+            kind,
+            reason: reason.into(),
+            message: message.into(),
+            field_path: None,
+        });
     }
 
-    pub(crate) fn event(&mut self, container: ContainerIndex, kind: EventKind, reason: &str, message: impl Into<String>) {
+    pub(crate) fn event(
+        &mut self,
+        container: ContainerIndex,
+        kind: EventKind,
+        reason: &str,
+        message: impl Into<String>,
+    ) {
         let at = self.last_now.wall;
         let field_path = Some(self.plan.get(container).field_path.clone());
-        self.events.push_back(Event { at, kind, reason: reason.into(), message: message.into(), field_path });
+        self.events.push_back(Event {
+            at,
+            kind,
+            reason: reason.into(),
+            message: message.into(),
+            field_path,
+        });
     }
 
     /// One decision; false when there is nothing to decide until something happens.

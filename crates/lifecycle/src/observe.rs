@@ -20,10 +20,12 @@ impl PodMachine {
             Observation::VolumesReady => {
                 if self.answered(|action| *action == Action::PrepareVolumes) {
                     self.volumes = Volumes::Ready;
-                    self.volume_delay = limits::VOLUME_RETRY_FIRST;
+                    self.volume_delay = limits::VOLUME_RETRY_INITIAL;
                 }
             }
-            Observation::VolumesFailed { volume, message } => self.volumes_failed(now, volume, message),
+            Observation::VolumesFailed { volume, message } => {
+                self.volumes_failed(now, volume, message)
+            }
             Observation::VolumesRemoved => {
                 if self.answered(|action| *action == Action::RemoveVolumes) {
                     self.volumes = Volumes::Removed;
@@ -53,21 +55,61 @@ impl PodMachine {
                     self.sandbox = Sandbox::Stopped;
                 }
             }
-            Observation::ImagePulling { container, attempt } => self.image_pulling(*container, *attempt),
-            Observation::ImageReady { container, attempt, image } => self.image_ready(*container, *attempt, image),
-            Observation::ImageFailed { container, attempt, reason, message } => {
+            Observation::ImagePulling { container, attempt } => {
+                self.image_pulling(*container, *attempt)
+            }
+            Observation::ImageReady {
+                container,
+                attempt,
+                image,
+            } => self.image_ready(*container, *attempt, image),
+            Observation::ImageFailed {
+                container,
+                attempt,
+                reason,
+                message,
+            } => {
                 self.image_failed(now, *container, *attempt, *reason, message);
             }
-            Observation::ContainerStarted { container, attempt, container_id, at } => {
+            Observation::ContainerStarted {
+                container,
+                attempt,
+                container_id,
+                at,
+            } => {
                 self.started(*container, *attempt, container_id, *at);
             }
-            Observation::ContainerNotStarted { container, attempt, stage, message, container_id, at } => {
-                self.not_started(now, *container, *attempt, *stage, message, container_id.as_deref(), *at);
+            Observation::ContainerNotStarted {
+                container,
+                attempt,
+                stage,
+                message,
+                container_id,
+                at,
+            } => {
+                self.not_started(
+                    now,
+                    *container,
+                    *attempt,
+                    *stage,
+                    message,
+                    container_id.as_deref(),
+                    *at,
+                );
             }
-            Observation::ContainerExited { container, attempt, exit, at, message } => {
+            Observation::ContainerExited {
+                container,
+                attempt,
+                exit,
+                at,
+                message,
+            } => {
                 self.exited(now, *container, *attempt, *exit, *at, message.as_deref());
             }
-            Observation::ContainerRemoved { container, attempt } => self.removed(*container, *attempt),
+            Observation::ContainerRemoved { container, attempt } => {
+                self.removed(*container, *attempt)
+            }
+            Observation::HookFinished { .. } | Observation::ProbeFinished { .. } => {}
             Observation::HostRebooted => self.rebooted(now),
         }
     }
@@ -77,9 +119,15 @@ impl PodMachine {
             return;
         }
         let delay = self.settings.scaled(self.volume_delay);
-        self.volumes = Volumes::Failed { retry_at: now.since_boot + delay.max(Duration::from_millis(1)) };
+        self.volumes = Volumes::Failed {
+            retry_at: now.since_boot + delay.max(Duration::from_millis(1)),
+        };
         self.volume_delay = (self.volume_delay * 2).min(limits::VOLUME_RETRY_MAX);
-        self.pod_event(Warning, "FailedMount", format!("MountVolume.SetUp failed for volume {volume:?} : {message}"));
+        self.pod_event(
+            Warning,
+            "FailedMount",
+            format!("MountVolume.SetUp failed for volume {volume:?} : {message}"),
+        );
     }
 
     fn is_known(&self, container: ContainerIndex) -> bool {
@@ -91,12 +139,19 @@ impl PodMachine {
             return;
         }
         let image = self.plan.get(container).image.clone();
-        if let Record::Image { instance, pulling, .. } = &mut self.state_mut(container).record
+        if let Record::Image {
+            instance, pulling, ..
+        } = &mut self.state_mut(container).record
             && instance.attempt == attempt
             && !*pulling
         {
             *pulling = true;
-            self.event(container, Normal, "Pulling", format!("Pulling image {image:?}"));
+            self.event(
+                container,
+                Normal,
+                "Pulling",
+                format!("Pulling image {image:?}"),
+            );
         }
     }
 
@@ -106,7 +161,9 @@ impl PodMachine {
         }
         let image = self.plan.get(container).image.clone();
         self.image_backoffs.retain(|entry| entry.image != image);
-        let Record::Image { instance, .. } = &self.state(container).record else { return };
+        let Record::Image { instance, .. } = &self.state(container).record else {
+            return;
+        };
         let mut instance = instance.clone();
         instance.image = Some((facts.name.clone(), facts.id.clone()));
         let text = match &facts.pulled {
@@ -116,7 +173,9 @@ impl PodMachine {
                 go_duration(pulled.including_waiting),
                 pulled.bytes
             ),
-            None => format!("Container image {image:?} already present on machine and can be accessed by the pod"),
+            None => format!(
+                "Container image {image:?} already present on machine and can be accessed by the pod"
+            ),
         };
         self.event(container, Normal, "Pulled", text);
         if self.ending.is_some() || self.reset.is_some() {
@@ -126,10 +185,21 @@ impl PodMachine {
         }
         let restart_count = instance.restart_count;
         self.state_mut(container).record = Record::Starting { instance };
-        self.begin(Action::StartContainer { container, attempt, restart_count });
+        self.begin(Action::StartContainer {
+            container,
+            attempt,
+            restart_count,
+        });
     }
 
-    fn image_failed(&mut self, now: Now, container: ContainerIndex, attempt: Attempt, reason: ImageFailure, message: &str) {
+    fn image_failed(
+        &mut self,
+        now: Now,
+        container: ContainerIndex,
+        attempt: Attempt,
+        reason: ImageFailure,
+        message: &str,
+    ) {
         if !self.answered(|action| *action == Action::EnsureImage { container, attempt }) {
             return;
         }
@@ -139,37 +209,67 @@ impl PodMachine {
         }
         let image = self.plan.get(container).image.clone();
         match reason {
-            ImageFailure::ErrImageNeverPull => self.event(container, Warning, "ErrImageNeverPull", message),
+            ImageFailure::ErrImageNeverPull => {
+                self.event(container, Warning, "ErrImageNeverPull", message)
+            }
             ImageFailure::InvalidImageName | ImageFailure::ImageInspectError => {
                 self.event(container, Warning, "InspectFailed", message);
             }
-            _ => self.event(container, Warning, "Failed", format!("Failed to pull image {image:?}: {message}")),
+            _ => self.event(
+                container,
+                Warning,
+                "Failed",
+                format!("Failed to pull image {image:?}: {message}"),
+            ),
         }
-        self.event(container, Warning, "Failed", format!("Error: {}", reason.reason()));
-        let retry_at = if matches!(reason, ImageFailure::ErrImagePull | ImageFailure::RegistryUnavailable) {
+        self.event(
+            container,
+            Warning,
+            "Failed",
+            format!("Error: {}", reason.reason()),
+        );
+        let retry_at = if matches!(
+            reason,
+            ImageFailure::ErrImagePull | ImageFailure::RegistryUnavailable
+        ) {
             self.note_failed_pull(now, &image, reason, message)
         } else {
             now.since_boot + self.settings.scaled(limits::ERROR_RETRY)
         };
         let state = self.state_mut(container);
-        state.waiting = Some(Waiting { reason: reason.reason().to_owned(), message: Some(message.to_owned()) });
+        state.waiting = Some(Waiting {
+            reason: reason.reason().to_owned(),
+            message: Some(message.to_owned()),
+        });
         state.not_before = Some(retry_at);
     }
 
     /// The back-off counts from the failed pull (section 4.4), the first wait being ten seconds.
-    fn note_failed_pull(&mut self, now: Now, image: &str, reason: ImageFailure, message: &str) -> Duration {
+    fn note_failed_pull(
+        &mut self,
+        now: Now,
+        image: &str,
+        reason: ImageFailure,
+        message: &str,
+    ) -> Duration {
         let settings = self.settings.clone();
-        let position = self.image_backoffs.iter().position(|entry| entry.image == image).unwrap_or_else(|| {
-            self.image_backoffs.push(ImageBackoff {
-                image: image.to_owned(),
-                backoff: crate::backoff::Backoff::default(),
-                until: Duration::ZERO,
-                last_error: String::new(),
+        let position = self
+            .image_backoffs
+            .iter()
+            .position(|entry| entry.image == image)
+            .unwrap_or_else(|| {
+                self.image_backoffs.push(ImageBackoff {
+                    image: image.to_owned(),
+                    backoff: crate::backoff::Backoff::default(),
+                    until: Duration::ZERO,
+                    last_error: String::new(),
+                });
+                self.image_backoffs.len() - 1
             });
-            self.image_backoffs.len() - 1
-        });
         let entry = &mut self.image_backoffs[position];
-        entry.backoff.next(now.since_boot, now.since_boot, &settings);
+        entry
+            .backoff
+            .next(now.since_boot, now.since_boot, &settings);
         entry.until = now.since_boot + entry.backoff.delay(now.since_boot).unwrap_or_default();
         entry.last_error = format!("{}: {message}", reason.reason());
         entry.until
@@ -179,12 +279,17 @@ impl PodMachine {
         if !self.answered(is_start_of(container, attempt)) {
             return;
         }
-        let Some(instance) = self.take_starting(container, id, at) else { return };
+        let Some(instance) = self.take_starting(container, id, at) else {
+            return;
+        };
         self.came_to_be(container, &instance);
         let state = self.state_mut(container);
         state.waiting = None;
         state.not_before = None;
-        state.record = Record::Running { instance, stopping: None };
+        state.record = Record::Running {
+            instance,
+            stopping: None,
+        };
         self.event(container, Normal, "Created", "Container created");
         self.event(container, Normal, "Started", "Container started");
     }
@@ -204,7 +309,10 @@ impl PodMachine {
             return;
         }
         if stage == StartStage::Start {
-            let Some(mut instance) = self.take_starting(container, id.unwrap_or_default(), at) else { return };
+            let Some(mut instance) = self.take_starting(container, id.unwrap_or_default(), at)
+            else {
+                return;
+            };
             instance.started_at = Timestamp::default();
             self.came_to_be(container, &instance);
             self.event(container, Normal, "Created", "Container created");
@@ -223,7 +331,11 @@ impl PodMachine {
             state.not_before = None;
         } else {
             self.give_up_start(container);
-            let reason = if stage == StartStage::Config { "CreateContainerConfigError" } else { "CreateContainerError" };
+            let reason = if stage == StartStage::Config {
+                "CreateContainerConfigError"
+            } else {
+                "CreateContainerError"
+            };
             let retry_at = now.since_boot + self.settings.scaled(limits::ERROR_RETRY);
             let state = self.state_mut(container);
             state.waiting = Some(waiting(reason, message));
@@ -232,8 +344,15 @@ impl PodMachine {
         self.event(container, Warning, "Failed", format!("Error: {message}"));
     }
 
-    fn take_starting(&mut self, container: ContainerIndex, id: &str, at: Timestamp) -> Option<Instance> {
-        let Record::Starting { instance } = &self.state(container).record else { return None };
+    fn take_starting(
+        &mut self,
+        container: ContainerIndex,
+        id: &str,
+        at: Timestamp,
+    ) -> Option<Instance> {
+        let Record::Starting { instance } = &self.state(container).record else {
+            return None;
+        };
         let mut instance = instance.clone();
         instance.container_id = Some(id.to_owned());
         instance.started_at = at;
@@ -254,7 +373,11 @@ impl PodMachine {
                 && !core::mem::take(&mut state.last_is_removed)
             {
                 let attempt = older.instance.attempt;
-                self.begin(Action::RemoveContainer { container, attempt, keep_log: false });
+                self.begin(Action::RemoveContainer {
+                    container,
+                    attempt,
+                    keep_logs: false,
+                });
             }
         }
     }
@@ -267,22 +390,38 @@ impl PodMachine {
         }
     }
 
-    fn exited(&mut self, now: Now, container: ContainerIndex, attempt: Attempt, exit: Exit, at: Timestamp, message: Option<&str>) {
+    fn exited(
+        &mut self,
+        now: Now,
+        container: ContainerIndex,
+        attempt: Attempt,
+        exit: Exit,
+        at: Timestamp,
+        message: Option<&str>,
+    ) {
         if !self.is_known(container) {
             return;
         }
-        let Record::Running { instance, .. } = &self.state(container).record else { return };
+        let Record::Running { instance, .. } = &self.state(container).record else {
+            return;
+        };
         if instance.attempt != attempt {
             return;
         }
         let (reason, own_message) = match exit {
             Exit::Code(0) => ("Completed", None),
             Exit::Code(_) | Exit::Signal(_) => ("Error", None),
-            Exit::OutOfMemory(_) => ("OOMKilled", None),
-            Exit::Lost => ("ContainerStatusUnknown", Some("The container could not be located when the pod was terminated")),
+            Exit::OomKilled { .. } => ("OOMKilled", None),
+            Exit::Lost => (
+                "ContainerStatusUnknown",
+                Some("The container could not be located when the pod was terminated"),
+            ),
         };
-        let budget = limits::MESSAGE_BUDGET / self.containers.len().max(1);
-        let message = message.or(own_message).filter(|text| !text.is_empty()).map(|text| first_bytes(text, budget).to_owned());
+        let budget = limits::TERMINATION_MESSAGES_BYTES / self.containers.len().max(1);
+        let message = message
+            .or(own_message)
+            .filter(|text| !text.is_empty())
+            .map(|text| first_bytes(text, budget).to_owned());
         // The kubelet measures from `finishedAt`; an exit that was noticed late is that much older on the clock of deadlines.
         let finished = now.since_boot.saturating_sub(now.wall.since(at));
         let ended = Ended {
@@ -298,9 +437,7 @@ impl PodMachine {
     }
 
     fn removed(&mut self, container: ContainerIndex, attempt: Attempt) {
-        let is_it = |action: &Action| {
-            matches!(action, Action::RemoveContainer { container: c, attempt: a, .. } if *c == container && *a == attempt)
-        };
+        let is_it = |action: &Action| matches!(action, Action::RemoveContainer { container: c, attempt: a, .. } if *c == container && *a == attempt);
         if !self.answered(is_it) {
             return;
         }
@@ -340,7 +477,10 @@ fn is_start_of(container: ContainerIndex, attempt: Attempt) -> impl Fn(&Action) 
 }
 
 pub(crate) fn waiting(reason: &str, message: &str) -> Waiting {
-    Waiting { reason: reason.to_owned(), message: (!message.is_empty()).then(|| message.to_owned()) }
+    Waiting {
+        reason: reason.to_owned(),
+        message: (!message.is_empty()).then(|| message.to_owned()),
+    }
 }
 
 /// The first `budget` bytes, not cutting a character.

@@ -53,7 +53,10 @@ pub(crate) fn view(state: &ContainerState, will_restart: impl Fn(&Ended) -> bool
 impl PodMachine {
     pub(crate) fn view(&self, container: crate::ContainerIndex) -> View<'_> {
         let plan = self.plan.get(container);
-        view(self.state(container), |ended| self.ending.is_none() && (plan.kind == Kind::Sidecar || after(plan, ended) != AfterExit::Leave))
+        view(self.state(container), |ended| {
+            self.ending.is_none()
+                && (plan.kind == Kind::Sidecar || after(plan, ended) != AfterExit::Leave)
+        })
     }
 
     /// The phase, before it is kept back while containers still run.
@@ -115,6 +118,10 @@ impl PodMachine {
     pub(crate) fn shown_phase(&self) -> Phase {
         let phase = self.phase();
         let is_final = matches!(phase, Phase::Succeeded | Phase::Failed);
-        if is_final && self.final_phase.is_none() { self.conditions.phase() } else { phase }
+        if is_final && self.final_phase.is_none() {
+            self.conditions.phase()
+        } else {
+            phase
+        }
     }
 }

@@ -6,55 +6,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use podyard_api::core::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod};
 use serde::{Deserialize, Serialize};
 
-use crate::container::ContainerIndex;
-use crate::limits;
-
-/// What happens when a regular init container fails and the policy allows another try.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OnInitFailure {
-    /// That container is tried again, as the kubelet does.
-    #[default]
-    RetryContainer,
-    /// Every container is removed and init starts again from the first; volumes stay.
-    RestartPod,
-}
-
-/// What is not in the manifest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
-    /// See [`OnInitFailure`].
-    pub on_init_failure: OnInitFailure,
-    /// Thousandths by which every back-off is multiplied; 1000 is exact.
-    pub backoff_per_mille: u32,
-    /// Longest back-off between restarts, 1 to 300 s.
-    pub max_restart_period: Duration,
-    /// Addresses of the machine, the primary one first.
-    pub host_ips: Vec<String>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            on_init_failure: OnInitFailure::RetryContainer,
-            backoff_per_mille: 1000,
-            max_restart_period: limits::BACKOFF_MAX,
-            host_ips: Vec::new(),
-        }
-    }
-}
-
-impl Settings {
-    pub(crate) fn scaled(&self, delay: Duration) -> Duration {
-        delay * self.backoff_per_mille / 1000
-    }
-
-    pub(crate) fn backoff_max(&self) -> Duration {
-        self.scaled(self.max_restart_period)
-    }
-}
+use crate::ContainerIndex;
 
 /// The three kinds of containers that decide about each other (section 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,23 +87,38 @@ pub(crate) struct PodPlan {
 impl PodPlan {
     pub(crate) fn new(pod: &Pod) -> Self {
         let spec = pod.spec.clone().unwrap_or_default();
-        let policy = RestartPolicy::parse(spec.restart_policy.as_deref()).unwrap_or(RestartPolicy::Always);
+        let policy =
+            RestartPolicy::parse(spec.restart_policy.as_deref()).unwrap_or(RestartPolicy::Always);
         let inits = spec.init_containers.as_deref().unwrap_or_default();
         let containers = inits
             .iter()
             .map(|container| container_plan(container, true, policy))
-            .chain(spec.containers.iter().map(|container| container_plan(container, false, policy)))
+            .chain(
+                spec.containers
+                    .iter()
+                    .map(|container| container_plan(container, false, policy)),
+            )
             .collect();
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         Self {
-            full_name: format!("{}_{}({})", text(&pod.metadata.name), text(&pod.metadata.namespace), text(&pod.metadata.uid)),
+            full_name: format!(
+                "{}_{}({})",
+                text(&pod.metadata.name),
+                text(&pod.metadata.namespace),
+                text(&pod.metadata.uid)
+            ),
             policy,
             containers,
             init_count: inits.len(),
             grace: seconds(spec.termination_grace_period_seconds.unwrap_or(30)),
             active_deadline: spec.active_deadline_seconds.map(seconds),
             host_network: spec.host_network == Some(true),
-            readiness_gates: spec.readiness_gates.iter().flatten().map(|gate| gate.condition_type.clone()).collect(),
+            readiness_gates: spec
+                .readiness_gates
+                .iter()
+                .flatten()
+                .map(|gate| gate.condition_type.clone())
+                .collect(),
             qos_class: podyard_api::qos_class(&spec).to_owned(),
             generation: pod.metadata.generation,
         }
@@ -171,18 +141,31 @@ impl PodPlan {
     }
 
     pub(crate) fn has_restart_all_rule(&self) -> bool {
-        self.containers.iter().any(|container| container.rules.iter().any(|rule| rule.action == RuleAction::RestartAllContainers))
+        self.containers.iter().any(|container| {
+            container
+                .rules
+                .iter()
+                .any(|rule| rule.action == RuleAction::RestartAllContainers)
+        })
     }
 }
 
-fn container_plan(container: &Container, is_init: bool, pod_policy: RestartPolicy) -> ContainerPlan {
+fn container_plan(
+    container: &Container,
+    is_init: bool,
+    pod_policy: RestartPolicy,
+) -> ContainerPlan {
     let own = RestartPolicy::parse(container.restart_policy.as_deref());
     let kind = match (is_init, own) {
         (true, Some(RestartPolicy::Always)) => Kind::Sidecar,
         (true, _) => Kind::Init,
         (false, _) => Kind::App,
     };
-    let list = if is_init { "initContainers" } else { "containers" };
+    let list = if is_init {
+        "initContainers"
+    } else {
+        "containers"
+    };
     ContainerPlan {
         name: container.name.clone(),
         kind,

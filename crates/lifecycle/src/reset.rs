@@ -14,7 +14,8 @@ use crate::machine::PodMachine;
 use crate::{Action, ContainerIndex, Now, limits};
 
 pub(crate) const RESET_REASON: &str = "RestartingAllContainers";
-pub(crate) const RESET_MESSAGE: &str = "The container is removed because RestartAllContainers in place";
+pub(crate) const RESET_MESSAGE: &str =
+    "The container is removed because RestartAllContainers in place";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ResetMode {
@@ -39,7 +40,11 @@ impl PodMachine {
         // Stable: spec order within each of the four groups.
         queue.sort_by_key(|index| (triggers.contains(index), is_init(index)));
         if let Some(trigger) = triggers.first() {
-            self.reset = Some(Reset { mode, trigger: *trigger, queue });
+            self.reset = Some(Reset {
+                mode,
+                trigger: *trigger,
+                queue,
+            });
         }
     }
 
@@ -49,7 +54,9 @@ impl PodMachine {
 
     /// One container at a time is stopped, then removed; its log stays.
     pub(crate) fn step_reset(&mut self, now: Now) -> bool {
-        let Some(reset) = &mut self.reset else { return false };
+        let Some(reset) = &mut self.reset else {
+            return false;
+        };
         let Some(container) = reset.queue.first().copied() else {
             let (mode, trigger) = (reset.mode, reset.trigger);
             self.reset = None;
@@ -67,7 +74,7 @@ impl PodMachine {
             }
             Record::Image { .. } => self.cancel_start(container),
             Record::Running { .. } => {
-                let stopped = self.stop(container, now, limits::MINIMUM_GRACE);
+                let stopped = self.stop(container, now, limits::MINIMUM_STOP);
                 if stopped {
                     self.event(container, Normal, "Killing", "killing");
                 }
@@ -77,7 +84,11 @@ impl PodMachine {
                 let ended = ended.clone();
                 let attempt = ended.instance.attempt;
                 self.state_mut(container).record = Record::Removing(ended);
-                self.begin(Action::RemoveContainer { container, attempt, keep_log: true });
+                self.begin(Action::RemoveContainer {
+                    container,
+                    attempt,
+                    keep_logs: true,
+                });
                 true
             }
             Record::Starting { .. } | Record::Removing(_) => false,
@@ -86,14 +97,23 @@ impl PodMachine {
 
     /// The remains of an instance are gone: it becomes `lastState`.
     pub(crate) fn record_removed(&mut self, container: ContainerIndex, mut ended: Ended) {
-        if self.reset.as_ref().is_some_and(|reset| reset.mode == ResetMode::AllContainers) {
+        if self
+            .reset
+            .as_ref()
+            .is_some_and(|reset| reset.mode == ResetMode::AllContainers)
+        {
             ended.code = 137;
             ended.reason = RESET_REASON.to_owned();
             ended.message = Some(RESET_MESSAGE.to_owned());
         }
-        let is_rule = self.reset.as_ref().is_some_and(|reset| reset.mode == ResetMode::AllContainers);
+        let is_rule = self
+            .reset
+            .as_ref()
+            .is_some_and(|reset| reset.mode == ResetMode::AllContainers);
         let state = self.state_mut(container);
-        state.shown_restart_count = state.shown_restart_count.max(ended.instance.restart_count + 1);
+        state.shown_restart_count = state
+            .shown_restart_count
+            .max(ended.instance.restart_count + 1);
         let older = state.last.replace(ended).filter(|_| !state.last_is_removed);
         state.last_is_removed = true;
         state.record = Record::None;
@@ -101,13 +121,21 @@ impl PodMachine {
         state.waiting = is_rule.then(|| crate::observe::waiting(RESET_REASON, RESET_MESSAGE));
         if let Some(older) = older {
             let attempt = older.instance.attempt;
-            self.begin(Action::RemoveContainer { container, attempt, keep_log: true });
+            self.begin(Action::RemoveContainer {
+                container,
+                attempt,
+                keep_logs: true,
+            });
         }
     }
 
     /// Rounds of restart-pod mode wait 10 s, 20 s, 40 s … 300 s from the failure that ended them.
     fn wait_for_round(&mut self, now: Now, trigger: ContainerIndex) {
-        let failed = self.state(trigger).last.as_ref().map_or(now.since_boot, |last| last.finished);
+        let failed = self
+            .state(trigger)
+            .last
+            .as_ref()
+            .map_or(now.since_boot, |last| last.finished);
         let settings = self.settings.clone();
         self.round_backoff.next(failed, failed, &settings);
         let delay = self.round_backoff.delay(failed).unwrap_or_default();

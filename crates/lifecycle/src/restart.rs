@@ -32,13 +32,19 @@ pub(crate) fn after(plan: &ContainerPlan, ended: &Ended) -> AfterExit {
     if ended.reason == "RestartingAllContainers" {
         return AfterExit::Restart;
     }
-    let code = if ended.code == 0 && ended.reason == "OOMKilled" { 137 } else { ended.code };
+    let code = if ended.code == 0 && ended.reason == "OOMKilled" {
+        137
+    } else {
+        ended.code
+    };
     after_exit(plan, code)
 }
 
 #[cfg(test)]
 mod tests {
-    use podyard_api::core::{Container, ContainerRestartRule, ContainerRestartRuleOnExitCodes, Pod, PodSpec};
+    use k8s_openapi::api::core::v1::{
+        Container, ContainerRestartRule, ContainerRestartRuleOnExitCodes, Pod, PodSpec,
+    };
 
     use super::*;
     use crate::plan::PodPlan;
@@ -61,8 +67,17 @@ mod tests {
             ),
             ..Container::default()
         };
-        let spec = PodSpec { containers: [container].into(), restart_policy: Some("Never".into()), ..PodSpec::default() };
-        PodPlan::new(&Pod { spec: Some(spec), ..Pod::default() }).containers.remove(0)
+        let spec = PodSpec {
+            containers: [container].into(),
+            restart_policy: Some("Never".into()),
+            ..PodSpec::default()
+        };
+        PodPlan::new(&Pod {
+            spec: Some(spec),
+            ..Pod::default()
+        })
+        .containers
+        .remove(0)
     }
 
     #[test]
@@ -74,14 +89,31 @@ mod tests {
             (Some("OnFailure"), none, 0, Leave),
             (Some("OnFailure"), none, 1, Restart),
             (None, none, 1, Leave),
-            (Some("Never"), &[("Restart", "In", &[42][..])][..], 42, Restart),
+            (
+                Some("Never"),
+                &[("Restart", "In", &[42][..])][..],
+                42,
+                Restart,
+            ),
             (Some("Never"), &[("Restart", "In", &[42])], 41, Leave),
             (Some("Never"), &[("Restart", "NotIn", &[0, 3])], 1, Restart),
             (Some("Never"), &[("Restart", "NotIn", &[0, 3])], 3, Leave),
-            (Some("Never"), &[("RestartAllContainers", "In", &[5]), ("Restart", "NotIn", &[])], 5, RestartAll),
+            (
+                Some("Never"),
+                &[
+                    ("RestartAllContainers", "In", &[5]),
+                    ("Restart", "NotIn", &[]),
+                ],
+                5,
+                RestartAll,
+            ),
             (Some("Never"), &[("Restart", "In", &[])], 0, Leave),
         ] {
-            assert_eq!(after_exit(&plan(policy, rules), code), expected, "{policy:?} {rules:?} {code}");
+            assert_eq!(
+                after_exit(&plan(policy, rules), code),
+                expected,
+                "{policy:?} {rules:?} {code}"
+            );
         }
     }
 }

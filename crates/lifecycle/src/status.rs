@@ -4,9 +4,9 @@ use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use podyard_api::core::{
-    ContainerState as ApiState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    HostIP, PodCondition, PodIP, PodStatus,
+use k8s_openapi::api::core::v1::{
+    ContainerState as ApiState, ContainerStateRunning, ContainerStateTerminated,
+    ContainerStateWaiting, ContainerStatus, HostIP, PodCondition, PodIP, PodStatus,
 };
 
 use crate::container::{Ended, Record};
@@ -18,13 +18,28 @@ use crate::time::kubernetes_time;
 use crate::{ContainerIndex, Timestamp};
 
 pub(crate) fn pod_status(machine: &PodMachine) -> PodStatus {
-    let inits: Vec<_> = machine.plan.init_indices().map(|index| container_status(machine, index)).collect();
-    let mut apps: Vec<_> = machine.plan.app_indices().map(|index| container_status(machine, index)).collect();
+    let inits: Vec<_> = machine
+        .plan
+        .init_indices()
+        .map(|index| container_status(machine, index))
+        .collect();
+    let mut apps: Vec<_> = machine
+        .plan
+        .app_indices()
+        .map(|index| container_status(machine, index))
+        .collect();
     apps.sort_by(|a, b| a.name.cmp(&b.name));
-    let by_deadline = machine.ending.as_ref().is_some_and(|ending| ending.reason == EndReason::Deadline);
+    let by_deadline = machine
+        .ending
+        .as_ref()
+        .is_some_and(|ending| ending.reason == EndReason::Deadline);
     let phase = machine.shown_phase();
     let explains = by_deadline && phase == crate::phase::Phase::Failed;
-    let pod_ips = if machine.plan.host_network { &machine.settings.host_ips } else { &machine.pod_ips };
+    let pod_ips = if machine.plan.host_network {
+        &machine.settings.host_ips
+    } else {
+        &machine.pod_ips
+    };
     PodStatus {
         phase: Some(phase.as_str().to_owned()),
         reason: explains.then(|| "DeadlineExceeded".to_owned()),
@@ -33,17 +48,28 @@ pub(crate) fn pod_status(machine: &PodMachine) -> PodStatus {
         observed_generation: machine.plan.generation,
         qos_class: Some(machine.plan.qos_class.clone()),
         host_ip: machine.settings.host_ips.first().cloned(),
-        host_ips: list(machine.settings.host_ips.iter().map(|ip| HostIP { ip: ip.clone() })),
+        host_ips: list(
+            machine
+                .settings
+                .host_ips
+                .iter()
+                .map(|ip| HostIP { ip: ip.clone() }),
+        ),
         pod_ip: pod_ips.first().cloned(),
         pod_ips: list(pod_ips.iter().map(|ip| PodIP { ip: ip.clone() })),
-        conditions: list(machine.conditions.list.iter().map(|condition| PodCondition {
-            type_: condition.name.clone(),
-            status: if condition.is_true { "True" } else { "False" }.to_owned(),
-            reason: text(&condition.reason),
-            message: text(&condition.message),
-            last_transition_time: Some(kubernetes_time(condition.since)),
-            observed_generation: machine.plan.generation.filter(|_| condition.name != "AllContainersRestarting"),
-            ..PodCondition::default()
+        conditions: list(machine.conditions.list.iter().map(|condition| {
+            PodCondition {
+                type_: condition.name.clone(),
+                status: if condition.is_true { "True" } else { "False" }.to_owned(),
+                reason: text(&condition.reason),
+                message: text(&condition.message),
+                last_transition_time: Some(kubernetes_time(condition.since)),
+                observed_generation: machine
+                    .plan
+                    .generation
+                    .filter(|_| condition.name != "AllContainersRestarting"),
+                ..PodCondition::default()
+            }
         })),
         init_container_statuses: list(inits.into_iter()),
         container_statuses: list(apps.into_iter()),
@@ -70,8 +96,16 @@ fn container_status(machine: &PodMachine, index: ContainerIndex) -> ContainerSta
                 Record::Running { instance, .. } => instance.started_at,
                 _ => Timestamp::default(),
             };
-            let running = ContainerStateRunning { started_at: Some(kubernetes_time(started)) };
-            (ApiState { running: Some(running), ..ApiState::default() }, state.last.as_ref())
+            let running = ContainerStateRunning {
+                started_at: Some(kubernetes_time(started)),
+            };
+            (
+                ApiState {
+                    running: Some(running),
+                    ..ApiState::default()
+                },
+                state.last.as_ref(),
+            )
         }
         View::Terminated(ended) => (terminated(ended), state.last.as_ref()),
         View::Waiting(ended) => {
@@ -80,20 +114,33 @@ fn container_status(machine: &PodMachine, index: ContainerIndex) -> ContainerSta
                 None if machine.plan.init_count > 0 => ("PodInitializing".to_owned(), None),
                 None => ("ContainerCreating".to_owned(), None),
             };
-            let waiting = ContainerStateWaiting { reason: Some(reason), message };
-            (ApiState { waiting: Some(waiting), ..ApiState::default() }, ended.or(state.last.as_ref()))
+            let waiting = ContainerStateWaiting {
+                reason: Some(reason),
+                message,
+            };
+            (
+                ApiState {
+                    waiting: Some(waiting),
+                    ..ApiState::default()
+                },
+                ended.or(state.last.as_ref()),
+            )
         }
     };
     let instance = match &state.record {
         Record::Running { instance, .. } => Some(instance),
         Record::Exited(ended) | Record::Removing(ended) => Some(&ended.instance),
-        Record::None | Record::Image { .. } | Record::Starting { .. } => state.replaced.as_ref().map(|ended| &ended.instance),
+        Record::None | Record::Image { .. } | Record::Starting { .. } => {
+            state.replaced.as_ref().map(|ended| &ended.instance)
+        }
     };
     let running = state.is_running();
     let image = instance.and_then(|instance| instance.image.clone());
     ContainerStatus {
         name: plan.name.clone(),
-        image: image.as_ref().map_or_else(|| plan.image.clone(), |(name, _)| name.clone()),
+        image: image
+            .as_ref()
+            .map_or_else(|| plan.image.clone(), |(name, _)| name.clone()),
         image_id: image.map(|(_, id)| id).unwrap_or_default(),
         container_id: instance.and_then(|instance| instance.container_id.clone()),
         state: Some(shown),
@@ -119,5 +166,8 @@ fn terminated(ended: &Ended) -> ApiState {
         finished_at: Some(kubernetes_time(ended.finished_at)),
         ..ContainerStateTerminated::default()
     };
-    ApiState { terminated: Some(terminated), ..ApiState::default() }
+    ApiState {
+        terminated: Some(terminated),
+        ..ApiState::default()
+    }
 }

@@ -32,12 +32,20 @@ impl PodMachine {
             None => {}
         }
         // Strictly one after the other (section 1.7): whatever is on its way comes first.
-        if self.containers.iter().any(crate::container::ContainerState::is_starting) {
+        if self
+            .containers
+            .iter()
+            .any(crate::container::ContainerState::is_starting)
+        {
             return false;
         }
         let (mut candidates, initialised) = self.init_starts();
         if initialised {
-            candidates.extend(self.plan.app_indices().filter(|index| self.app_wants_start(*index)));
+            candidates.extend(
+                self.plan
+                    .app_indices()
+                    .filter(|index| self.app_wants_start(*index)),
+            );
         }
         for container in candidates {
             if self.may_start(container, now) {
@@ -57,7 +65,10 @@ impl PodMachine {
         if self.plan.init_count == 0 {
             return (Vec::new(), true);
         }
-        let mut initialised = self.plan.app_indices().any(|index| self.state(index).is_alive());
+        let mut initialised = self
+            .plan
+            .app_indices()
+            .any(|index| self.state(index).is_alive());
         let mut later = initialised;
         let mut starts = Vec::new();
         for index in self.plan.init_indices().rev() {
@@ -69,7 +80,11 @@ impl PodMachine {
                 (Kind::Init | Kind::App, _) if later => {}
                 (Kind::Init | Kind::App, Record::Exited(ended)) => {
                     if ended.succeeded() {
-                        if is_last { initialised = true } else { starts.push(next) }
+                        if is_last {
+                            initialised = true
+                        } else {
+                            starts.push(next)
+                        }
                     } else if after(self.plan.get(index), ended) != AfterExit::Leave {
                         starts.push(index);
                     }
@@ -129,26 +144,46 @@ impl PodMachine {
             }
         }
         let image = &self.plan.get(container).image;
-        if let Some(entry) = self.image_backoffs.iter().find(|entry| entry.image == *image && entry.until > now.since_boot) {
+        if let Some(entry) = self
+            .image_backoffs
+            .iter()
+            .find(|entry| entry.image == *image && entry.until > now.since_boot)
+        {
             let until = entry.until;
             let message = format!("Back-off pulling image {image:?}: {}", entry.last_error);
             let state = self.state_mut(container);
             state.not_before = Some(until);
-            state.waiting = Some(Waiting { reason: "ImagePullBackOff".to_owned(), message: Some(message) });
+            state.waiting = Some(Waiting {
+                reason: "ImagePullBackOff".to_owned(),
+                message: Some(message),
+            });
             return false;
         }
         true
     }
 
     /// `CrashLoopBackOff` is published at once (quirk Q2).
-    pub(crate) fn wait_for_restart(&mut self, container: ContainerIndex, until: Duration, delay: Duration) {
+    pub(crate) fn wait_for_restart(
+        &mut self,
+        container: ContainerIndex,
+        until: Duration,
+        delay: Duration,
+    ) {
         let name = self.plan.get(container).name.clone();
         let pod = self.plan.full_name.clone();
-        let text = format!("back-off {} restarting failed container={name} pod={pod}", go_duration(delay));
+        let text = format!(
+            "back-off {} restarting failed container={name} pod={pod}",
+            go_duration(delay)
+        );
         let state = self.state_mut(container);
         state.not_before = Some(until);
         state.waiting = Some(waiting("CrashLoopBackOff", &text));
-        self.event(container, Warning, "BackOff", format!("Back-off restarting failed container {name} in pod {pod}"));
+        self.event(
+            container,
+            Warning,
+            "BackOff",
+            format!("Back-off restarting failed container {name} in pod {pod}"),
+        );
     }
 
     fn start(&mut self, container: ContainerIndex) {
@@ -163,35 +198,64 @@ impl PodMachine {
         let attempt = state.next_attempt;
         state.next_attempt += 1;
         let restart_count = state.next_restart_count;
-        let instance = Instance { attempt, restart_count, container_id: None, image: None, started_at: Timestamp::default() };
-        state.record = Record::Image { instance, pulling: false, cancelled: false };
+        let instance = Instance {
+            attempt,
+            restart_count,
+            container_id: None,
+            image: None,
+            started_at: Timestamp::default(),
+        };
+        state.record = Record::Image {
+            instance,
+            pulling: false,
+            cancelled: false,
+        };
         self.begin(Action::EnsureImage { container, attempt });
     }
 
     /// The earliest moment at which a container that waits may start, and at which a failed pull turns into a back-off to look at.
     pub(crate) fn wait_until(&self) -> Option<Duration> {
-        if self.sandbox != Sandbox::Ready || self.reset.is_some() || self.round_not_before.is_some() {
+        if self.sandbox != Sandbox::Ready || self.reset.is_some() || self.round_not_before.is_some()
+        {
             return None;
         }
-        if self.containers.iter().any(crate::container::ContainerState::is_starting) {
+        if self
+            .containers
+            .iter()
+            .any(crate::container::ContainerState::is_starting)
+        {
             return None;
         }
         let now = self.last_now.since_boot;
-        self.containers.iter().filter_map(|state| state.not_before).filter(|at| *at > now).min()
+        self.containers
+            .iter()
+            .filter_map(|state| state.not_before)
+            .filter(|at| *at > now)
+            .min()
     }
 
     /// Section 1.2: the sandbox is gone by itself.
     pub(crate) fn step_lost_sandbox(&mut self, now: Now) -> bool {
-        if self.containers.iter().any(crate::container::ContainerState::is_alive) {
+        if self
+            .containers
+            .iter()
+            .any(crate::container::ContainerState::is_alive)
+        {
             return self.stop_all(now, self.plan.grace);
         }
         if self.plan.policy == RestartPolicy::Never && self.any_record {
             self.begin_ending(now, EndReason::SandboxLost);
             return true;
         }
-        self.pod_event(Normal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+        self.pod_event(
+            Normal,
+            "SandboxChanged",
+            "Pod sandbox changed, it will be killed and re-created.",
+        );
         self.sandbox = Sandbox::Stopping;
-        self.begin(Action::StopSandbox { attempt: self.sandbox_attempt });
+        self.begin(Action::StopSandbox {
+            attempt: self.sandbox_attempt,
+        });
         true
     }
 
@@ -206,15 +270,25 @@ impl PodMachine {
             if is_init && let Record::Exited(ended) = &state.record {
                 let ended = ended.clone();
                 let attempt = ended.instance.attempt;
-                state.shown_restart_count = state.shown_restart_count.max(ended.instance.restart_count + 1);
+                state.shown_restart_count = state
+                    .shown_restart_count
+                    .max(ended.instance.restart_count + 1);
                 let older = state.last.replace(ended).filter(|_| !state.last_is_removed);
                 state.last_is_removed = true;
                 state.record = Record::None;
                 state.not_before = None;
-                self.begin(Action::RemoveContainer { container: index, attempt, keep_log: false });
+                self.begin(Action::RemoveContainer {
+                    container: index,
+                    attempt,
+                    keep_logs: false,
+                });
                 if let Some(older) = older {
                     let attempt = older.instance.attempt;
-                    self.begin(Action::RemoveContainer { container: index, attempt, keep_log: false });
+                    self.begin(Action::RemoveContainer {
+                        container: index,
+                        attempt,
+                        keep_logs: false,
+                    });
                 }
             }
         }
@@ -234,7 +308,11 @@ impl PodMachine {
 
     /// Tells a pull to end. A start that is under way is waited for.
     pub(crate) fn cancel_start(&mut self, container: ContainerIndex) -> bool {
-        if let Record::Image { instance, cancelled, .. } = &mut self.state_mut(container).record
+        if let Record::Image {
+            instance,
+            cancelled,
+            ..
+        } = &mut self.state_mut(container).record
             && !*cancelled
         {
             *cancelled = true;
@@ -250,10 +328,14 @@ impl PodMachine {
         if let Record::Running { instance, stopping } = &mut self.state_mut(container).record
             && stopping.is_none()
         {
-            let kill_at = now.since_boot + grace.max(crate::limits::MINIMUM_GRACE);
+            let kill_at = now.since_boot + grace.max(crate::limits::MINIMUM_STOP);
             *stopping = Some(Stopping::Signalled { kill_at });
             let attempt = instance.attempt;
-            self.begin(Action::SignalContainer { container, attempt, signal: StopSignal::Stop });
+            self.begin(Action::SignalContainer {
+                container,
+                attempt,
+                signal: StopSignal::Stop,
+            });
             return true;
         }
         false
@@ -269,7 +351,11 @@ impl PodMachine {
             {
                 *stopping = Some(Stopping::Killed);
                 let attempt = instance.attempt;
-                self.begin(Action::SignalContainer { container: index, attempt, signal: StopSignal::Kill });
+                self.begin(Action::SignalContainer {
+                    container: index,
+                    attempt,
+                    signal: StopSignal::Kill,
+                });
                 changed = true;
             }
         }
@@ -277,7 +363,11 @@ impl PodMachine {
     }
 
     /// `podyard retry`: ends waits now; delays and counts stay.
-    pub(crate) fn retry(&mut self, now: Now, only: Option<ContainerIndex>) -> Result<Accepted, Refusal> {
+    pub(crate) fn retry(
+        &mut self,
+        now: Now,
+        only: Option<ContainerIndex>,
+    ) -> Result<Accepted, Refusal> {
         if self.ending.is_some() {
             return Err(Refusal::Terminating);
         }
@@ -285,14 +375,22 @@ impl PodMachine {
             return Err(Refusal::NoSuchContainer);
         }
         let mut any = false;
-        for index in self.plan.indices().filter(|index| only.is_none_or(|only| only == *index)) {
+        for index in self
+            .plan
+            .indices()
+            .filter(|index| only.is_none_or(|only| only == *index))
+        {
             if let Some(at) = &mut self.state_mut(index).not_before
                 && *at > now.since_boot
             {
                 *at = now.since_boot;
                 any = true;
                 let image = self.plan.get(index).image.clone();
-                for entry in self.image_backoffs.iter_mut().filter(|entry| entry.image == image) {
+                for entry in self
+                    .image_backoffs
+                    .iter_mut()
+                    .filter(|entry| entry.image == image)
+                {
                     entry.until = entry.until.min(now.since_boot);
                 }
             }
@@ -301,7 +399,11 @@ impl PodMachine {
             self.round_not_before = Some(now.since_boot);
             any = true;
         }
-        if any { Ok(Accepted::Done) } else { Err(Refusal::NothingWaiting) }
+        if any {
+            Ok(Accepted::Done)
+        } else {
+            Err(Refusal::NothingWaiting)
+        }
     }
 
     /// What asks for a reset of all containers: section 3.4, or a failed init container in restart-pod mode.

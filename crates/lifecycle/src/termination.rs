@@ -18,7 +18,8 @@ use crate::plan::Kind;
 use crate::restart::{AfterExit, after};
 use crate::{Accepted, Action, ContainerIndex, Now, StopSignal, Timestamp, limits};
 
-pub(crate) const DEADLINE_MESSAGE: &str = "Pod was active on the node longer than the specified deadline";
+pub(crate) const DEADLINE_MESSAGE: &str =
+    "Pod was active on the node longer than the specified deadline";
 
 /// Why a pod ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,13 +52,14 @@ impl PodMachine {
         if self.reset.is_some() || self.sandbox == Sandbox::Lost {
             return None;
         }
-        let left_for_good = |index: ContainerIndex| {
-            matches!(&self.state(index).record, Record::Exited(ended) if after(self.plan.get(index), ended) == AfterExit::Leave)
-        };
+        let left_for_good = |index: ContainerIndex| matches!(&self.state(index).record, Record::Exited(ended) if after(self.plan.get(index), ended) == AfterExit::Leave);
         let init_failed = self.plan.init_indices().any(|index| {
             self.plan.get(index).kind == Kind::Init
                 && left_for_good(index)
-                && self.state(index).exited().is_some_and(|ended| !ended.succeeded())
+                && self
+                    .state(index)
+                    .exited()
+                    .is_some_and(|ended| !ended.succeeded())
         });
         if init_failed && !self.app_ran_in_sandbox {
             return Some(EndReason::InitFailed);
@@ -91,31 +93,51 @@ impl PodMachine {
 
     /// A second request may shorten the grace of a stop that is under way: the kubelet does not, people expect it (case I17).
     pub(crate) fn delete(&mut self, now: Now, grace_seconds: Option<i64>) -> Accepted {
-        let grace = grace_seconds.map(|seconds| Duration::from_secs(if seconds < 0 { 1 } else { seconds.unsigned_abs() }));
+        let grace = grace_seconds.map(|seconds| {
+            Duration::from_secs(if seconds < 0 {
+                1
+            } else {
+                seconds.unsigned_abs()
+            })
+        });
         let already = self.ending.as_ref().is_some_and(|ending| ending.deleted);
         if self.ending.is_none() {
             self.begin_ending(now, EndReason::Deleted);
         }
-        let Some(ending) = &mut self.ending else { return Accepted::Done };
+        let Some(ending) = &mut self.ending else {
+            return Accepted::Done;
+        };
         if !ending.deleted {
             ending.deleted = true;
             ending.deletion_time = now.wall;
         }
         let before = ending.grace;
         if let Some(grace) = grace {
-            ending.grace = if already { ending.grace.min(grace) } else { grace };
+            ending.grace = if already {
+                ending.grace.min(grace)
+            } else {
+                grace
+            };
         }
-        let end = now.since_boot + ending.grace.max(limits::MINIMUM_GRACE);
+        let end = now.since_boot + ending.grace.max(limits::MINIMUM_STOP);
         let is_shorter = ending.grace < before;
         if is_shorter {
             ending.began = ending.began.max(now.since_boot);
             for state in &mut self.containers {
-                if let Record::Running { stopping: Some(Stopping::Signalled { kill_at }), .. } = &mut state.record {
+                if let Record::Running {
+                    stopping: Some(Stopping::Signalled { kill_at }),
+                    ..
+                } = &mut state.record
+                {
                     *kill_at = (*kill_at).min(end);
                 }
             }
         }
-        if already && !is_shorter { Accepted::AlreadySo } else { Accepted::Done }
+        if already && !is_shorter {
+            Accepted::AlreadySo
+        } else {
+            Accepted::Done
+        }
     }
 
     /// No grace at all.
@@ -127,7 +149,11 @@ impl PodMachine {
             {
                 *stopping = Some(Stopping::Killed);
                 let attempt = instance.attempt;
-                self.begin(Action::SignalContainer { container: index, attempt, signal: StopSignal::Kill });
+                self.begin(Action::SignalContainer {
+                    container: index,
+                    attempt,
+                    signal: StopSignal::Kill,
+                });
             }
         }
         accepted
@@ -135,30 +161,47 @@ impl PodMachine {
 
     pub(crate) fn ending_deadline(&self) -> Option<Duration> {
         let ending = self.ending.as_ref()?;
-        let waits = |index: ContainerIndex| matches!(self.state(index).record, Record::Running { stopping: None, .. });
+        let waits = |index: ContainerIndex| {
+            matches!(
+                self.state(index).record,
+                Record::Running { stopping: None, .. }
+            )
+        };
         let any_sidecar_waits = self.plan.init_indices().any(waits);
         any_sidecar_waits.then_some(ending.began + ending.grace)
     }
 
     pub(crate) fn step_ending(&mut self, now: Now) -> bool {
-        let Some(ending) = &self.ending else { return false };
+        let Some(ending) = &self.ending else {
+            return false;
+        };
         let end_of_grace = ending.began + ending.grace;
         let grace = end_of_grace.saturating_sub(now.since_boot);
         let mut changed = false;
         for index in self.plan.indices() {
             changed |= self.cancel_start(index);
-            if self.plan.get(index).kind != Kind::Sidecar || self.may_stop_sidecar(index) || end_of_grace <= now.since_boot {
+            if self.plan.get(index).kind != Kind::Sidecar
+                || self.may_stop_sidecar(index)
+                || end_of_grace <= now.since_boot
+            {
                 changed |= self.stop(index, now, grace);
             }
         }
-        if changed || self.containers.iter().any(|state| state.is_alive() || matches!(state.record, Record::Removing(_))) {
+        if changed
+            || self
+                .containers
+                .iter()
+                .any(|state| state.is_alive() || matches!(state.record, Record::Removing(_)))
+        {
             return changed;
         }
         match self.sandbox {
             Sandbox::Ready | Sandbox::Lost => {
                 self.settle_phase();
                 self.sandbox = Sandbox::Stopping;
-                self.begin(Action::StopSandbox { attempt: self.sandbox_attempt });
+                self.begin(Action::StopSandbox {
+                    attempt: self.sandbox_attempt,
+                });
                 return true;
             }
             Sandbox::Creating | Sandbox::Stopping => return false,
@@ -177,8 +220,14 @@ impl PodMachine {
 
     /// Section 7.3: after every app container, and after the sidecars behind it.
     fn may_stop_sidecar(&self, sidecar: ContainerIndex) -> bool {
-        let apps_gone = self.plan.app_indices().all(|index| !self.state(index).is_alive());
-        let mut behind = self.plan.init_indices().filter(|index| *index > sidecar && self.plan.get(*index).kind == Kind::Sidecar);
+        let apps_gone = self
+            .plan
+            .app_indices()
+            .all(|index| !self.state(index).is_alive());
+        let mut behind = self
+            .plan
+            .init_indices()
+            .filter(|index| *index > sidecar && self.plan.get(*index).kind == Kind::Sidecar);
         apps_gone && behind.all(|index| !self.state(index).is_alive())
     }
 
