@@ -1,0 +1,305 @@
+//! Work in progress: a private directory, locks on what is being made, and the commit that shows it to others.
+//!
+//! ```text
+//! begin ─▶ pin layers ─▶ lock and unpack the missing ones ─▶ keep_layers ─▶ commit records
+//!   │                                                            (one syncfs before any rename)
+//!   └─ process dies ─▶ the kernel drops its locks ─▶ the next transaction removes the directory
+//! ```
+//!
+//! Locks are taken in one order (image, then layers by digest), so that processes wait for but never block
+//! one another.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::files::{self, FileLock, LockKind};
+use super::{ImageRecord, LayerRecord, NameRecord, Origin, Store, StoreError, records};
+use crate::config::ImageConfig;
+use crate::digest::Digest;
+use crate::reference::Reference;
+
+/// A private directory under `tmp`, gone when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    store: Store,
+    path: PathBuf,
+    _lock: FileLock,
+    /// The image and the layers that are being made here, locked against others.
+    locks: Vec<FileLock>,
+    finished: bool,
+}
+
+/// Everything a commit writes down about an image.
+pub(crate) struct NewImage {
+    pub(crate) manifest: Digest,
+    pub(crate) image_id: Digest,
+    pub(crate) config: ImageConfig,
+    /// Lowest first, as the configuration lists them.
+    pub(crate) diff_ids: Vec<Digest>,
+    pub(crate) names: Vec<NewName>,
+    /// Manifest, configuration, and the index if there was one.
+    pub(crate) blobs: Vec<Vec<u8>>,
+    /// What the names point to where the image came from.
+    pub(crate) target: Digest,
+    pub(crate) origin: Origin,
+}
+
+/// A name for a new image.
+pub(crate) struct NewName {
+    pub(crate) reference: Reference,
+    /// See [`NameRecord::implied`].
+    pub(crate) implied: bool,
+}
+
+impl Transaction {
+    pub(crate) fn begin(store: &Store) -> Result<Self, StoreError> {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let tmp = store.root.join("tmp");
+        // Nobody may look at the directory before its lock is held: it would seem stale.
+        let guard = FileLock::wait(&store.root.join("locks/tmp"), LockKind::Exclusive)?;
+        let stale = find_stale(&tmp)?;
+        let (path, lock) = loop {
+            let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+            let path = tmp.join(format!("{}-{serial}", std::process::id()));
+            match fs::create_dir(&path) {
+                // A directory of an earlier process with the same id.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(StoreError::io("make directory", &path, source)),
+                Ok(()) => {
+                    if let Some(lock) = FileLock::try_directory(&path) {
+                        break (path, lock);
+                    }
+                }
+            }
+        };
+        drop(guard);
+        for directory in ["pins", "layers", "new"] {
+            let directory = path.join(directory);
+            fs::create_dir(&directory)
+                .map_err(|source| StoreError::io("make directory", &directory, source))?;
+        }
+        for (directory, lock) in stale {
+            files::remove_tree(&directory)?;
+            drop(lock);
+        }
+        Ok(Self {
+            store: store.clone(),
+            path,
+            _lock: lock,
+            locks: Vec::new(),
+            finished: false,
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Diff ids that running transactions rely on. The caller holds the store's lock exclusively.
+    pub(super) fn pins(store: &Store) -> Result<HashSet<Digest>, StoreError> {
+        let tmp = store.root.join("tmp");
+        let mut pins = HashSet::new();
+        for name in files::list(&tmp)? {
+            // Pins of a dead process protect a little longer; that does no harm.
+            if let Ok(names) = files::list(&tmp.join(name).join("pins")) {
+                pins.extend(names.iter().filter_map(|name| Digest::from_hex(name)));
+            }
+        }
+        Ok(pins)
+    }
+
+    /// Waits until no other process is making the same image, and keeps others waiting from then on.
+    pub(crate) fn lock_name(
+        &mut self,
+        name: &Reference,
+        on_wait: impl FnOnce(),
+    ) -> Result<(), StoreError> {
+        let hash = Digest::of(name.canonical().to_string().as_bytes());
+        let path = self.store.root.join(format!("locks/name-{}", hash.hex()));
+        let lock = FileLock::wait_transient(&path, on_wait)?;
+        self.locks.push(lock);
+        Ok(())
+    }
+
+    /// Keeps these layers from being collected, locks those that are missing, and returns them in order of
+    /// digest. Waits for processes that are making one of them; `on_wait` hears of it.
+    pub(crate) fn claim_layers(
+        &mut self,
+        diff_ids: &[Digest],
+        mut on_wait: impl FnMut(&Digest),
+    ) -> Result<Vec<Digest>, StoreError> {
+        let mut wanted: Vec<&Digest> = diff_ids.iter().collect();
+        wanted.sort();
+        wanted.dedup();
+        {
+            let _shared = self.store.lock(LockKind::Shared)?;
+            for diff_id in &wanted {
+                let path = self.path.join("pins").join(diff_id.hex());
+                fs::write(&path, "").map_err(|source| StoreError::io("write", &path, source))?;
+            }
+        }
+        let mut missing = Vec::new();
+        for diff_id in wanted {
+            if self.store.layer_record(diff_id)?.is_some() {
+                continue;
+            }
+            let path = self
+                .store
+                .root
+                .join(format!("locks/layer-{}", diff_id.hex()));
+            let lock = FileLock::wait_transient(&path, || on_wait(diff_id))?;
+            if self.store.layer_record(diff_id)?.is_none() {
+                self.locks.push(lock);
+                missing.push(diff_id.clone());
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Where a missing layer is to be unpacked to. The directory does not exist yet.
+    pub(crate) fn layer_directory(&self, diff_id: &Digest) -> PathBuf {
+        self.path.join("layers").join(diff_id.hex())
+    }
+
+    /// Writes down that a layer is completely unpacked in its [`Self::layer_directory`].
+    pub(crate) fn layer_is_complete(&self, record: &LayerRecord) -> Result<(), StoreError> {
+        let path = self.layer_directory(&record.diff_id).join("layer.json");
+        files::write_new(&path, &records::encode(&path, record)?).map(drop)
+    }
+
+    /// Shows complete layers to everybody, without an image that has them yet: after a failure further on, the
+    /// next attempt need not fetch them again.
+    pub(crate) fn keep_layers(&self) -> Result<(), StoreError> {
+        self.synchronise()?;
+        self.publish_layers()
+    }
+
+    /// Makes the image durable and visible, layers first, names last.
+    pub(crate) fn commit(&mut self, image: NewImage) -> Result<(), StoreError> {
+        let new = self.path.join("new");
+        let mut renames: Vec<(PathBuf, PathBuf)> = Vec::new();
+        let mut stage = |content: &[u8], target: PathBuf| -> Result<(), StoreError> {
+            let temporary = new.join(renames.len().to_string());
+            files::write_new(&temporary, content)?;
+            renames.push((temporary, target));
+            Ok(())
+        };
+        for blob in &image.blobs {
+            let path = self.store.blob_path(&Digest::of(blob));
+            if !path.exists() {
+                stage(blob, path)?;
+            }
+        }
+        let mut layers = Vec::with_capacity(image.diff_ids.len());
+        for diff_id in &image.diff_ids {
+            let record =
+                match records::read_record(&self.layer_directory(diff_id).join("layer.json"))? {
+                    Some(record) => Some(record),
+                    None => self.store.layer_record(diff_id)?,
+                };
+            let Some(LayerRecord {
+                size_bytes,
+                opaque_root,
+                ..
+            }) = record
+            else {
+                return Err(StoreError::Gone(image.manifest));
+            };
+            layers.push(records::LayerOfImage {
+                diff_id: diff_id.clone(),
+                size_bytes,
+                opaque_root,
+            });
+        }
+        let path = self.store.image_path(&image.manifest);
+        let record = ImageRecord {
+            version: records::VERSION,
+            manifest: image.manifest.clone(),
+            image_id: image.image_id,
+            layers,
+            config: image.config,
+        };
+        stage(&records::encode(&path, &record)?, path)?;
+        for name in image.names {
+            let path = self.store.name_path(&name.reference);
+            let record = NameRecord {
+                version: records::VERSION,
+                name: name.reference.canonical(),
+                manifest: image.manifest.clone(),
+                target: image.target.clone(),
+                origin: image.origin,
+                implied: name.implied,
+                stored_at: seconds_since_1970(),
+            };
+            // A name that somebody asked for stays one that somebody asked for.
+            let explicit = self
+                .store
+                .name_record(&record.name)?
+                .is_some_and(|old| !old.implied);
+            let record = NameRecord {
+                implied: record.implied && !explicit,
+                ..record
+            };
+            stage(&records::encode(&path, &record)?, path)?;
+        }
+        self.synchronise()?;
+        let shared = self.store.lock(LockKind::Shared)?;
+        self.publish_layers()?;
+        for (temporary, target) in renames {
+            files::rename(&temporary, &target)?;
+        }
+        drop(shared);
+        self.locks.clear();
+        Ok(())
+    }
+
+    /// Renames complete layers into place. Each is pinned, so none can be collected in between.
+    fn publish_layers(&self) -> Result<(), StoreError> {
+        let directory = self.path.join("layers");
+        for name in files::list(&directory)? {
+            let from = directory.join(&name);
+            if from.join("layer.json").exists() {
+                files::rename(&from, &self.store.root.join("layers").join(&name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything written so far reaches the disk: one call, however many files there are.
+    fn synchronise(&self) -> Result<(), StoreError> {
+        let sync = || -> std::io::Result<()> { Ok(rustix::fs::syncfs(&File::open(&self.path)?)?) };
+        sync().map_err(|source| StoreError::io("synchronise", &self.path, source))
+    }
+
+    /// Removes the directory with whatever was not committed.
+    pub(crate) fn discard(mut self) -> Result<(), StoreError> {
+        self.finished = true;
+        files::remove_tree(&self.path)
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.finished {
+            // What cannot be removed now is removed by the next transaction.
+            let _ = files::remove_tree(&self.path);
+        }
+    }
+}
+
+/// Directories of processes that are no more, locked by us. The caller keeps others from making new ones.
+fn find_stale(tmp: &Path) -> Result<Vec<(PathBuf, FileLock)>, StoreError> {
+    let paths = files::list(tmp)?.into_iter().map(|name| tmp.join(name));
+    Ok(paths
+        .filter_map(|path| FileLock::try_directory(&path).map(|lock| (path, lock)))
+        .collect())
+}
+
+pub(crate) fn seconds_since_1970() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |duration| duration.as_secs())
+}

@@ -1,0 +1,1 @@
+//! How long images stay: names, leases, collection, crashes.

@@ -1,0 +1,6 @@
+//! The image crate from outside: archives made here go in, directories come out.
+
+mod archives;
+mod lifetime;
+mod support;
+mod unpacking;
