@@ -1,0 +1,254 @@
+//! Network interfaces: the bridge of an instance, the veth pair of a pod, loopback.
+//!
+//! Message layouts: `linux/rtnetlink.h`, `linux/if_link.h`, rtnetlink(7).
+
+use super::error::{KernelError, NetworkError};
+use super::message::{Message, attribute, text, u32_at};
+use super::netlink::Socket;
+use rustix::io::Errno;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// The name of a pod's interface inside the pod, as with every CNI network.
+pub(super) const POD_INTERFACE: &str = "eth0";
+
+/// Loopback is the first interface of every network namespace.
+const LOOPBACK_INDEX: u32 = 1;
+
+const RTM_NEWLINK: u16 = libc::RTM_NEWLINK;
+const RTM_DELLINK: u16 = libc::RTM_DELLINK;
+const RTM_GETLINK: u16 = libc::RTM_GETLINK;
+const RTM_SETLINK: u16 = libc::RTM_SETLINK;
+
+const NLM_F_EXCL: u16 = 0x200;
+const NLM_F_CREATE: u16 = 0x400;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
+const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_EXT_MASK: u16 = 29;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const VETH_INFO_PEER: u16 = 1;
+const IFF_UP: u32 = 1;
+/// Leave the counters out of answers: collecting them is most of the work.
+const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+
+/// The longest alias the kernel stores (`IFALIASZ` with its zero byte).
+const ALIAS_LENGTH: usize = 255;
+
+/// An interface as the kernel describes it, as far as podyard wants to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) index: u32,
+    pub(super) mtu: u32,
+    pub(super) alias: Option<String>,
+}
+
+/// Finds an interface by name; a lookup, not a search.
+pub(super) fn find(socket: &mut Socket, name: &str) -> Result<Option<Link>, NetworkError> {
+    match socket.request(get(Selector::Name(name))) {
+        Ok(answers) => Ok(answers.iter().find_map(|answer| parse(&answer.payload))),
+        Err(error) if error.is(Errno::NODEV) => Ok(None),
+        Err(error) => Err(error.during(format!("look up interface {name}"))),
+    }
+}
+
+/// Describes the interface with a number.
+pub(super) fn describe(socket: &mut Socket, index: u32) -> Result<Option<Link>, NetworkError> {
+    match socket.request(get(Selector::Index(index))) {
+        Ok(answers) => Ok(answers.iter().find_map(|answer| parse(&answer.payload))),
+        Err(error) if error.is(Errno::NODEV) => Ok(None),
+        Err(error) => Err(error.during(format!("look up interface {index}"))),
+    }
+}
+
+/// Creates a bridge, still down, with a fixed hardware address: without one it would change with every port that
+/// comes or goes, and with it the gateway that pods remember.
+pub(super) fn create_bridge(
+    socket: &mut Socket,
+    name: &str,
+    address: Ipv4Addr,
+    mtu: u32,
+    alias: &str,
+) -> Result<Link, NetworkError> {
+    let create = Message::new(
+        RTM_NEWLINK,
+        NLM_F_CREATE | NLM_F_EXCL,
+        &header(Selector::Name(name), 0, 0),
+    )
+    .text(IFLA_IFNAME, name)
+    .u32(IFLA_MTU, mtu)
+    .bytes(IFLA_ADDRESS, &hardware_address(address))
+    .nested(IFLA_LINKINFO, |info| info.text(IFLA_INFO_KIND, "bridge"));
+    let failed = |error: KernelError| error.during(format!("create bridge {name}"));
+    socket.request(create).map_err(failed)?;
+    let answers = socket
+        .requests(&[
+            set_alias(name, alias),
+            get(Selector::Name(name)).acknowledged(),
+        ])
+        .map_err(failed)?;
+    answers
+        .iter()
+        .find_map(|answer| parse(&answer.payload))
+        .ok_or_else(|| failed(Errno::NODEV.into()))
+}
+
+/// Switches an interface on.
+pub(super) fn bring_up(socket: &mut Socket, name: &str, index: u32) -> Result<(), NetworkError> {
+    match socket.requests(&[up(index)]) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.during(format!("bring up {name}"))),
+    }
+}
+
+/// The request that switches an interface on.
+pub(super) fn up(index: u32) -> Message {
+    let header = header(Selector::Index(index), IFF_UP, IFF_UP);
+    Message::new(RTM_SETLINK, 0, &header).acknowledged()
+}
+
+/// Switches loopback on; the kernel gives it 127.0.0.1 and ::1 by itself.
+pub(super) fn bring_up_loopback(socket: &mut Socket) -> Result<(), NetworkError> {
+    bring_up(socket, "lo", LOOPBACK_INDEX)
+}
+
+/// What a pod's pair of interfaces is made of.
+pub(super) struct Veth<'a> {
+    /// The end on the machine.
+    pub(super) name: &'a str,
+    /// The bridge it hangs on.
+    pub(super) bridge: u32,
+    pub(super) mtu: u32,
+    pub(super) alias: &'a str,
+    /// Where the other end is born, as [`POD_INTERFACE`].
+    pub(super) namespace: BorrowedFd<'a>,
+    /// The pod's address, from which its hardware address follows.
+    pub(super) address: Ipv4Addr,
+}
+
+/// Creates a veth pair: one end up and on the bridge, the other born inside the pod's namespace, and still down, as
+/// it cannot be up before its partner exists. Moving an end there afterwards would wait for a grace period of the
+/// kernel, three times as long as all the rest together.
+///
+/// # Errors
+///
+/// `EEXIST` when either name is taken.
+pub(super) fn create_veth(socket: &mut Socket, veth: &Veth<'_>) -> Result<(), KernelError> {
+    let create = Message::new(
+        RTM_NEWLINK,
+        NLM_F_CREATE | NLM_F_EXCL,
+        &header(Selector::Name(veth.name), IFF_UP, IFF_UP),
+    )
+    .text(IFLA_IFNAME, veth.name)
+    .u32(IFLA_MTU, veth.mtu)
+    .u32(IFLA_MASTER, veth.bridge)
+    .nested(IFLA_LINKINFO, |info| {
+        info.text(IFLA_INFO_KIND, "veth")
+            .nested(IFLA_INFO_DATA, |data| {
+                data.nested(VETH_INFO_PEER, |peer| {
+                    peer.raw(&header(Selector::Name(POD_INTERFACE), 0, 0))
+                        .text(IFLA_IFNAME, POD_INTERFACE)
+                        .u32(IFLA_MTU, veth.mtu)
+                        .bytes(IFLA_ADDRESS, &hardware_address(veth.address))
+                        .u32(IFLA_NET_NS_FD, veth.namespace.as_raw_fd().cast_unsigned())
+                })
+            })
+    });
+    socket.request(create)?;
+    // An alias cannot be given at birth.
+    socket.requests(&[set_alias(veth.name, veth.alias)])?;
+    Ok(())
+}
+
+/// Removes an interface, and with one end of a veth pair the other one. One that is not there is fine.
+pub(super) fn remove(socket: &mut Socket, name: &str) -> Result<(), NetworkError> {
+    let message =
+        Message::new(RTM_DELLINK, 0, &header(Selector::Name(name), 0, 0)).text(IFLA_IFNAME, name);
+    match socket.request(message) {
+        Err(error) if !error.is(Errno::NODEV) => {
+            Err(error.during(format!("remove interface {name}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A locally administered hardware address that follows from an address, with the prefix that container networks use.
+/// A pod that gets the address of an earlier one is thus reachable at once, whatever its neighbours remember.
+pub(super) fn hardware_address(address: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = address.octets();
+    [0x0a, 0x58, a, b, c, d]
+}
+
+/// [`hardware_address`] as people write it.
+pub(super) fn hardware_address_text(address: Ipv4Addr) -> String {
+    hardware_address(address)
+        .map(|byte| format!("{byte:02x}"))
+        .join(":")
+}
+
+/// How a request names its interface.
+#[derive(Clone, Copy)]
+enum Selector<'a> {
+    Index(u32),
+    /// The message carries `IFLA_IFNAME` instead of a number.
+    Name(&'a str),
+}
+
+/// An `ifinfomsg`: family, type, index, flags and which of the flags count.
+fn header(selector: Selector<'_>, flags: u32, change: u32) -> [u8; 16] {
+    let index = match selector {
+        Selector::Index(index) => index,
+        Selector::Name(_) => 0,
+    };
+    let mut bytes = [0; 16];
+    bytes[4..8].copy_from_slice(&index.to_ne_bytes());
+    bytes[8..12].copy_from_slice(&flags.to_ne_bytes());
+    bytes[12..16].copy_from_slice(&change.to_ne_bytes());
+    bytes
+}
+
+fn get(selector: Selector<'_>) -> Message {
+    let message = Message::new(RTM_GETLINK, 0, &header(selector, 0, 0))
+        .u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    match selector {
+        Selector::Index(_) => message,
+        Selector::Name(name) => message.text(IFLA_IFNAME, name),
+    }
+}
+
+fn set_alias(name: &str, alias: &str) -> Message {
+    let end = alias.floor_char_boundary(ALIAS_LENGTH);
+    Message::new(RTM_SETLINK, 0, &header(Selector::Name(name), 0, 0))
+        .text(IFLA_IFNAME, name)
+        .bytes(IFLA_IFALIAS, &alias.as_bytes()[..end])
+        .acknowledged()
+}
+
+fn parse(payload: &[u8]) -> Option<Link> {
+    let index = u32_at(payload, 4)?;
+    let attributes = payload.get(16..)?;
+    Some(Link {
+        index,
+        mtu: attribute(attributes, IFLA_MTU).and_then(|value| u32_at(value, 0))?,
+        alias: attribute(attributes, IFLA_IFALIAS).map(text),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hardware_address_follows_from_the_address() {
+        assert_eq!(
+            hardware_address_text(Ipv4Addr::new(10, 88, 0, 255)),
+            "0a:58:0a:58:00:ff"
+        );
+    }
+}

@@ -1,0 +1,251 @@
+//! This machine's side of an instance's network: the bridge, the table, the switches under /proc/sys; made with the
+//! first pod and removed after the last one.
+
+use super::NetworkConfig;
+use super::error::NetworkError;
+use super::firewall::{self, ATTEMPTS, Installed};
+use super::leases::{Lease, Leases, Store, gateway};
+use super::link::{self, Link};
+use super::netlink::{self, Socket};
+use super::{address, conntrack, nft, ports, route, subnet};
+use ipnet::Ipv4Net;
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+/// What packets may have everywhere, for machines without a way out.
+const DEFAULT_MTU: u32 = 1500;
+
+/// Ways to talk to the kernel about this machine's network, and the names of one instance's parts in it.
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) route: Socket,
+    pub(super) netfilter: Socket,
+    pub(super) bridge: String,
+    pub(super) table: String,
+    instance: String,
+}
+
+/// What all pods of an instance share.
+#[derive(Debug)]
+pub(super) struct Base {
+    pub(super) subnet: Ipv4Net,
+    pub(super) bridge: Link,
+}
+
+impl Machine {
+    pub(super) fn open(config: &NetworkConfig) -> Result<Self, NetworkError> {
+        let instance = &config.instance;
+        let fits = (1..=8).contains(&instance.len())
+            && instance
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        if !fits {
+            return Err(NetworkError::Instance {
+                instance: instance.clone(),
+            });
+        }
+        Ok(Self {
+            route: Socket::open(netlink::ROUTE)?,
+            netfilter: Socket::open(netlink::NETFILTER)?,
+            bridge: format!("pody{instance}"),
+            table: firewall::table_name(instance),
+            instance: instance.clone(),
+        })
+    }
+
+    /// The name of a pod's interface on this machine. It follows from the address, so that it is known after a crash
+    /// and nobody else's: at most 15 characters, as the kernel wants.
+    pub(super) fn host_interface(&self, subnet: Ipv4Net, address: Ipv4Addr) -> String {
+        let number = u32::from(address) - u32::from(subnet.network());
+        format!("pv{}{number:x}", self.instance)
+    }
+
+    /// The subnet for an instance that has no pods.
+    pub(super) fn choose_subnet(
+        &mut self,
+        config: &NetworkConfig,
+    ) -> Result<Ipv4Net, NetworkError> {
+        if let Some(configured) = config.subnet {
+            return subnet::check(configured);
+        }
+        let mut in_use = firewall::subnets_of_others(&mut self.netfilter, &self.table)?;
+        // Left over, and about to be replaced; without this its own routes would be in the way.
+        link::remove(&mut self.route, &self.bridge)?;
+        in_use.extend(address::networks(&mut self.route)?);
+        in_use.extend(route::networks(&mut self.route)?);
+        subnet::choose(&config.instance, &in_use)
+    }
+
+    /// Makes sure that table and bridge exist: two look-ups when they do. Called under the lock.
+    ///
+    /// A table that vanished under running pods, as with `nft flush ruleset`, comes back with all their host ports.
+    pub(super) fn ensure_base(
+        &mut self,
+        store: &Store,
+        config: &NetworkConfig,
+        leases: &mut Leases,
+        pod_uid: &str,
+    ) -> Result<Base, NetworkError> {
+        if leases.pods.len() == 1 || !firewall::is_installed(&mut self.netfilter, &self.table)? {
+            self.install_table(store, config, leases, pod_uid)?;
+        }
+        let bridge = match link::find(&mut self.route, &self.bridge)? {
+            Some(bridge) => bridge,
+            None => self.create_bridge(leases.subnet)?,
+        };
+        Ok(Base {
+            subnet: leases.subnet,
+            bridge,
+        })
+    }
+
+    /// Installs the table. For the first pod the subnet may still be changed: when another instance took it since it
+    /// was chosen, another one is chosen, and the lease moves there.
+    fn install_table(
+        &mut self,
+        store: &Store,
+        config: &NetworkConfig,
+        leases: &mut Leases,
+        pod_uid: &str,
+    ) -> Result<(), NetworkError> {
+        let alone = leases.pods.len() == 1;
+        for _ in 0..ATTEMPTS {
+            let generation = nft::generation(&mut self.netfilter)
+                .map_err(|error| error.during("read the firewall's generation"))?;
+            if alone && config.subnet.is_none() {
+                let others = firewall::subnets_of_others(&mut self.netfilter, &self.table)?;
+                let taken = |other: &Ipv4Net| {
+                    other.contains(&leases.subnet) || leases.subnet.contains(other)
+                };
+                if others.iter().any(taken) {
+                    self.move_leases(config, leases)?;
+                    store.write(leases)?;
+                    continue;
+                }
+            }
+            let elements = published(leases, pod_uid);
+            let installed = firewall::install(
+                &mut self.netfilter,
+                generation,
+                &self.table,
+                &self.bridge,
+                leases.subnet,
+                &elements,
+            )?;
+            if installed == Installed::Yes {
+                return Ok(());
+            }
+        }
+        Err(NetworkError::Unsettled {
+            action: "installing the pod network's table",
+            attempts: ATTEMPTS,
+        })
+    }
+
+    fn move_leases(
+        &mut self,
+        config: &NetworkConfig,
+        leases: &mut Leases,
+    ) -> Result<(), NetworkError> {
+        let pods = std::mem::take(&mut leases.pods);
+        *leases = Leases::new(self.choose_subnet(config)?);
+        for (uid, lease) in pods {
+            let address = leases.address_for(&uid)?;
+            leases.pods.insert(uid, Lease { address, ..lease });
+        }
+        Ok(())
+    }
+
+    fn create_bridge(&mut self, subnet: Ipv4Net) -> Result<Link, NetworkError> {
+        let mtu = match route::way_out(&mut self.route)? {
+            Some(index) => link::describe(&mut self.route, index)?.map_or(DEFAULT_MTU, |l| l.mtu),
+            None => DEFAULT_MTU,
+        };
+        let address = gateway(subnet);
+        let alias = format!("podyard pods {subnet}");
+        let bridge = link::create_bridge(&mut self.route, &self.bridge, address, mtu, &alias)?;
+        // Before it is up, so that it never listens to a pod's router advertisements. There may be no IPv6 at all.
+        let no_ipv6 = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", self.bridge);
+        match switch_on(&no_ipv6) {
+            Err(NetworkError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+        switch_on(&format!(
+            "/proc/sys/net/ipv4/conf/{}/route_localnet",
+            self.bridge
+        ))?;
+        switch_on("/proc/sys/net/ipv4/ip_forward")?;
+        address::ensure(&mut self.route, bridge.index, address, subnet)?;
+        link::bring_up(&mut self.route, &self.bridge, bridge.index)?;
+        Ok(bridge)
+    }
+
+    /// Takes a pod's ports, flows and interface away. Goes on past errors.
+    pub(super) fn disconnect(
+        &mut self,
+        subnet: Ipv4Net,
+        lease: &Lease,
+    ) -> Result<(), Vec<NetworkError>> {
+        let Lease { address, ports, .. } = lease;
+        let interface = self.host_interface(subnet, *address);
+        let steps = [
+            ports::withdraw(&mut self.netfilter, &self.table, ports, *address),
+            conntrack::forget_pod(&mut self.netfilter, ports, *address),
+            link::remove(&mut self.route, &interface),
+        ];
+        all(steps)
+    }
+
+    /// Removes what the pods of the instance shared, and then the file that says that there were any.
+    pub(super) fn remove_base(&mut self, store: Store) -> Result<(), Vec<NetworkError>> {
+        all([
+            firewall::remove(&mut self.netfilter, &self.table),
+            link::remove(&mut self.route, &self.bridge),
+        ])?;
+        store.remove().map_err(|error| vec![error])
+    }
+}
+
+/// The host ports of all pods but the one that is being attached: its own may turn out to be taken.
+fn published(leases: &Leases, attaching: &str) -> Vec<(&'static str, nft::Element)> {
+    let mut elements: Vec<(&str, nft::Element)> = Vec::new();
+    for (_, lease) in leases.pods.iter().filter(|(uid, _)| *uid != attaching) {
+        for port in &lease.ports {
+            let (map, element) = ports::element(port, lease.address, &lease.name);
+            // Two pods can have a lease for one port for the moment it takes one of them to fail.
+            let same =
+                |(other, taken): &(&str, nft::Element)| *other == map && taken.key == element.key;
+            if !elements.iter().any(same) {
+                elements.push((map, element));
+            }
+        }
+    }
+    elements
+}
+
+/// Success, or every error.
+fn all<const N: usize>(results: [Result<(), NetworkError>; N]) -> Result<(), Vec<NetworkError>> {
+    let errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
+    }
+}
+
+/// Writes 1 to a switch of the calling thread's network namespace, unless it says so already.
+fn switch_on(path: &str) -> Result<(), NetworkError> {
+    let error = |action| {
+        move |source| NetworkError::File {
+            action,
+            path: PathBuf::from(path),
+            source,
+        }
+    };
+    if fs::read_to_string(path).map_err(error("read"))?.trim() == "1" {
+        return Ok(());
+    }
+    fs::write(path, "1").map_err(error("write"))
+}

@@ -1,0 +1,303 @@
+//! The network of pods: one bridge and one firewall table per instance, one veth pair per pod.
+//!
+//! ```text
+//!   pod's namespace            this machine's namespace
+//!   ┌───────────┐              ┌─────────────────────────────────────────┐
+//!   │ lo   eth0 │──────────────│ pv<instance><n> ── pody<instance>       │
+//!   └───────────┘  veth pair   │                    (bridge, gateway)    │
+//!                              │      table ip podyard_<instance>: host  │
+//!                              │      ports, masquerade     ── eth0 ──▶  │
+//!                              └─────────────────────────────────────────┘
+//! ```
+//!
+//! An *instance* is what shares a root directory; any number of them work beside each other in one network namespace.
+//! Everything bears the instance's name, so one can tell whose it is, and nothing else is ever touched, with one
+//! exception: packets are forwarded (`net.ipv4.ip_forward`) once there is a pod network. It is not switched off again,
+//! as nobody can tell who else relies on it by then.
+//!
+//! No external programs, no threads, no async: requests are worked off by the kernel while the caller waits, some
+//! milliseconds per pod, whatever the number of pods. All functions work on the network namespace that the calling
+//! thread is in.
+//!
+//! Left out: IPv6. The seams are [`nft::Family`], [`ports::Normalized::unmapped`] and the address type of the leases.
+//! Bridges have IPv6 switched off meanwhile, so that pods cannot advertise themselves as this machine's router
+//! (CVE-2020-10749).
+
+mod address;
+mod conntrack;
+mod error;
+mod expression;
+mod firewall;
+mod leases;
+mod link;
+mod machine;
+mod message;
+mod netlink;
+mod nft;
+mod ports;
+mod probe;
+mod route;
+mod subnet;
+mod sys;
+
+pub use error::{KernelError, NetworkError};
+pub use ipnet::Ipv4Net;
+pub use ports::{PortHolder, PortMapping, Protocol};
+
+use leases::{Lease, Leases, Store};
+use machine::Machine;
+use netlink::Socket;
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+/// One instance's network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkConfig {
+    /// 1 to 8 lower-case letters and digits that no other instance on this machine has. Becomes part of names.
+    pub instance: String,
+    /// Where leases are kept; on a file system that does not outlive the machine's uptime. Made when needed, removed
+    /// with the last lease.
+    pub state_dir: PathBuf,
+    /// The subnet of the pods, /12 to /29. Without one, a free subnet of 10.88.0.0/13 is chosen. A change takes effect
+    /// when no pod is left.
+    pub subnet: Option<Ipv4Net>,
+}
+
+/// A pod, as far as its network is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PodIdentity<'a> {
+    /// The key of its lease.
+    pub uid: &'a str,
+    /// `<namespace>/<name>`, for messages and as remark on everything that is made.
+    pub name: &'a str,
+}
+
+/// What a pod got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodNetwork {
+    /// The pod's address.
+    pub address: Ipv4Addr,
+    /// The network it is in, together with the other pods of the instance.
+    pub subnet: Ipv4Net,
+    /// The bridge's address: this machine, as pods see it.
+    pub gateway: Ipv4Addr,
+    /// The instance's bridge.
+    pub bridge: String,
+    /// The end of the pod's veth pair on this machine.
+    pub host_interface: String,
+    /// The end inside the pod.
+    pub pod_interface: String,
+    /// The hardware address of the end inside the pod.
+    pub hardware_address: String,
+    /// The size of packets, in bytes: that of the interface through which this machine reaches the outside world.
+    pub mtu: u32,
+    /// The host ports that are in effect.
+    pub ports: Vec<PortMapping>,
+    /// Host ports that were asked for on IPv6 addresses, which an IPv4 network cannot serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmapped_ports: Vec<PortMapping>,
+    /// Whether another program's firewall drops what pods send to the outside world, as Docker's does. Only that
+    /// program's settings can change it.
+    #[serde(default)]
+    pub forwarding_blocked: bool,
+}
+
+/// Gives a pod its network: loopback, an interface with an address and a default route, and its host ports.
+///
+/// Safe to repeat: a pod that has a lease keeps its address, and what exists of an earlier attempt is replaced.
+///
+/// # Errors
+///
+/// Nothing of the pod's network, its lease included, remains after an error. Should the clean-up fail too, its errors
+/// are lost, but a later [`detach`] finds the lease and repeats it.
+pub fn attach(
+    config: &NetworkConfig,
+    namespace: BorrowedFd<'_>,
+    pod: PodIdentity<'_>,
+    wanted: &[PortMapping],
+) -> Result<PodNetwork, NetworkError> {
+    let mut machine = Machine::open(config)?;
+    let attached = attach_or_fail(&mut machine, config, namespace, pod, wanted);
+    if attached.is_err() {
+        // The first error is the one to tell.
+        let _ = release(&mut machine, config, pod.uid);
+    }
+    attached
+}
+
+/// Switches a namespace's loopback interface on, and nothing else.
+///
+/// # Errors
+///
+/// When the namespace cannot be entered or the kernel refuses.
+pub fn loopback(namespace: BorrowedFd<'_>) -> Result<(), NetworkError> {
+    let mut inside = Socket::open_in(namespace, netlink::ROUTE)?;
+    link::bring_up_loopback(&mut inside)
+}
+
+/// Takes a pod's network away: host ports, flows through them, the interface, the lease; with the last lease of the
+/// instance its bridge, table and state directory. Safe to repeat, and for pods that never had a network.
+///
+/// # Errors
+///
+/// All that went wrong; it does not stop at the first one. The lease then stays, so that it can be repeated.
+pub fn detach(config: &NetworkConfig, pod_uid: &str) -> Result<(), Vec<NetworkError>> {
+    let mut machine = Machine::open(config).map_err(|error| vec![error])?;
+    release(&mut machine, config, pod_uid)
+}
+
+/// Check everything, write the lease down, then build from the outside in.
+fn attach_or_fail(
+    machine: &mut Machine,
+    config: &NetworkConfig,
+    namespace: BorrowedFd<'_>,
+    pod: PodIdentity<'_>,
+    wanted: &[PortMapping],
+) -> Result<PodNetwork, NetworkError> {
+    let ports = ports::normalize(wanted)?;
+    let mut inside = Socket::open_in(namespace, netlink::ROUTE)?;
+
+    let (lease, base) = reserve(machine, config, pod, &ports.mappings)?;
+    probe::require_free(&ports.mappings)?;
+    ports::publish(
+        &mut machine.netfilter,
+        &machine.table,
+        &ports.mappings,
+        lease.address,
+        pod.name,
+    )?;
+    conntrack::forget_host_ports(&mut machine.netfilter, &ports.mappings)?;
+
+    let host_interface = machine.host_interface(base.subnet, lease.address);
+    let veth = link::Veth {
+        name: &host_interface,
+        bridge: base.bridge.index,
+        mtu: base.bridge.mtu,
+        alias: &format!("podyard {} {}", pod.name, pod.uid),
+        namespace,
+        address: lease.address,
+    };
+    connect(machine, &mut inside, &veth, base.subnet)?;
+
+    Ok(PodNetwork {
+        address: lease.address,
+        subnet: base.subnet,
+        gateway: leases::gateway(base.subnet),
+        bridge: machine.bridge.clone(),
+        hardware_address: link::hardware_address_text(lease.address),
+        pod_interface: link::POD_INTERFACE.to_owned(),
+        mtu: base.bridge.mtu,
+        ports: ports.mappings,
+        unmapped_ports: ports.unmapped,
+        forwarding_blocked: firewall::forwarding_is_blocked(&mut machine.netfilter)?,
+        host_interface,
+    })
+}
+
+/// Writes the lease down and makes sure that the instance's bridge and table exist, alone among the processes of the
+/// instance. What follows concerns this pod only.
+fn reserve(
+    machine: &mut Machine,
+    config: &NetworkConfig,
+    pod: PodIdentity<'_>,
+    mappings: &[PortMapping],
+) -> Result<(Lease, machine::Base), NetworkError> {
+    let store = Store::lock(&config.state_dir)?;
+    let mut leases = match store.read()?.filter(|leases| !leases.pods.is_empty()) {
+        Some(leases) => leases,
+        None => Leases::new(machine.choose_subnet(config)?),
+    };
+    let lease = Lease {
+        address: leases.address_for(pod.uid)?,
+        name: pod.name.to_owned(),
+        ports: mappings.to_vec(),
+    };
+    let earlier = leases.pods.insert(pod.uid.to_owned(), lease.clone());
+    if let Some(earlier) = earlier {
+        // What this attempt does not want any more would otherwise be forgotten with the old lease.
+        let obsolete: Vec<PortMapping> = earlier
+            .ports
+            .into_iter()
+            .filter(|port| !mappings.contains(port))
+            .collect();
+        ports::withdraw(
+            &mut machine.netfilter,
+            &machine.table,
+            &obsolete,
+            earlier.address,
+        )?;
+    }
+    store.write(&leases)?;
+    let base = machine.ensure_base(&store, config, &mut leases, pod.uid)?;
+    let lease = leases.pods.remove(pod.uid).unwrap_or(lease);
+    Ok((lease, base))
+}
+
+/// Makes the pod's pair of interfaces and everything inside the pod.
+fn connect(
+    machine: &mut Machine,
+    inside: &mut Socket,
+    veth: &link::Veth<'_>,
+    subnet: Ipv4Net,
+) -> Result<(), NetworkError> {
+    let failed =
+        |error: KernelError| error.during(format!("create interface {} for the pod", veth.name));
+    match link::create_veth(&mut machine.route, veth) {
+        Err(error) if error.is(Errno::EXIST) => {
+            // Left by an earlier attempt; its namespace may be the same or one that is about to vanish.
+            link::remove(&mut machine.route, veth.name)?;
+            link::create_veth(&mut machine.route, veth).map_err(failed)?;
+        }
+        other => other.map_err(failed)?,
+    }
+    link::bring_up_loopback(inside)?;
+    let Some(interface) = link::find(inside, link::POD_INTERFACE)? else {
+        return Err(failed(Errno::NODEV.into()));
+    };
+    inside
+        .requests(&[
+            address::add(interface.index, veth.address, subnet),
+            link::up(interface.index),
+            route::add_default(interface.index, leases::gateway(subnet)),
+        ])
+        .map_err(|error| error.during(format!("give the pod the address {}", veth.address)))?;
+    Ok(())
+}
+
+/// Takes everything away that a lease stands for, last things first.
+fn release(
+    machine: &mut Machine,
+    config: &NetworkConfig,
+    pod_uid: &str,
+) -> Result<(), Vec<NetworkError>> {
+    let one = |error| vec![error];
+    let Some(store) = Store::lock_existing(&config.state_dir).map_err(one)? else {
+        return Ok(());
+    };
+    let Some(leases) = store.read().map_err(one)? else {
+        return machine.remove_base(store);
+    };
+    // The lease keeps the address taken: the slow part needs no lock.
+    drop(store);
+    if let Some(lease) = leases.pods.get(pod_uid) {
+        machine.disconnect(leases.subnet, lease)?;
+    }
+
+    let Some(store) = Store::lock_existing(&config.state_dir).map_err(one)? else {
+        return Ok(());
+    };
+    let Some(mut leases) = store.read().map_err(one)? else {
+        return machine.remove_base(store);
+    };
+    let known = leases.pods.remove(pod_uid).is_some();
+    if leases.pods.is_empty() {
+        return machine.remove_base(store);
+    }
+    if known {
+        store.write(&leases).map_err(one)?;
+    }
+    Ok(())
+}

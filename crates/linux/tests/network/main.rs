@@ -1,0 +1,4 @@
+//! Pod networks in real namespaces: what is reachable from where, who gets which port, and what is left behind.
+
+mod basics;
+mod world;
