@@ -1,11 +1,15 @@
 //! The Kubernetes objects that this crate prints, and the questions it asks them more than once.
 
-pub(crate) use k8s_openapi::api::core::v1::{
+pub(crate) use k8s_openapi::{
+    api::core::v1 as core, apimachinery::pkg::apis::meta::v1 as meta, jiff,
+};
+
+pub(crate) use self::core::{
     Container, ContainerState, ContainerStateTerminated, ContainerStatus, EnvVar, Event, Pod,
     PodSpec, PodStatus, Probe, ResourceRequirements, Volume, VolumeMount,
 };
-pub(crate) use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-pub(crate) use k8s_openapi::jiff::Timestamp;
+pub(crate) use self::jiff::Timestamp;
+pub(crate) use self::meta::Time;
 
 /// Questions about a whole pod.
 pub(crate) trait PodExt {

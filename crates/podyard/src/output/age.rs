@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
+use crate::objects::jiff::Timestamp;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -54,7 +54,8 @@ pub(crate) fn precise(duration: Duration) -> String {
         _ => format!("{value:.0} {unit}"),
     };
     match micros {
-        0..1_000 => format!("{micros} µs"),
+        0 => "0 ms".to_owned(),
+        1..1_000 => format!("{micros} µs"),
         1_000..999_500 => scaled("ms", duration.as_secs_f64() * 1e3),
         999_500..10_000_000 => scaled("s", duration.as_secs_f64()),
         10_000_000..120_000_000 => format!("{:.0} s", duration.as_secs_f64()),
@@ -102,6 +103,7 @@ mod tests {
     #[test]
     fn fine_durations_keep_three_digits() {
         for (micros, expected) in [
+            (0, "0 ms"),
             (7, "7 µs"),
             (1_000, "1.00 ms"),
             (12_345, "12.3 ms"),

@@ -4,8 +4,12 @@ pub(crate) mod age;
 pub(crate) mod columns;
 pub(crate) mod describe;
 pub(crate) mod escape;
+pub(crate) mod events;
+pub(crate) mod progress;
 pub(crate) mod status_column;
+pub(crate) mod style;
 pub(crate) mod table;
+pub(crate) mod timeline;
 pub(crate) mod verdict;
 
 #[cfg(test)]

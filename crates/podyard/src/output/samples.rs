@@ -1,11 +1,11 @@
 //! Pods for tests, in the words of a test: `pod("Running", [init("i", exited(0)), app("a", running())])`.
 
-use k8s_openapi::api::core::v1::{
+use crate::objects::core::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
     ContainerStateWaiting, ContainerStatus, Pod, PodCondition, PodSpec, PodStatus,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use k8s_openapi::jiff::Timestamp;
+use crate::objects::jiff::Timestamp;
+use crate::objects::meta::{ObjectMeta, Time};
 
 /// When every sample pod was created and every container of it started, in Unix seconds.
 pub(crate) const START: i64 = 1_000_000;

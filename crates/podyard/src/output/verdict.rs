@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::age;
 use super::escape::one_line;
+use crate::duration;
 use crate::objects::{
     Container, ContainerStateTerminated, ContainerStatus, Pod, PodExt as _, Timestamp, is_sidecar,
     moment, terminated, waiting_reason,
@@ -66,32 +67,7 @@ pub(crate) fn next_start(status: &ContainerStatus) -> Option<Timestamp> {
         .as_deref()?;
     let ended = moment(terminated(status.last_state.as_ref())?.finished_at.as_ref())?;
     let text = message.strip_prefix("back-off ")?.split(' ').next()?;
-    ended.checked_add(go_duration(text)?).ok()
-}
-
-/// `10s`, `1m20s`, `5m0s`, `2.5s`: what Go prints for a duration of whole units down to seconds.
-fn go_duration(text: &str) -> Option<Duration> {
-    let mut total = 0.0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits =
-            rest.find(|character: char| !character.is_ascii_digit() && character != '.')?;
-        let value: f64 = rest[..digits].parse().ok()?;
-        let unit_end = rest[digits..]
-            .find(|character: char| character.is_ascii_digit())
-            .map_or(rest.len(), |end| digits + end);
-        total += value
-            * match &rest[digits..unit_end] {
-                "h" => 3600.0,
-                "m" => 60.0,
-                "s" => 1.0,
-                "ms" => 1e-3,
-                "µs" => 1e-6,
-                _ => return None,
-            };
-        rest = &rest[unit_end..];
-    }
-    Duration::try_from_secs_f64(total).ok()
+    ended.checked_add(duration::parse(text)?).ok()
 }
 
 /// `next try in 7s`, or nothing if there is none to come or it is not known when.
@@ -451,23 +427,5 @@ mod tests {
             &pod("Running", [app("a", running()), app("b", exited(0))]).deleting(),
             "terminating: waiting for `a` to stop, for 5s at most",
         );
-    }
-
-    #[test]
-    fn durations_as_go_prints_them() {
-        for (text, seconds) in [
-            ("10s", 10.0),
-            ("1m20s", 80.0),
-            ("5m0s", 300.0),
-            ("2.5s", 2.5),
-            ("500ms", 0.5),
-        ] {
-            assert_eq!(
-                go_duration(text),
-                Some(Duration::from_secs_f64(seconds)),
-                "{text}"
-            );
-        }
-        assert_eq!(go_duration("soon"), None);
     }
 }

@@ -73,7 +73,7 @@ fn describe_ports(container: &Container, out: &mut Columns) {
         1 => format!("{label}:\t{}", values[0]),
         _ => format!("{label}s:\t{}", values.join(", ")),
     };
-    let protocol = |port: &k8s_openapi::api::core::v1::ContainerPort| {
+    let protocol = |port: &crate::objects::core::ContainerPort| {
         port.protocol.clone().unwrap_or_else(|| "TCP".to_owned())
     };
     let container_ports = ports.iter().map(|port| {
@@ -185,15 +185,17 @@ pub(super) fn describe_resources(resources: &ResourceRequirements, out: &mut Col
     }
 }
 
+/// A port's number or name, which are one field in Kubernetes.
+fn port_text(port: &impl serde::Serialize) -> String {
+    match serde_json::to_value(port) {
+        Ok(serde_json::Value::String(name)) => name,
+        Ok(number) => number.to_string(),
+        Err(_) => String::new(),
+    }
+}
+
 /// `http-get http://:80/ delay=0s timeout=1s period=10s #success=1 #failure=3`.
 fn probe_text(probe: &Probe) -> String {
-    let port = |port: &k8s_openapi::apimachinery::pkg::util::intstr::IntOrString| {
-        use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-        match port {
-            IntOrString::Int(number) => number.to_string(),
-            IntOrString::String(name) => name.clone(),
-        }
-    };
     let handler = if let Some(exec) = &probe.exec {
         format!(
             "exec [{}]",
@@ -210,13 +212,13 @@ fn probe_text(probe: &Probe) -> String {
         format!(
             "http-get {scheme}://{}:{}{slash}{path}",
             get.host.as_deref().unwrap_or_default(),
-            port(&get.port)
+            port_text(&get.port)
         )
     } else if let Some(socket) = &probe.tcp_socket {
         format!(
             "tcp-socket {}:{}",
             socket.host.as_deref().unwrap_or_default(),
-            port(&socket.port)
+            port_text(&socket.port)
         )
     } else if let Some(grpc) = &probe.grpc {
         format!(

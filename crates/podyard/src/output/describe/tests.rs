@@ -1,12 +1,12 @@
 //! A whole description, character by character.
 
 use super::*;
-use crate::output::samples::{
-    PodChanges as _, START, StatusExt as _, app, exited, init, pod, running, time,
-};
-use k8s_openapi::api::core::v1::{
+use crate::objects::core::{
     ContainerPort, EmptyDirVolumeSource, EnvVar, EventSource, ObjectReference, PodIP, Volume,
     VolumeMount,
+};
+use crate::output::samples::{
+    PodChanges as _, START, StatusExt as _, app, exited, init, pod, running, time,
 };
 
 fn sample() -> Pod {

@@ -1,0 +1,82 @@
+//! What to try after an error. A hint is data beside the message, so that the message stays what happened.
+
+use std::error::Error;
+use std::io;
+
+use crate::error::CliError;
+
+/// What to try, as one line, if there is something worth trying.
+pub(crate) fn hint(error: &CliError) -> Option<String> {
+    match error {
+        CliError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            Some("the path is relative to the current directory; `-` reads stdin".to_owned())
+        }
+        CliError::PodNotFound { .. } => {
+            Some("`podyard get pods -A` lists every pod of this instance".to_owned())
+        }
+        CliError::AlreadyExists { namespace, name } => {
+            let scope = if namespace == "default" {
+                String::new()
+            } else {
+                format!(" -n {namespace}")
+            };
+            Some(format!(
+                "`podyard delete pod {name}{scope}` stops it; `podyard describe pod {name}{scope}` shows what it does"
+            ))
+        }
+        CliError::Host { source, .. } | CliError::Failed { source, .. } => {
+            let source: &(dyn Error + 'static) = source.as_deref()?;
+            host_hint(source)
+        }
+        CliError::Usage(_)
+        | CliError::Manifest { .. }
+        | CliError::File { .. }
+        | CliError::ContainerNotFound { .. }
+        | CliError::NotFound(_)
+        | CliError::BrokenPipe => None,
+    }
+}
+
+/// Whether a cause, or a cause of it, is the machine's or the user's privileges.
+pub(crate) fn is_host_trouble(error: &(dyn Error + 'static)) -> bool {
+    matches!(
+        kind(error),
+        Some(
+            io::ErrorKind::PermissionDenied
+                | io::ErrorKind::StorageFull
+                | io::ErrorKind::ReadOnlyFilesystem
+                | io::ErrorKind::Unsupported
+                | io::ErrorKind::QuotaExceeded
+        )
+    )
+}
+
+fn host_hint(error: &(dyn Error + 'static)) -> Option<String> {
+    let text = match kind(error)? {
+        io::ErrorKind::PermissionDenied => "podyard needs root for this: try it with `sudo`",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full: `podyard system df` shows what podyard keeps, `podyard system prune` removes what is not in use"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "the file system is read-only: `--root DIR` keeps everything elsewhere"
+        }
+        io::ErrorKind::Unsupported => "the kernel lacks something: `podyard system info` says what",
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+/// The kind of the innermost I/O error.
+fn kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut found = None;
+    let mut current = Some(error);
+    while let Some(error) = current {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            found = Some(io.kind());
+        } else if let Some(errno) = error.downcast_ref::<rustix::io::Errno>() {
+            found = Some(errno.kind());
+        }
+        current = error.source();
+    }
+    found
+}

@@ -1,0 +1,559 @@
+//! From flags to decisions: what a command works with. Commands never see clap's types, and nothing below looks at the environment.
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::args::{
+    Cli, ColorArg, DeleteArgs, ExecArgs, GetArgs, GlobalArgs, ImageVerb, LogsArgs, ObjectOutputArg,
+    OnInitFailureArg, OutputArg, RunArgs, ScopeArgs, SeccompArg, SystemVerb, Verb,
+};
+use crate::duration;
+use crate::error::CliError;
+use crate::output::style::Palette;
+use crate::target::{Target, pod_name};
+
+/// What everybody's programs read from the environment.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Environment {
+    /// `NO_COLOR` is set to anything but nothing.
+    pub(crate) no_color: bool,
+    /// `TERM` is `dumb`: no cursor movement, no colours.
+    pub(crate) dumb_terminal: bool,
+}
+
+impl Environment {
+    /// Reads it.
+    pub(crate) fn read() -> Self {
+        Self {
+            no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
+            dumb_terminal: std::env::var_os("TERM").is_some_and(|value| value == "dumb"),
+        }
+    }
+}
+
+/// What every command is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    /// The directory of this instance, if it is not the system's.
+    pub(crate) root: Option<PathBuf>,
+    /// The namespace of the pods that are meant.
+    pub(crate) namespace: String,
+    /// Say more on stderr.
+    pub(crate) verbose: bool,
+    /// Colours of stdout.
+    pub(crate) stdout: Palette,
+    /// Colours of stderr.
+    pub(crate) stderr: Palette,
+    /// stderr can show a view that redraws itself.
+    pub(crate) live: bool,
+}
+
+/// Which namespaces to look in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All of them.
+    AllNamespaces,
+    /// That of the context.
+    Namespace,
+}
+
+/// One verb with its resolved options.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Run(RunSettings),
+    Get(GetSettings),
+    Describe {
+        target: Target,
+        scope: Scope,
+    },
+    Logs(LogsSettings),
+    Exec(ExecSettings),
+    Delete(DeleteSettings),
+    Events {
+        pod: Option<String>,
+        scope: Scope,
+        format: Option<Format>,
+        watch: bool,
+    },
+    Timeline {
+        pod: String,
+        format: Option<Format>,
+    },
+    Retry {
+        pod: String,
+        container: Option<String>,
+    },
+    Image(ImageCommand),
+    System(SystemCommand),
+    Version {
+        format: Option<Format>,
+    },
+}
+
+/// A machine-readable form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    Yaml,
+}
+
+#[derive(Debug)]
+pub(crate) struct RunSettings {
+    /// Manifests; `-` is stdin.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) mode: RunMode,
+    /// None: as the pod's annotation says, or Kubernetes' default.
+    pub(crate) on_init_failure: Option<OnInitFailure>,
+    /// Parts per thousand of Kubernetes' back-offs.
+    pub(crate) backoff_per_mille: u32,
+    /// Containers without a profile of their own run without a filter.
+    pub(crate) seccomp_unconfined: bool,
+}
+
+/// How long `run` stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RunMode {
+    /// Until the pod is accepted.
+    Detached,
+    /// Until the pod has ended.
+    Foreground {
+        /// And then removes it.
+        remove: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnInitFailure {
+    RetryContainer,
+    RestartPod,
+}
+
+#[derive(Debug)]
+pub(crate) struct GetSettings {
+    pub(crate) target: Target,
+    pub(crate) scope: Scope,
+    pub(crate) listing: Listing,
+    pub(crate) watch: bool,
+    pub(crate) headers: bool,
+}
+
+/// How `get` prints pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listing {
+    Table { wide: bool },
+    Names,
+    Objects(Format),
+}
+
+#[derive(Debug)]
+pub(crate) struct LogsSettings {
+    pub(crate) pod: String,
+    pub(crate) containers: LogContainers,
+    pub(crate) follow: bool,
+    pub(crate) previous: bool,
+    /// The last so many lines; None is all of them.
+    pub(crate) tail: Option<usize>,
+    pub(crate) timestamps: bool,
+    pub(crate) since: Option<Duration>,
+    pub(crate) prefix: bool,
+}
+
+/// Whose logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LogContainers {
+    /// The pod's default container.
+    Default,
+    One(String),
+    All,
+}
+
+#[derive(Debug)]
+pub(crate) struct ExecSettings {
+    pub(crate) pod: String,
+    pub(crate) container: Option<String>,
+    pub(crate) stdin: bool,
+    pub(crate) tty: bool,
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug)]
+pub(crate) struct DeleteSettings {
+    pub(crate) target: DeleteTarget,
+    pub(crate) scope: Scope,
+    pub(crate) stop: Stop,
+    pub(crate) ignore_not_found: bool,
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum DeleteTarget {
+    Pods(Target),
+    Manifests(Vec<PathBuf>),
+}
+
+/// How a pod is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The stop signal, and SIGKILL after the grace period; None is the pod's own.
+    Graceful(Option<i64>),
+    /// SIGKILL.
+    Kill,
+}
+
+#[derive(Debug)]
+pub(crate) enum ImageCommand {
+    Import {
+        files: Vec<PathBuf>,
+        name: Option<String>,
+    },
+    List {
+        format: Option<Format>,
+    },
+    Pull {
+        references: Vec<String>,
+    },
+    Remove {
+        references: Vec<String>,
+    },
+    Inspect {
+        reference: String,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) enum SystemCommand {
+    Df { format: Option<Format> },
+    Prune { dry_run: bool, all: bool },
+    Info { format: Option<Format> },
+}
+
+/// Resolves the command line.
+pub(crate) fn resolve(cli: Cli, environment: Environment) -> Result<(Context, Command), CliError> {
+    let context = context(cli.global, environment);
+    let command = match cli.verb {
+        Verb::Run(args) => Command::Run(run(args)?),
+        Verb::Get(args) => Command::Get(get(&args)?),
+        Verb::Describe(args) => Command::Describe {
+            target: Target::parse(&args.target)?,
+            scope: args.scope.into(),
+        },
+        Verb::Logs(args) => Command::Logs(logs(args)?),
+        Verb::Exec(args) => Command::Exec(exec(args)?),
+        Verb::Delete(args) => Command::Delete(delete(args)?),
+        Verb::Events(args) => Command::Events {
+            pod: args.pod.as_deref().map(pod_name).transpose()?,
+            scope: args.scope.into(),
+            format: args.output.map(Into::into),
+            watch: args.watch,
+        },
+        Verb::Timeline(args) => Command::Timeline {
+            pod: pod_name(&args.pod)?,
+            format: args.output.map(Into::into),
+        },
+        Verb::Retry(args) => Command::Retry {
+            pod: pod_name(&args.pod)?,
+            container: args.container,
+        },
+        Verb::Image(verb) => Command::Image(image(verb)),
+        Verb::System(verb) => Command::System(system(verb)),
+        Verb::Version(args) => Command::Version {
+            format: args.output.map(Into::into),
+        },
+    };
+    Ok((context, command))
+}
+
+/// The colours of stderr, for errors that come before anything is resolved.
+pub(crate) fn stderr_palette(color: ColorArg, environment: Environment) -> Palette {
+    palette(color, environment, std::io::stderr().is_terminal())
+}
+
+fn context(global: GlobalArgs, environment: Environment) -> Context {
+    let stderr_is_terminal = std::io::stderr().is_terminal();
+    Context {
+        root: global.root,
+        namespace: global.namespace,
+        verbose: global.verbose,
+        stdout: palette(global.color, environment, std::io::stdout().is_terminal()),
+        stderr: palette(global.color, environment, stderr_is_terminal),
+        live: stderr_is_terminal && !environment.dumb_terminal,
+    }
+}
+
+fn palette(color: ColorArg, environment: Environment, is_terminal: bool) -> Palette {
+    Palette::new(match color {
+        ColorArg::Always => true,
+        ColorArg::Never => false,
+        ColorArg::Auto => is_terminal && !environment.no_color && !environment.dumb_terminal,
+    })
+}
+
+fn run(args: RunArgs) -> Result<RunSettings, CliError> {
+    let factor = args.backoff.unwrap_or(1.0);
+    if !(0.0..=1.0).contains(&factor) {
+        return Err(CliError::Usage(format!(
+            "--backoff takes a factor between 0 and 1, not {factor}"
+        )));
+    }
+    // Between 0 and 1000, and a wait that was asked for is not rounded away.
+    let backoff_per_mille = if factor > 0.0 {
+        ((factor * 1000.0).round() as u32).max(1)
+    } else {
+        0
+    };
+    Ok(RunSettings {
+        files: [args.files, args.filename].concat(),
+        mode: if args.detach {
+            RunMode::Detached
+        } else {
+            RunMode::Foreground { remove: args.rm }
+        },
+        on_init_failure: args.on_init_failure.map(|choice| match choice {
+            OnInitFailureArg::RetryContainer => OnInitFailure::RetryContainer,
+            OnInitFailureArg::RestartPod => OnInitFailure::RestartPod,
+        }),
+        backoff_per_mille,
+        seccomp_unconfined: args.seccomp_default == SeccompArg::Unconfined,
+    })
+}
+
+fn get(args: &GetArgs) -> Result<GetSettings, CliError> {
+    let listing = match args.output {
+        None => Listing::Table { wide: false },
+        Some(OutputArg::Wide) => Listing::Table { wide: true },
+        Some(OutputArg::Name) => Listing::Names,
+        Some(OutputArg::Json) => Listing::Objects(Format::Json),
+        Some(OutputArg::Yaml) => Listing::Objects(Format::Yaml),
+    };
+    Ok(GetSettings {
+        target: Target::parse(&args.target)?,
+        scope: args.scope.into(),
+        listing,
+        watch: args.watch,
+        headers: !args.no_headers,
+    })
+}
+
+fn logs(args: LogsArgs) -> Result<LogsSettings, CliError> {
+    let tail = match args.tail {
+        None | Some(-1) => None,
+        Some(lines) => {
+            let lines = usize::try_from(lines).map_err(|_| {
+                CliError::Usage("--tail takes a number of lines, or -1 for all".to_owned())
+            })?;
+            Some(lines)
+        }
+    };
+    let since = args.since.map(|text| match duration::parse(&text) {
+        Some(since) if !since.is_zero() => Ok(since),
+        _ => Err(CliError::Usage(format!(
+            "--since takes a duration such as 10s, 5m or 2h, not `{text}`"
+        ))),
+    });
+    let containers = match args.container.or(args.container_name) {
+        Some(name) => LogContainers::One(name),
+        None if args.all_containers => LogContainers::All,
+        None => LogContainers::Default,
+    };
+    if args.follow && args.previous {
+        return Err(CliError::Usage(
+            "an instance that has ended cannot be followed: use either --follow or --previous"
+                .to_owned(),
+        ));
+    }
+    Ok(LogsSettings {
+        pod: pod_name(&args.pod)?,
+        containers,
+        follow: args.follow,
+        previous: args.previous,
+        tail,
+        timestamps: args.timestamps,
+        since: since.transpose()?,
+        prefix: args.prefix,
+    })
+}
+
+fn exec(args: ExecArgs) -> Result<ExecSettings, CliError> {
+    Ok(ExecSettings {
+        pod: pod_name(&args.pod)?,
+        container: args.container,
+        stdin: args.stdin,
+        tty: args.tty,
+        command: args.command,
+    })
+}
+
+fn delete(args: DeleteArgs) -> Result<DeleteSettings, CliError> {
+    let stop = match (args.force, args.grace_period) {
+        _ if args.now => Stop::Graceful(Some(1)),
+        (true, Some(grace)) if grace > 0 => {
+            return Err(CliError::Usage(
+                "--force and a --grace-period greater than 0 exclude each other".to_owned(),
+            ));
+        }
+        (true, _) => Stop::Kill,
+        // As kubectl: without --force, the shortest grace is one second.
+        (false, Some(0)) => Stop::Graceful(Some(1)),
+        (false, Some(grace)) if grace < 0 => Stop::Graceful(None),
+        (false, grace) => Stop::Graceful(grace),
+    };
+    let target = if args.filename.is_empty() {
+        let target = Target::parse(&args.target)?;
+        match (&target, args.all) {
+            (Target::All, false) => {
+                return Err(CliError::Usage(
+                    "name the pods to delete, or add --all".to_owned(),
+                ));
+            }
+            (Target::Named(_), true) => {
+                return Err(CliError::Usage("either name pods or use --all".to_owned()));
+            }
+            _ => DeleteTarget::Pods(target),
+        }
+    } else {
+        DeleteTarget::Manifests(args.filename)
+    };
+    Ok(DeleteSettings {
+        target,
+        scope: args.scope.into(),
+        stop,
+        ignore_not_found: args.ignore_not_found,
+        wait: args.wait,
+    })
+}
+
+fn image(verb: ImageVerb) -> ImageCommand {
+    match verb {
+        ImageVerb::Import(args) => ImageCommand::Import {
+            files: args.files,
+            name: args.name,
+        },
+        ImageVerb::List(args) => ImageCommand::List {
+            format: args.output.map(Into::into),
+        },
+        ImageVerb::Pull(args) => ImageCommand::Pull {
+            references: args.references,
+        },
+        ImageVerb::Rm(args) => ImageCommand::Remove {
+            references: args.references,
+        },
+        ImageVerb::Inspect(args) => ImageCommand::Inspect {
+            reference: args.reference,
+        },
+    }
+}
+
+fn system(verb: SystemVerb) -> SystemCommand {
+    match verb {
+        SystemVerb::Df(args) => SystemCommand::Df {
+            format: args.output.map(Into::into),
+        },
+        SystemVerb::Prune(args) => SystemCommand::Prune {
+            dry_run: args.dry_run,
+            all: args.all,
+        },
+        SystemVerb::Info(args) => SystemCommand::Info {
+            format: args.output.map(Into::into),
+        },
+    }
+}
+
+impl From<ScopeArgs> for Scope {
+    fn from(args: ScopeArgs) -> Self {
+        if args.all_namespaces {
+            Self::AllNamespaces
+        } else {
+            Self::Namespace
+        }
+    }
+}
+
+impl From<ObjectOutputArg> for Format {
+    fn from(output: ObjectOutputArg) -> Self {
+        match output {
+            ObjectOutputArg::Json => Self::Json,
+            ObjectOutputArg::Yaml => Self::Yaml,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    fn resolved(line: &str) -> Result<Command, String> {
+        let cli = Cli::try_parse_from(["podyard"].into_iter().chain(line.split(' ')))
+            .expect("clap accepts it");
+        resolve(cli, Environment::default())
+            .map(|(_, command)| command)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn ways_to_stop_a_pod() {
+        for (line, expected) in [
+            ("delete pod a", Stop::Graceful(None)),
+            ("delete pod a --grace-period=5", Stop::Graceful(Some(5))),
+            ("delete pod a --grace-period=-1", Stop::Graceful(None)),
+            ("delete pod a --grace-period=0", Stop::Graceful(Some(1))),
+            ("delete pod a --now", Stop::Graceful(Some(1))),
+            ("delete pod a --force", Stop::Kill),
+            ("delete pod a --force --grace-period=0", Stop::Kill),
+        ] {
+            let Ok(Command::Delete(settings)) = resolved(line) else {
+                panic!("{line}")
+            };
+            assert_eq!(settings.stop, expected, "{line}");
+        }
+        for line in [
+            "delete pods",
+            "delete pod a --all",
+            "delete pod a --force --grace-period=3",
+        ] {
+            assert!(resolved(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn back_off_factors_are_kept_within_reason() {
+        for (factor, expected) in [
+            ("1", Some(1000)),
+            ("0.1", Some(100)),
+            ("0.0001", Some(1)),
+            ("0", Some(0)),
+            ("2", None),
+        ] {
+            let settings = match resolved(&format!("run x.yaml --backoff {factor}")) {
+                Ok(Command::Run(settings)) => Some(settings.backoff_per_mille),
+                _ => None,
+            };
+            assert_eq!(settings, expected, "{factor}");
+        }
+    }
+
+    #[test]
+    fn colours_follow_the_flag_then_the_environment() {
+        let no_color = Environment {
+            no_color: true,
+            ..Environment::default()
+        };
+        let plain = Palette::new(false);
+        let colored = Palette::new(true);
+        for (color, environment, is_terminal, expected) in [
+            (ColorArg::Auto, Environment::default(), true, colored),
+            (ColorArg::Auto, Environment::default(), false, plain),
+            (ColorArg::Auto, no_color, true, plain),
+            (ColorArg::Always, no_color, false, colored),
+            (ColorArg::Never, Environment::default(), true, plain),
+        ] {
+            assert_eq!(
+                palette(color, environment, is_terminal),
+                expected,
+                "{color:?} {environment:?}"
+            );
+        }
+    }
+}
