@@ -33,6 +33,9 @@ const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_MODE: u16 = 4;
 const VETH_INFO_PEER: u16 = 1;
 const IFF_UP: u32 = 1;
 /// Leave the counters out of answers: collecting them is most of the work.
@@ -89,7 +92,7 @@ pub(super) fn create_bridge(
     socket.request(create).map_err(failed)?;
     let answers = socket
         .requests(&[
-            set_alias(name, alias),
+            change(name, alias),
             get(Selector::Name(name)).acknowledged(),
         ])
         .map_err(failed)?;
@@ -139,6 +142,10 @@ pub(super) struct Veth<'a> {
 /// # Errors
 ///
 /// `EEXIST` when either name is taken.
+///
+/// The bridge may send frames back where they came from ("hairpin"). A pod that reaches itself through a host port
+/// needs that where bridged packets pass the firewall (`net.bridge.bridge-nf-call-iptables`): the bridge then forwards
+/// the translated packet by itself instead of handing it to the machine.
 pub(super) fn create_veth(socket: &mut Socket, veth: &Veth<'_>) -> Result<(), KernelError> {
     let create = Message::new(
         RTM_NEWLINK,
@@ -161,8 +168,14 @@ pub(super) fn create_veth(socket: &mut Socket, veth: &Veth<'_>) -> Result<(), Ke
             })
     });
     socket.request(create)?;
-    // An alias cannot be given at birth.
-    socket.requests(&[set_alias(veth.name, veth.alias)])?;
+    // What cannot be given at birth.
+    let port = change(veth.name, veth.alias).nested(IFLA_LINKINFO, |info| {
+        info.text(IFLA_INFO_SLAVE_KIND, "bridge")
+            .nested(IFLA_INFO_SLAVE_DATA, |data| {
+                data.bytes(IFLA_BRPORT_MODE, &[1])
+            })
+    });
+    socket.requests(&[port])?;
     Ok(())
 }
 
@@ -222,9 +235,10 @@ fn get(selector: Selector<'_>) -> Message {
     }
 }
 
-fn set_alias(name: &str, alias: &str) -> Message {
+/// A change of an existing interface, to begin with its alias.
+fn change(name: &str, alias: &str) -> Message {
     let end = alias.floor_char_boundary(ALIAS_LENGTH);
-    Message::new(RTM_SETLINK, 0, &header(Selector::Name(name), 0, 0))
+    Message::new(RTM_NEWLINK, 0, &header(Selector::Name(name), 0, 0))
         .text(IFLA_IFNAME, name)
         .bytes(IFLA_IFALIAS, &alias.as_bytes()[..end])
         .acknowledged()

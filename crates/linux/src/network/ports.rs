@@ -189,12 +189,11 @@ pub(super) fn publish(
             .filter(|table| table.name.starts_with(TABLE_PREFIX))
         {
             for mapping in mappings {
-                let holder = holder(socket, &table.name, mapping).map_err(failed)?;
-                let Some(holder) = holder else { continue };
                 let own = table.name == own_table;
-                if own && holder.value.starts_with(&pod_address.octets()) {
-                    continue; // taken by an earlier attempt for the same pod
-                }
+                // What an earlier attempt took for the same pod is not in the way.
+                let itself = own.then_some(pod_address);
+                let holder = holder(socket, &table.name, mapping, itself).map_err(failed)?;
+                let Some(holder) = holder else { continue };
                 let instance = table.name[TABLE_PREFIX.len()..].to_owned();
                 return Err(in_use(
                     mapping,
@@ -235,7 +234,7 @@ pub(super) fn withdraw(
         for mapping in mappings {
             let (map, key) = key(mapping);
             let found = nft::element(socket, Family::Ip, table, map, &key).map_err(failed)?;
-            if found.is_some_and(|found| found.value.starts_with(&pod_address.octets())) {
+            if found.is_some_and(|found| leads_to(&found, pod_address)) {
                 batch.remove_element(table, map, &key);
             }
         }
@@ -254,30 +253,38 @@ pub(super) fn withdraw(
 }
 
 /// The element of a table that stands in a mapping's way: the same port on all addresses, on the same address, or, for
-/// a mapping of all addresses, on any.
+/// a mapping of all addresses, on any. Elements that lead to `itself` do not.
 fn holder(
     socket: &mut Socket,
     table: &str,
     mapping: &PortMapping,
+    itself: Option<Ipv4Addr>,
 ) -> Result<Option<Element>, KernelError> {
+    let in_the_way = |found: &Element| !itself.is_some_and(|pod| leads_to(found, pod));
     let everywhere = PortMapping {
         host_ip: None,
         ..*mapping
     };
     let (map, everywhere_key) = key(&everywhere);
     let found = nft::element(socket, Family::Ip, table, map, &everywhere_key)?;
-    if found.is_some() {
-        return Ok(found);
+    if let Some(found) = found.filter(in_the_way) {
+        return Ok(Some(found));
     }
     if mapping.host_ip.is_some() {
         let (map, key) = key(mapping);
-        return nft::element(socket, Family::Ip, table, map, &key);
+        let found = nft::element(socket, Family::Ip, table, map, &key)?;
+        return Ok(found.filter(in_the_way));
     }
     // Ports bound to one address are rare, so this list is short.
     let on_addresses = nft::elements(socket, Family::Ip, table, HOST_PORTS_ON_ADDRESS)?;
     Ok(on_addresses
         .into_iter()
-        .find(|element| element.key.ends_with(&everywhere_key)))
+        .filter(|found| found.key.ends_with(&everywhere_key))
+        .find(in_the_way))
+}
+
+fn leads_to(element: &Element, pod_address: Ipv4Addr) -> bool {
+    element.value.starts_with(&pod_address.octets())
 }
 
 /// A map and the key there. Every part takes four bytes.

@@ -1,4 +1,5 @@
 //! Pod networks in real namespaces: what is reachable from where, who gets which port, and what is left behind.
 
 mod basics;
+mod ports;
 mod world;
