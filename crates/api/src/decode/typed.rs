@@ -1,0 +1,609 @@
+//! The one deserializer: from the tree with places to the generated Kubernetes types.
+//!
+//! There is exactly one, because every further one would be instantiated for all types of a Pod and add megabytes.
+//! It reads values as the API server's JSON decoder does: `null` leaves the zero value, a number is no string, an unknown
+//! field is an error. Unlike that decoder it goes on after a type error, so that all of them are reported at once: the
+//! offending value is left out and the object is decoded again.
+
+use std::any::type_name;
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess,
+    Visitor,
+};
+
+use super::Document;
+use super::go_types;
+use crate::diagnostic::{Diagnostic, Kind, Severity};
+use crate::go::quote;
+use crate::limits::MAX_PROBLEMS;
+use crate::path::{Path, Step};
+use crate::quantity;
+use crate::suggest;
+use crate::tree::{Entry, Node, Value};
+
+/// `document` as `T`, or everything about it that is of the wrong type or unknown.
+pub(super) fn decode<T: DeserializeOwned>(document: &Document) -> Result<T, Vec<Diagnostic>> {
+    let mut left_out = HashSet::new();
+    let mut problems = Vec::new();
+    loop {
+        let context = Context::new(&left_out);
+        let result = T::deserialize(Reader {
+            node: &document.root,
+            context: &context,
+        });
+        let unknown = context.unknown.into_inner();
+        let error = match result {
+            Ok(object) if problems.is_empty() && unknown.is_empty() => return Ok(object),
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
+        let again = error.is_some_and(|error| {
+            let node = error.node;
+            problems.push(error.into_diagnostic());
+            problems.len() < MAX_PROBLEMS && node.is_some_and(|node| left_out.insert(node))
+        });
+        if !again {
+            problems.extend(unknown);
+            problems.truncate(MAX_PROBLEMS);
+            return Err(problems);
+        }
+    }
+}
+
+/// What is known while one object is being read.
+struct Context<'a> {
+    /// Values found to be wrong in an earlier pass, by address.
+    left_out: &'a HashSet<usize>,
+    unknown: RefCell<Vec<Diagnostic>>,
+    stack: RefCell<Vec<Level>>,
+}
+
+/// One step down, and the struct it was taken in.
+struct Level {
+    step: Step,
+    of: Option<&'static str>,
+}
+
+impl<'a> Context<'a> {
+    fn new(left_out: &'a HashSet<usize>) -> Self {
+        Self {
+            left_out,
+            unknown: RefCell::default(),
+            stack: RefCell::default(),
+        }
+    }
+}
+
+impl Context<'_> {
+    fn path(&self) -> Path {
+        let stack = self.stack.borrow();
+        Path::from(
+            stack
+                .iter()
+                .map(|level| level.step.clone())
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    /// The innermost struct and field, for the table of Go types.
+    fn field(&self) -> Option<(&'static str, String)> {
+        let stack = self.stack.borrow();
+        stack
+            .iter()
+            .rev()
+            .find_map(|level| match (&level.step, level.of) {
+                (Step::Field(name), Some(of)) => Some((of, name.clone())),
+                _ => None,
+            })
+    }
+
+    /// `Go struct field EnvVar.spec.containers.env.value`, as Go's decoder names a field: the innermost struct, then
+    /// the path without indexes and keys but with the names of inlined structs.
+    fn go_field(&self) -> String {
+        let stack = self.stack.borrow();
+        let mut out = String::new();
+        for level in stack.iter() {
+            if let Step::Field(name) = &level.step {
+                out.push('.');
+                if let Some(inlined) = level.of.and_then(|of| go_types::inlined(of, name)) {
+                    out.push_str(inlined);
+                    out.push('.');
+                }
+                out.push_str(name);
+            }
+        }
+        let innermost = stack
+            .iter()
+            .rev()
+            .find_map(|level| level.of)
+            .unwrap_or_default();
+        format!("Go struct field {innermost}{out}")
+    }
+
+    fn within<T>(&self, step: Step, of: Option<&'static str>, read: impl FnOnce() -> T) -> T {
+        self.stack.borrow_mut().push(Level { step, of });
+        let result = read();
+        self.stack.borrow_mut().pop();
+        result
+    }
+}
+
+/// Why a value cannot be what it has to be.
+#[derive(Debug)]
+pub(super) struct Error {
+    message: String,
+    server: Option<String>,
+    hint: Option<String>,
+    path: Option<Path>,
+    node: Option<usize>,
+}
+
+impl Error {
+    fn into_diagnostic(self) -> Diagnostic {
+        let path = self.path.unwrap_or_default();
+        let message = format!("{path}: {}", self.message);
+        let mut diagnostic = Diagnostic::new(Severity::Error, Kind::Type, path, message);
+        diagnostic.server_message = Some(self.server.unwrap_or(self.message));
+        diagnostic.hint = self.hint;
+        diagnostic
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl de::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self {
+            message: message.to_string(),
+            server: None,
+            hint: None,
+            path: None,
+            node: None,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    node: &'a Node,
+    context: &'a Context<'a>,
+}
+
+impl<'a> Reader<'a> {
+    fn address(self) -> usize {
+        std::ptr::from_ref(self.node).addr()
+    }
+
+    fn is_left_out(self) -> bool {
+        self.context.left_out.contains(&self.address())
+    }
+
+    /// An error that a visitor made without knowing where.
+    fn place(self, mut error: Error) -> Error {
+        if error.path.is_none() {
+            error.path = Some(self.context.path());
+            error.node = Some(self.address());
+        }
+        error
+    }
+
+    /// The value is of another type: `wanted` for people, `go` for the API server's text.
+    fn mismatch(self, wanted: &str, go: &str) -> Error {
+        let (found, text) = match &self.node.value {
+            Value::Null => ("null".to_owned(), None),
+            Value::Bool(value) => (format!("the boolean {value}"), Some(value.to_string())),
+            Value::Number(text) => (format!("the number {text}"), Some(text.clone())),
+            Value::String(text) if text.len() < 60 => (format!("the string {}", quote(text)), None),
+            Value::String(_) => ("a string".to_owned(), None),
+            Value::List(_) => ("a list".to_owned(), None),
+            Value::Map(_) => ("a map".to_owned(), None),
+        };
+        let field = self.context.field();
+        let named = field.and_then(|(of, name)| {
+            go_types::named(of, &name, matches!(self.node.value, Value::List(_)))
+        });
+        let go = match named {
+            Some(named) if go == "string" || go == "[]string" => named,
+            _ => go,
+        };
+        let number = match &self.node.value {
+            Value::Number(text) if go.starts_with("int") => format!("number {text}"),
+            other => other.kind().to_owned(),
+        };
+        let hint = match (&self.node.value, wanted) {
+            (Value::Bool(_) | Value::Number(_), "a string") => {
+                text.map(|text| format!("put it in quotes: {}; Kubernetes does not turn numbers and booleans into strings", quote(&text)))
+            }
+            (Value::String(text), _) if wanted.starts_with("a whole number") && crate::decode::scalar::number(text).is_some() => {
+                Some("remove the quotes".to_owned())
+            }
+            (Value::String(text), "true or false") if matches!(text.as_str(), "true" | "false") => {
+                Some("remove the quotes".to_owned())
+            }
+            (Value::Map(_), "a list") => Some("begin each entry of the list with `- `".to_owned()),
+            (Value::String(_), "a list") => Some("write a list: `[one, two]`, or one entry per line, each after `- `".to_owned()),
+            _ => None,
+        };
+        Error {
+            message: format!("must be {wanted}, but is {found}"),
+            server: Some(format!(
+                "json: cannot unmarshal {number} into {} of type {go}",
+                self.context.go_field()
+            )),
+            hint,
+            path: Some(self.context.path()),
+            node: Some(self.address()),
+        }
+    }
+
+    fn integer<T: std::str::FromStr + Default>(self, wanted: &str, go: &str) -> Result<T, Error> {
+        match &self.node.value {
+            Value::Number(text) => text.parse().map_err(|_| self.mismatch(wanted, go)),
+            Value::Null => Ok(T::default()),
+            _ => Err(self.mismatch(wanted, go)),
+        }
+    }
+
+    fn text(self) -> Result<&'a str, Error> {
+        match &self.node.value {
+            Value::String(text) => Ok(text),
+            Value::Null => Ok(""),
+            _ => Err(self.mismatch("a string", "string")),
+        }
+    }
+
+    /// A quantity may be a number; it is kept in canonical form, as the API server keeps it.
+    fn quantity(self) -> Result<String, Error> {
+        let text = match &self.node.value {
+            Value::String(text) | Value::Number(text) => text.as_str(),
+            Value::Null => "0",
+            Value::Bool(true) => "true",
+            _ => "false",
+        };
+        let value: quantity::Value = text.parse().map_err(|error: quantity::QuantityError| {
+            let mut located = self.place(de::Error::custom(format!(
+                "{} is no quantity: {error}",
+                quote(text)
+            )));
+            located.server = Some(error.to_string());
+            located.hint = quantity::hint(text);
+            located
+        })?;
+        Ok(value.to_string())
+    }
+}
+
+macro_rules! integers {
+    ($($method:ident $visit:ident $type:ty, $wanted:literal, $go:literal;)*) => {
+        $(fn $method<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+            let value: $type = self.integer($wanted, $go)?;
+            visitor.$visit(value).map_err(|error| self.place(error))
+        })*
+    };
+}
+
+impl<'a> Deserializer<'a> for Reader<'a> {
+    type Error = Error;
+
+    /// Used by the two types that accept several: port numbers or names, and free-form JSON.
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        let result = match &self.node.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Number(text) => match (
+                text.parse::<i64>(),
+                text.parse::<u64>(),
+                text.parse::<f64>(),
+            ) {
+                (Ok(value), _, _) => visitor.visit_i64(value),
+                (_, Ok(value), _) => visitor.visit_u64(value),
+                (_, _, Ok(value)) => visitor.visit_f64(value),
+                _ => return Err(self.mismatch("a number", "float64")),
+            },
+            Value::String(text) => visitor.visit_str(text),
+            Value::List(items) => visitor.visit_seq(Items::new(items, self.context)),
+            Value::Map(entries) => visitor.visit_map(Fields::new(entries, self.context, None)),
+        };
+        result.map_err(|error| {
+            if error.path.is_some() {
+                error
+            } else {
+                self.mismatch(
+                    "a whole number (a port) or a string (a port's name)",
+                    "int32",
+                )
+            }
+        })
+    }
+
+    fn deserialize_bool<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.node.value {
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Null => visitor.visit_bool(false),
+            _ => Err(self.mismatch("true or false", "bool")),
+        }
+        .map_err(|error| self.place(error))
+    }
+
+    integers! {
+        deserialize_i8 visit_i8 i8, "a whole number", "int8";
+        deserialize_i16 visit_i16 i16, "a whole number", "int16";
+        deserialize_i32 visit_i32 i32, "a whole number of at most 32 bits", "int32";
+        deserialize_i64 visit_i64 i64, "a whole number of at most 64 bits", "int64";
+        deserialize_u8 visit_u8 u8, "a whole number", "uint8";
+        deserialize_u16 visit_u16 u16, "a whole number", "uint16";
+        deserialize_u32 visit_u32 u32, "a whole number", "uint32";
+        deserialize_u64 visit_u64 u64, "a whole number", "uint64";
+        deserialize_f32 visit_f32 f32, "a number", "float32";
+        deserialize_f64 visit_f64 f64, "a number", "float64";
+    }
+
+    fn deserialize_char<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_string(visitor)
+    }
+
+    /// Only base64 texts and times ask for a borrowed string.
+    fn deserialize_str<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        let Value::String(text) = &self.node.value else {
+            return Err(self.mismatch("a string", "[]uint8"));
+        };
+        let joined: String = text
+            .chars()
+            .filter(|character| !matches!(character, '\r' | '\n'))
+            .collect();
+        visitor.visit_str(&joined).map_err(|error| {
+            let mut error = self.place(error);
+            if let Some(at) = go_types::base64_fault(text) {
+                error.message = format!("is no base64: illegal character or padding at byte {at}");
+                error.server = Some(format!("illegal base64 data at input byte {at}"));
+                error.hint =
+                    Some("`data` holds base64; plain text belongs into `stringData`".to_owned());
+            }
+            error
+        })
+    }
+
+    fn deserialize_string<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor
+            .visit_str(self.text()?)
+            .map_err(|error| self.place(error))
+    }
+
+    fn deserialize_bytes<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_string(visitor)
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_string(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.node.value {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_unit<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'a>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'a>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match name {
+            "Quantity" => visitor.visit_newtype_struct(self.quantity()?.into_deserializer()),
+            "Time" | "MicroTime" => {
+                let text = self.text()?;
+                let text: StrDeserializer<'_, Error> = text.into_deserializer();
+                visitor.visit_newtype_struct(text).map_err(|mut error| {
+                    error.hint = Some("a time looks like 2026-01-31T12:00:00Z".to_owned());
+                    error
+                })
+            }
+            _ => visitor.visit_newtype_struct(self),
+        }
+        .map_err(|error| self.place(error))
+    }
+
+    fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.node.value {
+            Value::List(items) => visitor.visit_seq(Items::new(items, self.context)),
+            Value::Null => visitor.visit_seq(Items::new(&[], self.context)),
+            _ => Err(self.mismatch("a list", &go_types::of(type_name::<V::Value>()))),
+        }
+        .map_err(|error| self.place(error))
+    }
+
+    fn deserialize_tuple<V: Visitor<'a>>(self, _len: usize, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'a>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.node.value {
+            Value::Map(entries) => visitor.visit_map(Fields::new(entries, self.context, None)),
+            Value::Null => visitor.visit_map(Fields::new(&[], self.context, None)),
+            _ => Err(self.mismatch(
+                "a map of keys to values",
+                &go_types::of(type_name::<V::Value>()),
+            )),
+        }
+        .map_err(|error| self.place(error))
+    }
+
+    fn deserialize_struct<V: Visitor<'a>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let entries: &[Entry] = match &self.node.value {
+            Value::Map(entries) => entries,
+            Value::Null => &[],
+            _ => return Err(self.mismatch("a map of fields", &format!("v1.{name}"))),
+        };
+        for entry in entries {
+            if !fields.contains(&entry.key.as_str()) {
+                self.context.unknown_field(entry, name, fields);
+            }
+        }
+        visitor
+            .visit_map(Fields::new(entries, self.context, Some(name)))
+            .map_err(|error| self.place(error))
+    }
+
+    fn deserialize_enum<V: Visitor<'a>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_enum(self.text()?.into_deserializer())
+    }
+
+    fn deserialize_identifier<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_string(visitor)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_unit()
+    }
+}
+
+impl Context<'_> {
+    fn unknown_field(&self, entry: &Entry, of: &str, fields: &[&'static str]) {
+        let path = self.path().field_named(&entry.key);
+        let message = format!("unknown field {}", quote(&path.to_string()));
+        let mut diagnostic = Diagnostic::new(Severity::Error, Kind::UnknownField, path, message);
+        diagnostic.server_message = Some(format!("strict decoding error: {}", diagnostic.message));
+        diagnostic.hint = go_types::misplaced(of, &entry.key)
+            .map(str::to_owned)
+            .or_else(|| {
+                suggest::nearest(&entry.key, fields.iter().copied())
+                    .map(|field| format!("did you mean `{field}`?"))
+            });
+        self.unknown.borrow_mut().push(diagnostic);
+    }
+}
+
+struct Items<'a> {
+    items: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
+    context: &'a Context<'a>,
+}
+
+impl<'a> Items<'a> {
+    fn new(items: &'a [Node], context: &'a Context<'a>) -> Self {
+        Self {
+            items: items.iter().enumerate(),
+            context,
+        }
+    }
+}
+
+impl<'a> SeqAccess<'a> for Items<'a> {
+    type Error = Error;
+
+    fn next_element_seed<S: DeserializeSeed<'a>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Error> {
+        let context = self.context;
+        for (index, node) in self.items.by_ref() {
+            let reader = Reader { node, context };
+            if !reader.is_left_out() {
+                return context
+                    .within(Step::Index(index), None, || seed.deserialize(reader))
+                    .map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
+
+struct Fields<'a> {
+    entries: std::slice::Iter<'a, Entry>,
+    value: Option<&'a Entry>,
+    context: &'a Context<'a>,
+    /// The struct these are the fields of; none for a map.
+    of: Option<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    fn new(entries: &'a [Entry], context: &'a Context<'a>, of: Option<&'static str>) -> Self {
+        Self {
+            entries: entries.iter(),
+            value: None,
+            context,
+            of,
+        }
+    }
+}
+
+impl<'a> MapAccess<'a> for Fields<'a> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'a>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
+        for entry in self.entries.by_ref() {
+            let reader = Reader {
+                node: &entry.node,
+                context: self.context,
+            };
+            if !reader.is_left_out() {
+                self.value = Some(entry);
+                let key: StrDeserializer<'_, Error> = entry.key.as_str().into_deserializer();
+                return seed.deserialize(key).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Error> {
+        let entry = self
+            .value
+            .take()
+            .ok_or_else(|| de::Error::custom("a value was asked for before its key"))?;
+        let step = match self.of {
+            Some(_) => Step::Field(entry.key.clone()),
+            None => Step::Key(entry.key.clone()),
+        };
+        let reader = Reader {
+            node: &entry.node,
+            context: self.context,
+        };
+        self.context
+            .within(step, self.of, || seed.deserialize(reader))
+    }
+}

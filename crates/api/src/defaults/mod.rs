@@ -1,0 +1,215 @@
+//! What the API server fills into a Pod before it looks whether the Pod is valid (`pod-api.md` section 1).
+//!
+//! Admission plugins of a cluster (service account tokens, default tolerations, priorities) are no defaults and are not
+//! imitated.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use crate::core::{ConfigMap, Container, Pod, PodSpec, Probe, ResourceRequirements, Secret};
+use crate::quantity;
+
+mod image;
+mod pod_level;
+mod volumes;
+
+pub use image::{default_pull_policy, tag_or_digest};
+
+/// Fills in everything the manifest left out. `name_suffix` completes a `generateName` and comes from the caller, since
+/// nothing here is random. Applying twice changes nothing.
+pub fn apply(pod: &mut Pod, name_suffix: &str) {
+    let metadata = &mut pod.metadata;
+    default_to(&mut metadata.namespace, "default");
+    if metadata.name.as_deref().unwrap_or_default().is_empty()
+        && let Some(prefix) = metadata.generate_name.as_deref()
+        && !prefix.is_empty()
+    {
+        // A name has at most 63 characters when it is made up here.
+        let kept: String = prefix.chars().take(63 - 5).collect();
+        metadata.name = Some(format!("{kept}{name_suffix}"));
+    }
+    spec(pod.spec.get_or_insert_default());
+}
+
+/// The same for a pod's specification alone, as pod templates need it once they become pods.
+pub fn spec(spec: &mut PodSpec) {
+    round_resources(spec);
+    default_to(&mut spec.restart_policy, "Always");
+    default_to(&mut spec.dns_policy, "ClusterFirst");
+    default_to(&mut spec.scheduler_name, "default-scheduler");
+    spec.termination_grace_period_seconds.get_or_insert(30);
+    spec.enable_service_links.get_or_insert(true);
+    spec.security_context.get_or_insert_default();
+    service_account(spec);
+    for volume in spec.volumes.iter_mut().flatten() {
+        volumes::volume(volume);
+    }
+    let host_network = spec.host_network == Some(true);
+    for container in spec
+        .init_containers
+        .iter_mut()
+        .flatten()
+        .chain(&mut spec.containers)
+    {
+        defaults_of_container(container, host_network);
+        requests_from_limits(container.resources.get_or_insert_default());
+    }
+    pod_level::resources(spec);
+}
+
+/// `serviceAccount` is the old name of the field; both are kept equal, the new one wins.
+fn service_account(spec: &mut PodSpec) {
+    let name = spec
+        .service_account_name
+        .as_ref()
+        .filter(|name| !name.is_empty())
+        .or(spec.service_account.as_ref())
+        .cloned();
+    spec.service_account_name.clone_from(&name);
+    spec.service_account = name;
+}
+
+fn defaults_of_container(container: &mut Container, host_network: bool) {
+    if container
+        .image_pull_policy
+        .as_deref()
+        .unwrap_or_default()
+        .is_empty()
+    {
+        let image = container.image.as_deref().unwrap_or_default();
+        container.image_pull_policy = Some(default_pull_policy(image).to_owned());
+    }
+    default_to(
+        &mut container.termination_message_path,
+        "/dev/termination-log",
+    );
+    default_to(&mut container.termination_message_policy, "File");
+    for port in container.ports.iter_mut().flatten() {
+        default_to(&mut port.protocol, "TCP");
+        if host_network && port.host_port.unwrap_or_default() == 0 {
+            port.host_port = Some(port.container_port);
+        }
+    }
+    for variable in container.env.iter_mut().flatten() {
+        if let Some(source) = &mut variable.value_from
+            && let Some(field) = &mut source.field_ref
+        {
+            default_to(&mut field.api_version, "v1");
+        }
+    }
+    for probe in [
+        &mut container.liveness_probe,
+        &mut container.readiness_probe,
+        &mut container.startup_probe,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        defaults_of_probe(probe);
+    }
+    if let Some(lifecycle) = &mut container.lifecycle {
+        for handler in [&mut lifecycle.post_start, &mut lifecycle.pre_stop]
+            .into_iter()
+            .flatten()
+        {
+            if let Some(http) = &mut handler.http_get {
+                default_to(&mut http.path, "/");
+                default_to(&mut http.scheme, "HTTP");
+            }
+        }
+    }
+    if let Some(security) = &mut container.security_context
+        && security.proc_mount.as_deref() == Some("")
+    {
+        security.proc_mount = None;
+    }
+}
+
+fn defaults_of_probe(probe: &mut Probe) {
+    for (field, value) in [
+        (&mut probe.timeout_seconds, 1),
+        (&mut probe.period_seconds, 10),
+        (&mut probe.success_threshold, 1),
+        (&mut probe.failure_threshold, 3),
+    ] {
+        if field.unwrap_or_default() == 0 {
+            *field = Some(value);
+        }
+    }
+    if let Some(http) = &mut probe.http_get {
+        default_to(&mut http.path, "/");
+        default_to(&mut http.scheme, "HTTP");
+    }
+    if let Some(grpc) = &mut probe.grpc {
+        grpc.service.get_or_insert_default();
+    }
+}
+
+/// A limit without a request is also the request.
+fn requests_from_limits(resources: &mut ResourceRequirements) {
+    let Some(limits) = &resources.limits else {
+        return;
+    };
+    if limits.is_empty() {
+        return;
+    }
+    let requests = resources.requests.get_or_insert_default();
+    for (name, limit) in limits {
+        requests
+            .entry(name.clone())
+            .or_insert_with(|| limit.clone());
+    }
+}
+
+/// Amounts are stored in thousandths at the finest.
+fn round_resources(spec: &mut PodSpec) {
+    let round = |list: &mut Option<BTreeMap<String, Quantity>>| {
+        for quantity in list.iter_mut().flat_map(BTreeMap::values_mut) {
+            if let Ok(value) = quantity.0.parse::<quantity::Value>() {
+                quantity.0 = value.rounded_to_milli().to_string();
+            }
+        }
+    };
+    let containers = spec
+        .init_containers
+        .iter_mut()
+        .flatten()
+        .chain(&mut spec.containers);
+    for resources in containers
+        .map(|container| &mut container.resources)
+        .chain([&mut spec.resources])
+        .flatten()
+    {
+        round(&mut resources.limits);
+        round(&mut resources.requests);
+    }
+    round(&mut spec.overhead);
+}
+
+/// Sets what is absent or empty.
+fn default_to(field: &mut Option<String>, value: &str) {
+    if field.as_deref().unwrap_or_default().is_empty() {
+        *field = Some(value.to_owned());
+    }
+}
+
+/// Defaults of a ConfigMap.
+pub fn config_map(map: &mut ConfigMap) {
+    default_to(&mut map.metadata.namespace, "default");
+}
+
+/// Defaults of a Secret; `stringData` is merged over `data`, as on the way into storage.
+pub fn secret(secret: &mut Secret) {
+    default_to(&mut secret.metadata.namespace, "default");
+    default_to(&mut secret.type_, "Opaque");
+    if let Some(texts) = secret.string_data.take() {
+        let data = secret.data.get_or_insert_default();
+        data.extend(
+            texts
+                .into_iter()
+                .map(|(key, text)| (key, ByteString(text.into_bytes()))),
+        );
+    }
+}

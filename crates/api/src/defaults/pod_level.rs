@@ -1,0 +1,39 @@
+//! Defaults of `spec.resources`, the resources of the pod as a whole (`pod-api.md` section 7.6).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use crate::core::PodSpec;
+use crate::qos::effective_of_containers;
+
+/// A pod-level limit without a request: the request is what the containers ask for together, or the limit.
+pub(super) fn resources(spec: &mut PodSpec) {
+    let of_containers = |field| effective_of_containers(spec, field);
+    let (requests, limits) = (
+        of_containers(crate::qos::Field::Requests),
+        of_containers(crate::qos::Field::Limits),
+    );
+    let Some(resources) = &mut spec.resources else {
+        return;
+    };
+    for (name, limit) in &limits {
+        if name.starts_with("hugepages-") {
+            let text = Quantity(limit.to_string());
+            let of_pod = resources.limits.get_or_insert_with(BTreeMap::new);
+            of_pod.entry(name.clone()).or_insert(text);
+        }
+    }
+    let Some(limits) = &resources.limits else {
+        return;
+    };
+    let of_pod = resources.requests.get_or_insert_with(BTreeMap::new);
+    for (name, limit) in limits {
+        of_pod
+            .entry(name.clone())
+            .or_insert_with(|| match requests.get(name) {
+                Some(request) => Quantity(request.to_string()),
+                None => limit.clone(),
+            });
+    }
+}

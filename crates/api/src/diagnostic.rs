@@ -1,0 +1,281 @@
+//! One thing to say about a manifest: what, at which field, where in the text, and what to try.
+//!
+//! The texts of field errors are those of the API server, letter for letter, so that whoever knows them from a cluster
+//! (or searches the web for them) recognises them. How a diagnostic is laid out on a terminal is in `render`.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::go::quote;
+use crate::path::Path;
+use crate::source::Span;
+
+/// Whether the manifest can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It cannot.
+    Error,
+    /// It can, but something does not do what it seems to.
+    Warning,
+}
+
+/// What kind of problem. The first eight are the error types of the API server's field errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// `Required value`
+    Required,
+    /// `Invalid value`
+    Invalid,
+    /// `Unsupported value`
+    Unsupported,
+    /// `Duplicate value`
+    Duplicate,
+    /// `Not found`
+    NotFound,
+    /// `Forbidden`
+    Forbidden,
+    /// `Too long`
+    TooLong,
+    /// `Too many`
+    TooMany,
+    /// The text is neither YAML nor JSON, or says something neither of them can.
+    Syntax,
+    /// A value of the wrong type: a number where a string must stand.
+    Type,
+    /// A field that Kubernetes does not have at this place.
+    UnknownField,
+    /// A kind, or a version of a kind, that is not known here.
+    UnknownKind,
+    /// Valid in Kubernetes, and not done by this version of podyard.
+    NotSupportedYet,
+    /// Accepted, with a consequence worth knowing.
+    Notice,
+}
+
+/// One problem or notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Error or warning.
+    pub severity: Severity,
+    /// What kind of problem.
+    pub kind: Kind,
+    /// The field, as the API server names it (some of its names are misspelt).
+    pub path: Path,
+    /// The whole message, path included.
+    pub message: String,
+    /// The API server's message, where ours differs from it.
+    pub server_message: Option<String>,
+    /// Where to look for the span when it is not `path`.
+    pub(crate) location: Option<Path>,
+    /// Which text set the field, when the object came from a text.
+    pub span: Option<Span>,
+    /// What to try.
+    pub hint: Option<String>,
+    /// The object, as in `Pod "web"`; empty when it is not known yet.
+    pub object: String,
+}
+
+impl Diagnostic {
+    /// A diagnostic whose message stands alone.
+    pub fn new(severity: Severity, kind: Kind, path: Path, message: impl Into<String>) -> Self {
+        Self {
+            severity,
+            kind,
+            path,
+            message: message.into(),
+            server_message: None,
+            location: None,
+            span: None,
+            hint: None,
+            object: String::new(),
+        }
+    }
+
+    fn field(kind: Kind, path: &Path, rest: &str, detail: &str) -> Self {
+        let separator = if detail.is_empty() { "" } else { ": " };
+        let message = format!("{path}: {rest}{separator}{detail}");
+        Self::new(Severity::Error, kind, path.clone(), message)
+    }
+
+    /// `path: Required value: detail`
+    #[must_use]
+    pub fn required(path: &Path, detail: &str) -> Self {
+        Self::field(Kind::Required, path, "Required value", detail)
+    }
+
+    /// `path: Invalid value: "text": detail`
+    #[must_use]
+    pub fn invalid(path: &Path, text: &str, detail: &str) -> Self {
+        Self::invalid_json(path, &quote(text), detail)
+    }
+
+    /// `path: Invalid value: value: detail`, with the value as it is to be printed.
+    #[must_use]
+    pub fn invalid_json(path: &Path, value: &str, detail: &str) -> Self {
+        Self::field(
+            Kind::Invalid,
+            path,
+            &format!("Invalid value: {value}"),
+            detail,
+        )
+    }
+
+    /// `path: Unsupported value: "text": supported values: "A", "B"`, with the values in the order given.
+    #[must_use]
+    pub fn unsupported(path: &Path, text: &str, supported: &[&str]) -> Self {
+        let list: Vec<String> = supported.iter().map(|value| quote(value)).collect();
+        let mut diagnostic = Self::field(
+            Kind::Unsupported,
+            path,
+            &format!("Unsupported value: {}", quote(text)),
+            &format!("supported values: {}", list.join(", ")),
+        );
+        diagnostic.hint = crate::suggest::nearest(text, supported.iter().copied())
+            .map(|value| format!("did you mean `{value}`?"));
+        diagnostic
+    }
+
+    /// `path: Duplicate value: "text"`
+    #[must_use]
+    pub fn duplicate(path: &Path, text: &str) -> Self {
+        Self::field(
+            Kind::Duplicate,
+            path,
+            &format!("Duplicate value: {}", quote(text)),
+            "",
+        )
+    }
+
+    /// `path: Not found: "text": detail`
+    #[must_use]
+    pub fn not_found(path: &Path, text: &str, detail: &str) -> Self {
+        Self::field(
+            Kind::NotFound,
+            path,
+            &format!("Not found: {}", quote(text)),
+            detail,
+        )
+    }
+
+    /// `path: Forbidden: detail`
+    #[must_use]
+    pub fn forbidden(path: &Path, detail: &str) -> Self {
+        Self::field(Kind::Forbidden, path, "Forbidden", detail)
+    }
+
+    /// `path: Too long: may not be more than N bytes`
+    #[must_use]
+    pub fn too_long(path: &Path, bytes: usize) -> Self {
+        let detail = format!("may not be more than {bytes} bytes");
+        Self::field(Kind::TooLong, path, "Too long", &detail)
+    }
+
+    /// `path: Too many: 21: must have at most 20 items`
+    #[must_use]
+    pub fn too_many(path: &Path, count: usize, most: usize) -> Self {
+        let detail = format!("must have at most {most} items");
+        Self::field(Kind::TooMany, path, &format!("Too many: {count}"), &detail)
+    }
+
+    /// A warning about `path`.
+    #[must_use]
+    pub fn notice(path: &Path, message: &str) -> Self {
+        Self::new(
+            Severity::Warning,
+            Kind::Notice,
+            path.clone(),
+            format!("{path}: {message}"),
+        )
+    }
+
+    /// With something to try.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// With the field that is meant, where the API server prints another path.
+    #[must_use]
+    pub fn located_at(mut self, path: Path) -> Self {
+        self.location = Some(path);
+        self
+    }
+
+    /// The API server's text: for a field error what it prints after `is invalid: `, for a decoding error the line
+    /// after `cannot be handled as a Pod: `.
+    #[must_use]
+    pub fn server_message(&self) -> &str {
+        self.server_message.as_deref().unwrap_or(&self.message)
+    }
+
+    /// Whether this stops the manifest from being used.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.span {
+            Some(span) => write!(formatter, "{span}: {}", self.message),
+            None => formatter.write_str(&self.message),
+        }
+    }
+}
+
+/// Everything that is wrong with the manifests, in the order of objects and, within one, of the API server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diagnostics(pub Vec<Diagnostic>);
+
+impl Diagnostics {
+    /// Whether one of them is an error.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.0.iter().any(Diagnostic::is_error)
+    }
+
+    /// Without repeats of the same message about the same object, as the API server prints them.
+    #[must_use]
+    pub fn without_repeats(mut self) -> Self {
+        let mut seen = BTreeSet::new();
+        self.0.retain(|diagnostic| {
+            let place = diagnostic
+                .span
+                .as_ref()
+                .map(|span| (span.source().name.clone(), span.start()));
+            seen.insert((diagnostic.object.clone(), diagnostic.message.clone(), place))
+        });
+        self
+    }
+
+    /// The whole message of the API server for the object `name` of `kind`: `Pod "p" is invalid: …`.
+    #[must_use]
+    pub fn server_message(&self, kind: &str, name: &str) -> String {
+        let errors: Vec<&str> = self
+            .0
+            .iter()
+            .filter(|diagnostic| diagnostic.is_error())
+            .map(Diagnostic::server_message)
+            .collect();
+        match errors.as_slice() {
+            [one] => format!("{kind} {} is invalid: {one}", quote(name)),
+            all => format!("{kind} {} is invalid: [{}]", quote(name), all.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, diagnostic) in self.0.iter().enumerate() {
+            if position > 0 {
+                formatter.write_str("\n")?;
+            }
+            diagnostic.fmt(formatter)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Diagnostics {}

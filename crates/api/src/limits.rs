@@ -1,0 +1,14 @@
+//! What a manifest may ask of this process before it is refused. Each limit is far above real manifests and far below
+//! what would hurt: an alias bomb of a few lines can describe more nodes than there is memory.
+
+/// Bytes of one source. The kubelet reads at most this much of a static pod file; a `kubectl apply` sends at most 3 MiB.
+pub const MAX_SOURCE_BYTES: usize = 10 << 20;
+
+/// Nodes of one source, copies made by aliases included.
+pub const MAX_NODES: usize = 500_000;
+
+/// How deep maps and lists may nest. A Pod needs about 12.
+pub const MAX_DEPTH: usize = 100;
+
+/// Problems reported for one object; the rest is cut, as the API server cuts its list of unknown fields.
+pub const MAX_PROBLEMS: usize = 100;

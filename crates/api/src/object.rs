@@ -1,0 +1,27 @@
+//! The kinds of objects a manifest may hold.
+
+use crate::core::{ConfigMap, Pod, Secret};
+use crate::meta::ObjectMeta;
+
+/// One decoded object. More kinds become further variants, with a row each in the table of known kinds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Object {
+    /// `v1` `Pod`
+    Pod(Box<Pod>),
+    /// `v1` `ConfigMap`
+    ConfigMap(Box<ConfigMap>),
+    /// `v1` `Secret`
+    Secret(Box<Secret>),
+}
+
+impl Object {
+    /// The object's name, namespace, labels and so on.
+    #[must_use]
+    pub fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Pod(pod) => &pod.metadata,
+            Self::ConfigMap(map) => &map.metadata,
+            Self::Secret(secret) => &secret.metadata,
+        }
+    }
+}

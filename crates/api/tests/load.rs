@@ -1,0 +1,63 @@
+//! Whole manifests through the public interface.
+
+use podyard_api::{LoadOptions, Objects, Source, load, render};
+
+fn read(text: &str) -> Result<Objects, String> {
+    load(&[Source::new("f.yaml", text)], &LoadOptions::default())
+        .map_err(|diagnostics| render::render_all(&diagnostics, false))
+}
+
+#[test]
+fn several_documents_and_lists_are_taken_apart() {
+    let objects = read(
+        "\u{feff}# nothing\r\n---\r\napiVersion: v1\r\nkind: Pod\r\nmetadata: {generateName: web-}\r\nspec:\r\n  containers:\r\n  - {name: c, image: busybox}\r\n---\r\n---\r\napiVersion: v1\r\nkind: List\r\nitems:\r\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: m}, data: {a: b}}\r\n- {apiVersion: v1, kind: Secret, metadata: {name: s}, stringData: {p: w}}\r\n",
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(objects.pods[0].name(), "web-bbbbb");
+    assert_eq!(
+        objects.pods[0].spec().containers[0]
+            .image_pull_policy
+            .as_deref(),
+        Some("Always")
+    );
+    assert_eq!(
+        objects.config_maps[0].metadata.namespace.as_deref(),
+        Some("default")
+    );
+    assert_eq!(
+        objects.secrets[0]
+            .data
+            .as_ref()
+            .and_then(|data| data.get("p"))
+            .map(|value| value.0.as_slice()),
+        Some(&b"w"[..])
+    );
+}
+
+#[test]
+fn every_problem_is_shown_with_its_place() {
+    let error = read(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  intiContainers: []\n  hostNetwork: \"true\"\n  containers:\n  - name: c\n    image: busybox\n    env:\n    - {name: A, value: 1}\n    comand: [sh]\n",
+    )
+    .unwrap_err();
+    assert_eq!(
+        error,
+        r#"f.yaml:5:3: error: unknown field "spec.intiContainers"
+  5 |   intiContainers: []
+    |   ^^^^^^^^^^^^^^
+hint: did you mean `initContainers`?
+f.yaml:6:16: error: spec.hostNetwork: must be true or false, but is the string "true"
+  6 |   hostNetwork: "true"
+    |                ^^^^^^
+hint: remove the quotes
+f.yaml:11:24: error: spec.containers[0].env[0].value: must be a string, but is the number 1
+  11 |     - {name: A, value: 1}
+     |                        ^
+hint: put it in quotes: "1"; Kubernetes does not turn numbers and booleans into strings
+f.yaml:12:5: error: unknown field "spec.containers[0].comand"
+  12 |     comand: [sh]
+     |     ^^^^^^
+hint: did you mean `command`?
+"#
+    );
+}
