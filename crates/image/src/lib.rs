@@ -23,17 +23,19 @@ mod manifest;
 mod platform;
 mod progress;
 mod reference;
-//mod registry;
+mod registry;
 mod store;
 mod unpack;
 
 pub use config::ImageConfig;
 pub use digest::{Digest, DigestError};
 pub use import::{ImportError, ImportOptions};
+pub use manifest::ManifestError;
 pub use platform::Platform;
 pub use progress::{LayerSize, Progress};
 pub use reference::{Reference, ReferenceError};
-//pub use registry::{AuthError, AuthFile, Credentials, Mirror, PullError, PullErrorKind, PullOptions, Pulled};
-pub use manifest::ManifestError;
+pub use registry::{
+    AuthError, AuthFile, Credentials, Mirror, PullError, PullErrorKind, PullOptions, Pulled,
+};
 pub use store::{GcReport, Image, Lease, Origin, Removed, Store, StoreError};
 pub use unpack::{ArchiveError, LayerError};
