@@ -5,6 +5,8 @@ pub(crate) mod columns;
 pub(crate) mod describe;
 pub(crate) mod escape;
 pub(crate) mod events;
+pub(crate) mod object;
+pub(crate) mod prefix;
 pub(crate) mod progress;
 pub(crate) mod status_column;
 pub(crate) mod style;
