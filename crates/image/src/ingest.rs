@@ -77,6 +77,9 @@ where
         return Ok(false);
     }
 
+    // Unpacked they need more than this, but a lack can be told before anything is transferred.
+    transaction.require_room(missing.iter().map(|layer| layer.size).sum())?;
+
     let queue = Mutex::new(missing.iter());
     let stop = AtomicBool::new(false);
     let first_error = Mutex::new(None);

@@ -41,6 +41,9 @@ pub const RESERVED_BYTES: u64 = 256 << 20;
 /// See [`RESERVED_BYTES`]: one part in this many.
 pub const RESERVED_FRACTION: u64 = 50;
 
+/// Of its inodes, unpacking leaves one part in this many free.
+pub const RESERVED_INODES_FRACTION: u64 = 500;
+
 /// How many bytes are written between two looks at the free space.
 pub const SPACE_CHECK_INTERVAL_BYTES: u64 = 32 << 20;
 

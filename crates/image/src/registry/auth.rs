@@ -132,18 +132,20 @@ impl AuthFile {
     /// # Errors
     /// If it is not JSON of the known shape.
     pub fn parse(content: &[u8]) -> Result<Self, AuthError> {
-        let raw: RawFile = serde_json::from_slice(content).map_err(AuthError::Decode)?;
-        let raw = if raw.auths.is_none() && raw.cred_helpers.is_none() && raw.creds_store.is_none()
-        {
-            // The oldest form, and Kubernetes' `dockercfg`: the entries alone.
-            let value: serde_json::Value =
-                serde_json::from_slice(content).map_err(AuthError::Decode)?;
+        type Object = serde_json::Map<String, serde_json::Value>;
+        let object: Object = serde_json::from_slice(content).map_err(AuthError::Decode)?;
+        // The oldest form, and Kubernetes' `dockercfg`, is the entries alone.
+        let is_old = !["auths", "credHelpers", "credsStore"]
+            .iter()
+            .any(|key| object.contains_key(*key));
+        let value = serde_json::Value::Object(object);
+        let raw: RawFile = if is_old {
             RawFile {
                 auths: serde_json::from_value(value).ok(),
-                ..raw
+                ..RawFile::default()
             }
         } else {
-            raw
+            serde_json::from_value(value).map_err(AuthError::Decode)?
         };
         let mut file = Self {
             helpers: raw.cred_helpers.unwrap_or_default(),

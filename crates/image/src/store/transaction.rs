@@ -11,6 +11,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -66,7 +67,7 @@ impl Transaction {
             let path = tmp.join(format!("{}-{serial}", std::process::id()));
             match fs::create_dir(&path) {
                 // A directory of an earlier process with the same id.
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(StoreError::io("make directory", &path, source)),
                 Ok(()) => {
                     if let Some(lock) = FileLock::try_directory(&path) {
@@ -157,6 +158,21 @@ impl Transaction {
             }
         }
         Ok(missing)
+    }
+
+    /// Fails if the file system has no room for so many bytes.
+    pub(crate) fn require_room(&self, bytes: u64) -> Result<(), StoreError> {
+        let look =
+            || -> io::Result<bool> { Ok(crate::unpack::has_room(File::open(&self.path)?, bytes)?) };
+        match look() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::io(
+                "unpack layers in",
+                &self.path,
+                io::ErrorKind::StorageFull.into(),
+            )),
+            Err(source) => Err(StoreError::io("look at", &self.path, source)),
+        }
     }
 
     /// Where a missing layer is to be unpacked to. The directory does not exist yet.
@@ -270,7 +286,7 @@ impl Transaction {
 
     /// Everything written so far reaches the disk: one call, however many files there are.
     fn synchronise(&self) -> Result<(), StoreError> {
-        let sync = || -> std::io::Result<()> { Ok(rustix::fs::syncfs(&File::open(&self.path)?)?) };
+        let sync = || -> io::Result<()> { Ok(rustix::fs::syncfs(&File::open(&self.path)?)?) };
         sync().map_err(|source| StoreError::io("synchronise", &self.path, source))
     }
 

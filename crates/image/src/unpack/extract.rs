@@ -26,7 +26,7 @@ use super::attributes::{Attributes, make_opaque, make_whiteout};
 use super::path::{LayerPath, refused};
 use crate::limits::{
     MAX_LAYER_BYTES, MAX_LAYER_ENTRIES, RESERVED_BYTES, RESERVED_FRACTION,
-    SPACE_CHECK_INTERVAL_BYTES,
+    RESERVED_INODES_FRACTION, SPACE_CHECK_INTERVAL_BYTES,
 };
 use crate::store::files::remove_tree_at;
 
@@ -547,12 +547,7 @@ impl Extractor {
     /// Stops before the file system is full for everybody else.
     fn check_space(&mut self) -> Result<(), LayerError> {
         self.unchecked = 0;
-        let status = self.check(fstatvfs(&self.root), "look at", b"/")?;
-        let reserve =
-            RESERVED_BYTES.min(status.f_blocks.saturating_mul(status.f_frsize) / RESERVED_FRACTION);
-        let inodes_are_short =
-            status.f_files > 0 && status.f_favail < status.f_files / RESERVED_FRACTION / 10;
-        if status.f_bavail.saturating_mul(status.f_frsize) < reserve || inodes_are_short {
+        if !self.check(has_room(&self.root, 0), "look at", b"/")? {
             return Err(LayerError::DiskFull {
                 path: self.root_path.clone(),
             });
@@ -586,6 +581,17 @@ enum Existing {
     /// Devices are never made from entries, so this one hides a name.
     Whiteout,
     Other,
+}
+
+/// Whether a file system has room for so many bytes beyond what is left to others.
+pub(crate) fn has_room(directory: impl AsFd, bytes: u64) -> Result<bool, Errno> {
+    let status = fstatvfs(directory)?;
+    let of_blocks = |blocks: u64| blocks.saturating_mul(status.f_frsize);
+    let reserve = RESERVED_BYTES.min(of_blocks(status.f_blocks) / RESERVED_FRACTION);
+    // Some file systems do not count inodes.
+    let has_inodes =
+        status.f_files == 0 || status.f_favail >= status.f_files / RESERVED_INODES_FRACTION;
+    Ok(has_inodes && of_blocks(status.f_bavail) >= reserve.saturating_add(bytes))
 }
 
 pub(super) fn io_error(

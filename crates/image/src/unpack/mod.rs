@@ -27,6 +27,7 @@ pub use archive::ArchiveError;
 use crate::digest::Digest;
 use crate::limits::MAX_STREAM_BYTES;
 use archive::Archive;
+pub(crate) use extract::has_room;
 use extract::{Extracted, Extractor};
 use inflate::{ChunkReader, InflateError, Inflated};
 

@@ -2,5 +2,7 @@
 
 mod archives;
 mod lifetime;
+mod registries;
+mod registry;
 mod support;
 mod unpacking;
