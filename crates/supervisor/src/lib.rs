@@ -1,1 +1,44 @@
-//! Keeps one pod's promises on this machine: event loop, drivers, state, socket.
+//! Keeps one pod's promises on this machine: event loop, drivers, state directory, control socket.
+//!
+//! ```text
+//! pods::create ─▶ keeper ─▶ supervise ─▶ event_loop ◀──observations── drivers ─▶ podyard-linux, podyard-image
+//!                                            │  ▲                        ▲
+//!                              podyard-lifecycle│                        │
+//!                                            ▼  └──requests── socket     │
+//!                                        journal ──────actions──────────┘
+//! ```
+//!
+//! One thread, one wait, one clock read a turn. Written down first, done second, told third.
+
+#![forbid(unsafe_code)]
+
+mod atomic;
+mod child;
+pub mod clock;
+pub mod cri;
+mod drivers;
+mod event_loop;
+mod events;
+pub mod journal;
+pub mod keeper;
+pub mod limits;
+mod link;
+mod lock;
+pub mod logs;
+pub mod pods;
+pub mod pull;
+mod query;
+mod record;
+mod role;
+mod roots;
+mod socket;
+mod supervise;
+mod translate;
+
+pub use journal::Turn;
+pub use pods::{NewPod, PodError, PodHandle};
+pub use record::{PodRecord, RunOptions};
+pub use role::RoleArguments;
+pub use roots::{PodDirs, Roots};
+pub use socket::client::{Chunks, Client, ClientError, ExecInput, ExecOutput, ExecReader, ExecStream, Lines, WatchEvent};
+pub use supervise::{SuperviseError, run as supervise};

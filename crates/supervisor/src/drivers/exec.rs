@@ -1,0 +1,202 @@
+//! One more process in a running container, with its streams: `podyard exec`.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::rc::Rc;
+
+use podyard_linux::{ExecPlan, Launch, LaunchEvent, Process, Stdio, CapabilitySets};
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::io::unix::AsyncFd;
+
+use super::containers::LiveContainer;
+use super::{World, launch_plan};
+use crate::pull::chain;
+
+/// Read at once from a stream.
+const CHUNK: usize = 32 << 10;
+
+/// What is to be run where.
+#[derive(Clone, Debug)]
+pub(crate) struct ExecRequest {
+    /// The first app container unless named.
+    pub(crate) container: Option<String>,
+    pub(crate) command: Vec<String>,
+    pub(crate) stdin: bool,
+    pub(crate) tty: bool,
+}
+
+/// A running command.
+pub(crate) struct ExecSession {
+    process: Process,
+    launch: RefCell<Option<Launch>>,
+    stdin: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
+    stdout: Option<AsyncFd<OwnedFd>>,
+    stderr: Option<AsyncFd<OwnedFd>>,
+    terminal: Option<OwnedFd>,
+    // Its cgroup and namespaces are the container's.
+    _container: Rc<LiveContainer>,
+}
+
+impl ExecSession {
+    /// Starts the command.
+    pub(crate) fn start(world: &Rc<World>, request: &ExecRequest) -> Result<Self, String> {
+        let name = match &request.container {
+            Some(name) => name.clone(),
+            None => world.spec().containers.first().map(|container| container.name.clone()).unwrap_or_default(),
+        };
+        let index = world.container_index(&name).ok_or_else(|| format!("container {name} is not valid for pod {}", world.title()))?;
+        let live = world.live.containers.borrow().get(&index).cloned();
+        let live = live.ok_or_else(|| format!("unable to upgrade connection: container not found ({name:?} is not running)"))?;
+        let container = world.container(index).ok_or("no such container")?;
+        let image = world.image_of(index, live.attempt).ok_or("the container's image is gone")?;
+        let persona = launch_plan::persona(world, container, &image).map_err(|error| error.message)?;
+        let args = request
+            .command
+            .iter()
+            .map(|word| std::ffi::CString::new(word.as_str()).map_err(|_| "the command holds a NUL byte".to_owned()))
+            .collect::<Result<Vec<_>, _>>()?;
+
+        let (stdio, ours) = streams(request)?;
+        let mut plan = ExecPlan::new(&live.process, args, stdio);
+        plan.user = persona.user();
+        plan.oom_score_adj = Some(persona.oom_score_adj());
+        plan.seccomp = launch_plan::filter(world, persona.seccomp, persona.capabilities);
+        plan.capabilities = CapabilitySets::of(persona.capabilities);
+        plan.no_new_privileges = persona.no_new_privileges;
+        plan.working_dir = persona.working_dir;
+        plan.env = persona.env;
+        if request.tty && !plan.env.iter().any(|entry| entry.to_bytes().starts_with(b"TERM=")) {
+            plan.env.push(c"TERM=xterm".to_owned());
+        }
+        plan.cgroup = live.cgroup.as_ref();
+        let mut launch = plan.spawn().map_err(|error| chain(&error))?;
+        let process = launch.process().try_clone().map_err(|error| error.to_string())?;
+        drop(plan);
+        launch.start().map_err(|error| error.to_string())?;
+
+        let Ends { stdin, stdout, stderr } = ours;
+        let nonblocking = |fd: Option<OwnedFd>| -> Result<Option<AsyncFd<OwnedFd>>, String> {
+            fd.map(|fd| {
+                let flags = rustix::fs::fcntl_getfl(&fd).map_err(|errno| errno.to_string())?;
+                rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK).map_err(|errno| errno.to_string())?;
+                AsyncFd::new(fd).map_err(|error| error.to_string())
+            })
+            .transpose()
+        };
+        Ok(Self {
+            process,
+            launch: RefCell::new(Some(launch)),
+            stdin: RefCell::new(nonblocking(stdin)?.map(Rc::new)),
+            stdout: nonblocking(stdout)?,
+            stderr: nonblocking(stderr)?,
+            terminal: None,
+            _container: live,
+        })
+    }
+
+    /// Writes all of `data`; ends early when the command has closed its input.
+    pub(crate) async fn write_stdin(&self, mut data: &[u8]) -> std::io::Result<()> {
+        let Some(stdin) = self.stdin.borrow().clone() else { return Ok(()) };
+        while !data.is_empty() {
+            let mut ready = stdin.writable().await?;
+            match rustix::io::write(stdin.get_ref(), data) {
+                Ok(written) => data = &data[written..],
+                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn close_stdin(&self) {
+        self.stdin.borrow_mut().take();
+    }
+
+    /// `{"Width":80,"Height":24}`.
+    pub(crate) fn resize(&self, text: &[u8]) {
+        let Some(terminal) = &self.terminal else { return };
+        let Ok(size) = serde_json::from_slice::<serde_json::Value>(text) else { return };
+        let number = |name: &str| size.get(name).and_then(serde_json::Value::as_u64).and_then(|number| u16::try_from(number).ok());
+        if let (Some(columns), Some(rows)) = (number("Width"), number("Height")) {
+            let size = rustix::termios::Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+            let _ = rustix::termios::tcsetwinsize(terminal, size);
+        }
+    }
+
+    /// The next piece of channel 1 or 2; `None` when nothing more can come.
+    pub(crate) async fn read_output(&self, channel: u8) -> Option<Vec<u8>> {
+        let stream = if channel == 1 { self.stdout.as_ref()? } else { self.stderr.as_ref()? };
+        loop {
+            let mut ready = stream.readable().await.ok()?;
+            let mut chunk = vec![0; CHUNK];
+            match rustix::io::read(stream.get_ref(), &mut chunk) {
+                Ok(0) => return None,
+                Ok(read) => {
+                    chunk.truncate(read);
+                    return Some(chunk);
+                }
+                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
+                Err(rustix::io::Errno::INTR) => {}
+                // A terminal whose last user is gone answers EIO.
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// The exit code, or why the command could not be run.
+    pub(crate) async fn wait(&self) -> Result<i32, String> {
+        let launch = self.launch.borrow_mut().take();
+        let failed = match launch {
+            Some(mut launch) => launched(&mut launch).await.err(),
+            None => None,
+        };
+        let pidfd = AsyncFd::with_interest(self.process.as_fd(), tokio::io::Interest::READABLE).map_err(|error| error.to_string())?;
+        let _ = pidfd.readable().await;
+        let status = self.process.reap().map_err(|error| error.to_string())?;
+        match (failed, status) {
+            (Some(message), _) => Err(message),
+            (None, Some(status)) => Ok(status.code()),
+            (None, None) => Err("nobody knows how the command ended".to_owned()),
+        }
+    }
+}
+
+pub(super) async fn launched(launch: &mut Launch) -> Result<(), String> {
+    loop {
+        match launch.next_event() {
+            Ok(Some(LaunchEvent::Running)) => return Ok(()),
+            Ok(Some(LaunchEvent::Failed(error))) => return Err(error.oci_message()),
+            Ok(Some(LaunchEvent::Ready)) => {}
+            Ok(None) => {
+                let waiting = AsyncFd::with_interest(launch.as_fd(), tokio::io::Interest::READABLE);
+                let waiting = waiting.map_err(|error| format!("cannot watch the start: {error}"))?;
+                let _ = waiting.readable().await;
+            }
+            Err(error) => return Err(format!("cannot watch the start: {error}")),
+        }
+    }
+}
+
+/// Our ends of the command's streams.
+struct Ends {
+    stdin: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+}
+
+fn streams(request: &ExecRequest) -> Result<(Stdio, Ends), String> {
+    let text = |error: std::io::Error| format!("cannot make the command's streams: {error}");
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| text(errno.into()));
+    let (stdin, own_stdin) = if request.stdin {
+        let (read, write) = pipe()?;
+        (read, Some(write))
+    } else {
+        (OwnedFd::from(File::open("/dev/null").map_err(text)?), None)
+    };
+    let (own_stdout, stdout) = pipe()?;
+    let (own_stderr, stderr) = pipe()?;
+    let ends = Ends { stdin: own_stdin, stdout: Some(own_stdout), stderr: Some(own_stderr) };
+    Ok((Stdio::Files { stdin, stdout, stderr }, ends))
+}

@@ -1,0 +1,127 @@
+//! Finds a container's image, pulling it in a child process when the policy says so (`pod-lifecycle.md` section 4.4).
+
+use std::process::Stdio;
+use std::rc::Rc;
+use std::time::Instant;
+
+use podyard_image::{Image, Origin, Reference};
+use podyard_lifecycle::{Attempt, ContainerIndex, ImageFacts, ImageFailure, Observation, PullFacts};
+use tokio::sync::oneshot;
+
+use super::World;
+use crate::child::ChildProcess;
+use crate::pull::{self, PullAnswer};
+
+/// What is to be done for one image.
+enum Plan {
+    Use(Rc<Image>),
+    Pull(Reference),
+}
+
+struct Failure {
+    reason: ImageFailure,
+    message: String,
+}
+
+pub(super) fn ensure(world: &Rc<World>, container: ContainerIndex, attempt: Attempt) {
+    let plan = match plan(world, container) {
+        Ok(Plan::Use(image)) => return ready(world, container, attempt, image, None),
+        Ok(plan) => plan,
+        Err(failure) => return failed(world, container, attempt, failure),
+    };
+    let Plan::Pull(reference) = plan else { return };
+    let (cancel, cancelled) = oneshot::channel();
+    world.live.pulls.borrow_mut().insert((container, attempt), cancel);
+    world.report(Observation::ImagePulling { container, attempt });
+    let world = Rc::clone(world);
+    tokio::task::spawn_local(async move {
+        let began = Instant::now();
+        let result = pull(&world, &reference, cancelled).await;
+        world.live.pulls.borrow_mut().remove(&(container, attempt));
+        match result {
+            Ok((image, bytes)) => {
+                let took = began.elapsed();
+                let facts = PullFacts { took, including_waiting: took, bytes };
+                ready(&world, container, attempt, image, Some(facts));
+            }
+            Err(failure) => failed(&world, container, attempt, failure),
+        }
+    });
+}
+
+pub(super) fn cancel(world: &Rc<World>, container: ContainerIndex, attempt: Attempt) {
+    if let Some(cancel) = world.live.pulls.borrow_mut().remove(&(container, attempt)) {
+        let _ = cancel.send(());
+    }
+}
+
+/// The decision by policy. An image that was imported came from no registry, so there is none to ask about it: `Always` finds it present.
+fn plan(world: &World, container: ContainerIndex) -> Result<Plan, Failure> {
+    let container = world.container(container).ok_or_else(|| Failure {
+        reason: ImageFailure::ImageInspectError,
+        message: "no such container".to_owned(),
+    })?;
+    let text = container.image.as_deref().unwrap_or_default();
+    let reference = Reference::parse(text).map_err(|error| Failure {
+        reason: ImageFailure::InvalidImageName,
+        message: format!("Failed to apply default image tag {text:?}: couldn't parse image name {text:?}: {error}"),
+    })?;
+    let present = world.store.lookup(&reference).map_err(|error| Failure {
+        reason: ImageFailure::ImageInspectError,
+        message: format!("Failed to inspect image {text:?}: {}", pull::chain(&error)),
+    })?;
+    match (container.image_pull_policy.as_deref(), present) {
+        (Some("Always"), Some(image)) if image.origin == Origin::Pulled => Ok(Plan::Pull(reference)),
+        (_, Some(image)) => Ok(Plan::Use(Rc::new(image))),
+        (Some("Never"), None) => Err(Failure {
+            reason: ImageFailure::ErrImageNeverPull,
+            message: format!("Container image {text:?} is not present with pull policy of Never"),
+        }),
+        (_, None) => Ok(Plan::Pull(reference)),
+    }
+}
+
+async fn pull(
+    world: &World,
+    reference: &Reference,
+    cancelled: oneshot::Receiver<()>,
+) -> Result<(Rc<Image>, u64), Failure> {
+    let failure = |message: String| Failure { reason: ImageFailure::ErrImagePull, message };
+    let arguments = pull::arguments(&world.roots.images(), &reference.to_string());
+    let mut child = ChildProcess::spawn(&arguments, Stdio::piped())
+        .map_err(|error| failure(format!("cannot start the pull: {error}")))?;
+    let output = tokio::select! {
+        output = child.output() => output.map_err(|error| failure(format!("the pull ended badly: {error}")))?,
+        _ = cancelled => {
+            child.kill_and_reap().await;
+            return Err(Failure { reason: ImageFailure::Cancelled, message: String::new() });
+        }
+    };
+    let answer = String::from_utf8_lossy(&output);
+    match serde_json::from_str::<PullAnswer>(answer.trim()) {
+        Ok(PullAnswer::Done { bytes }) => match world.store.lookup(reference) {
+            Ok(Some(image)) => Ok((Rc::new(image), bytes)),
+            Ok(None) => Err(failure("the image vanished after it was pulled".to_owned())),
+            Err(error) => Err(failure(pull::chain(&error))),
+        },
+        Ok(PullAnswer::Failed { message }) => Err(failure(message)),
+        Err(_) => Err(failure("the pull was killed".to_owned())),
+    }
+}
+
+fn ready(world: &Rc<World>, container: ContainerIndex, attempt: Attempt, image: Rc<Image>, pulled: Option<PullFacts>) {
+    // From here on a clean-up of the store must leave it alone.
+    if let Err(error) = world.store.lease(&image, &world.dirs.uid) {
+        let failure = Failure { reason: ImageFailure::ImageInspectError, message: pull::chain(&error) };
+        return failed(world, container, attempt, failure);
+    }
+    let name = image.names.first().map_or_else(String::new, ToString::to_string);
+    let id = image.repo_digest.clone().unwrap_or_else(|| image.image_id.to_string());
+    world.live.images.borrow_mut().insert((container, attempt), image);
+    world.report(Observation::ImageReady { container, attempt, image: ImageFacts { name, id, pulled } });
+}
+
+fn failed(world: &World, container: ContainerIndex, attempt: Attempt, failure: Failure) {
+    let Failure { reason, message } = failure;
+    world.report(Observation::ImageFailed { container, attempt, reason, message });
+}

@@ -1,0 +1,370 @@
+//! Moves what containers print from their pipes into log files in the CRI format (`pod-lifecycle.md` section 12).
+//!
+//! No line may be lost when this process is killed at any moment, so bytes leave a pipe only after they stand in the file: `tee` them to
+//! a private pipe, write the records, then consume them (`rust-building-blocks.md` section 6). A mark beside the pipes says which write
+//! is under way; the next supervisor uses it to drop a chunk that was written but not consumed.
+//!
+//! ```text
+//! container ─▶ FIFO ──tee──▶ private pipe ─▶ records ─▶ <n>.log
+//!                └─────────consume, afterwards──────────────┘
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::pipe::{PipeFlags, SpliceFlags};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+
+use crate::clock;
+use crate::cri;
+use crate::limits;
+
+/// Which of a container's two streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// File descriptor 1.
+    Stdout,
+    /// File descriptor 2.
+    Stderr,
+}
+
+impl Stream {
+    const BOTH: [Self; 2] = [Self::Stdout, Self::Stderr];
+
+    fn pipe_name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// The output of one container instance on its way into its log file.
+pub struct LogPump {
+    file: RefCell<LogFile>,
+    pipes: [AsyncFd<OwnedFd>; 2],
+    /// Everything up to the pipes' end has been written.
+    done: Cell<bool>,
+    task: Cell<Option<tokio::task::JoinHandle<()>>>,
+    grew: watch::Sender<u64>,
+    null: File,
+}
+
+/// Makes the two pipes of a new instance and returns the ends for the container: opened for reading and writing, so that it never gets
+/// `SIGPIPE`, and owned by the container's user, so that `/dev/stdout` can be opened again by a process that is not root.
+///
+/// # Errors
+///
+/// As the underlying file operations.
+pub fn make_pipes(dir: &Path, uid: u32, gid: u32) -> std::io::Result<[OwnedFd; 2]> {
+    let make = |stream: Stream| {
+        let path = dir.join(stream.pipe_name());
+        match rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(errno) => return Err(std::io::Error::from(errno)),
+        }
+        let end = rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        if (uid, gid) != (0, 0) {
+            rustix::fs::fchown(&end, Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)))?;
+        }
+        // A smaller pipe only means more wake-ups: a user over its pipe quota still gets its logs.
+        let _ = rustix::pipe::fcntl_setpipe_size(&end, limits::LOG_PIPE_BYTES);
+        Ok(end)
+    };
+    Ok([make(Stream::Stdout)?, make(Stream::Stderr)?])
+}
+
+impl LogPump {
+    /// Opens the pipes in `dir` for reading and `log` for appending. If a supervisor died in the middle of a write, its chunk is
+    /// taken back out of the log when the pipe still holds it.
+    ///
+    /// # Errors
+    ///
+    /// As the underlying file operations.
+    pub fn open(dir: &Path, log: &Path, grew: watch::Sender<u64>) -> std::io::Result<Rc<Self>> {
+        if let Some(parent) = log.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let open = |stream: Stream| {
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            rustix::fs::open(dir.join(stream.pipe_name()), flags, Mode::empty()).map_err(std::io::Error::from)
+        };
+        let pipes = [open(Stream::Stdout)?, open(Stream::Stderr)?];
+        let mut file = LogFile::open(log, &dir.join("mark"))?;
+        file.recover(&pipes)?;
+        let [stdout, stderr] = pipes;
+        Ok(Rc::new(Self {
+            file: RefCell::new(file),
+            pipes: [AsyncFd::new(stdout)?, AsyncFd::new(stderr)?],
+            done: Cell::new(false),
+            task: Cell::new(None),
+            grew,
+            null: File::options().write(true).open("/dev/null")?,
+        }))
+    }
+
+    /// Pumps in the background until [`Self::finish`] is called.
+    pub fn start(self: &Rc<Self>) {
+        let pump = Rc::clone(self);
+        let task = tokio::task::spawn_local(async move {
+            tokio::join!(pump.pump(Stream::Stdout), pump.pump(Stream::Stderr));
+        });
+        self.task.set(Some(task));
+    }
+
+    async fn pump(&self, stream: Stream) {
+        while !self.done.get() {
+            let Ok(mut ready) = self.pipes[stream as usize].readable().await else { return };
+            match self.move_chunk(stream, false) {
+                // There may be more; others get their turn first.
+                Ok(moved) if moved > 0 => tokio::task::yield_now().await,
+                Ok(_) => ready.clear_ready(),
+                Err(_) => {
+                    // A full disk: the lines wait in the pipe, and the container with them when it is full.
+                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    /// Moves everything that is in the pipes now, including a last line without an end. To be called when no process of the container
+    /// is left.
+    pub fn finish(&self) {
+        for stream in Stream::BOTH {
+            while self.move_chunk(stream, true).is_ok_and(|moved| moved > 0) {}
+        }
+        self.done.set(true);
+        self.tell();
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+
+    /// Moves everything that is complete now; for those who want to read the log at this moment.
+    pub fn drain(&self) {
+        for stream in Stream::BOTH {
+            while self.move_chunk(stream, false).is_ok_and(|moved| moved > 0) {}
+        }
+    }
+
+    /// Whether [`Self::finish`] was called.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.get()
+    }
+
+    fn tell(&self) {
+        self.grew.send_modify(|generation| *generation += 1);
+    }
+
+    /// Returns how many bytes left the pipe.
+    fn move_chunk(&self, stream: Stream, last: bool) -> std::io::Result<usize> {
+        let mut file = self.file.borrow_mut();
+        let pipe = self.pipes[stream as usize].get_ref();
+        let moved = file.take_chunk(pipe, stream, last)?;
+        let mut left = moved;
+        while left > 0 {
+            match rustix::pipe::splice(pipe, None, &self.null, None, left, SpliceFlags::NONBLOCK) {
+                Ok(0) | Err(rustix::io::Errno::AGAIN) => break,
+                Ok(n) => left -= n,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        file.consumed()?;
+        drop(file);
+        if moved > 0 {
+            self.tell();
+        }
+        Ok(moved)
+    }
+}
+
+/// The log file, and the mark that makes "written" and "consumed" one step.
+struct LogFile {
+    log: File,
+    length: u64,
+    mark: File,
+    read_end: OwnedFd,
+    write_end: OwnedFd,
+    chunk: Vec<u8>,
+    records: Vec<u8>,
+}
+
+impl LogFile {
+    fn open(log: &Path, mark: &Path) -> std::io::Result<Self> {
+        let mut log = File::options().create(true).truncate(false).read(true).write(true).open(log)?;
+        let length = log.seek(SeekFrom::End(0))?;
+        let mark = File::options().create(true).truncate(false).read(true).write(true).open(mark)?;
+        let (read_end, write_end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let _ = rustix::pipe::fcntl_setpipe_size(&write_end, limits::LOG_CHUNK_BYTES);
+        Ok(Self { log, length, mark, read_end, write_end, chunk: Vec::new(), records: Vec::new() })
+    }
+
+    /// Reads a copy of what is at the head of `pipe` into `self.chunk`, leaving it there.
+    fn peek(&mut self, pipe: &OwnedFd) -> std::io::Result<()> {
+        self.chunk.clear();
+        let copied = match rustix::pipe::tee(pipe, &self.write_end, limits::LOG_CHUNK_BYTES, SpliceFlags::NONBLOCK) {
+            Ok(copied) => copied,
+            Err(rustix::io::Errno::AGAIN) => 0,
+            Err(errno) => return Err(errno.into()),
+        };
+        self.chunk.resize(copied, 0);
+        let mut filled = 0;
+        while filled < copied {
+            match rustix::io::read(&self.read_end, &mut self.chunk[filled..]) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        self.chunk.truncate(filled);
+        Ok(())
+    }
+
+    /// Writes the records of the next chunk; returns how many bytes of the pipe they stand for.
+    fn take_chunk(&mut self, pipe: &OwnedFd, stream: Stream, last: bool) -> std::io::Result<usize> {
+        self.peek(pipe)?;
+        if self.chunk.is_empty() {
+            return Ok(0);
+        }
+        self.records.clear();
+        let taken = cri::format(&self.chunk, stream.pipe_name(), last, clock::wall(), &mut self.records);
+        if taken == 0 {
+            return Ok(0);
+        }
+        self.set_mark(Some((stream, self.length)))?;
+        if let Err(error) = self.log.write_all(&self.records) {
+            // Nothing is consumed, so nothing may remain written.
+            let _ = self.log.set_len(self.length);
+            let _ = self.log.seek(SeekFrom::Start(self.length));
+            let _ = self.set_mark(None);
+            return Err(error);
+        }
+        self.length += self.records.len() as u64;
+        Ok(taken)
+    }
+
+    fn consumed(&self) -> std::io::Result<()> {
+        self.set_mark(None)
+    }
+
+    fn set_mark(&self, mark: Option<(Stream, u64)>) -> std::io::Result<()> {
+        let mut record = [0_u8; 9];
+        if let Some((stream, length)) = mark {
+            record[0] = 1 + stream as u8;
+            record[1..].copy_from_slice(&length.to_le_bytes());
+        }
+        rustix::io::pwrite(&self.mark, &record, 0)?;
+        Ok(())
+    }
+
+    /// Finds out whether the chunk that was being written when the last supervisor died is still in its pipe.
+    fn recover(&mut self, pipes: &[OwnedFd; 2]) -> std::io::Result<()> {
+        let mut record = [0_u8; 9];
+        if rustix::io::pread(&self.mark, &mut record, 0)? < record.len() || record[0] == 0 {
+            return Ok(());
+        }
+        let stream = if record[0] == 1 { Stream::Stdout } else { Stream::Stderr };
+        let [_, length @ ..] = record;
+        let before = u64::from_le_bytes(length).min(self.length);
+        self.log.seek(SeekFrom::Start(before))?;
+        let mut tail = Vec::new();
+        self.log.read_to_end(&mut tail)?;
+        let written = cri::content(&tail);
+        self.peek(&pipes[stream as usize])?;
+        if self.chunk.starts_with(&written) {
+            self.log.set_len(before)?;
+            self.length = before;
+        }
+        self.log.seek(SeekFrom::Start(self.length))?;
+        self.set_mark(None)
+    }
+}
+
+/// The log file of an instance.
+#[must_use]
+pub fn path(directory: &Path, container: &str, restart_count: u32) -> PathBuf {
+    directory.join(container).join(format!("{restart_count}.log"))
+}
+
+/// Tells the keeper's side which descriptors hold an instance's pipes open.
+#[must_use]
+pub fn keeper_key(container: &str, attempt: u32) -> String {
+    format!("{container}.{attempt}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("podyard-logs-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).expect("temporary directory");
+        dir
+    }
+
+    fn text(log: &Path) -> String {
+        String::from_utf8(cri::content(&std::fs::read(log).expect("log"))).expect("UTF-8")
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime")
+    }
+
+    fn open(dir: &Path) -> Rc<LogPump> {
+        LogPump::open(dir, &dir.join("0.log"), watch::channel(0).0).expect("pump")
+    }
+
+    #[test]
+    fn whole_lines_are_moved_and_a_rest_waits_for_its_end() {
+        let _runtime = runtime().enter();
+        let dir = scratch("rest");
+        let runtime = runtime();
+        let _inside = runtime.enter();
+        let [out, _err] = make_pipes(&dir, 0, 0).expect("pipes");
+        let pump = open(&dir);
+        rustix::io::write(&out, b"one\ntwo\nthr").expect("room");
+        pump.drain();
+        assert_eq!(text(&dir.join("0.log")), "one\ntwo\n");
+        rustix::io::write(&out, b"ee").expect("room");
+        pump.finish();
+        assert_eq!(text(&dir.join("0.log")), "one\ntwo\nthree");
+        std::fs::remove_dir_all(&dir).expect("own directory");
+    }
+
+    /// A supervisor may die after each of the three steps; whichever it was, every line appears once.
+    #[test]
+    fn a_death_between_any_two_steps_neither_loses_nor_repeats_a_line() {
+        let runtime = runtime();
+        let _inside = runtime.enter();
+        for steps in 0..3 {
+            let dir = scratch(&format!("death-{steps}"));
+            let [out, _err] = make_pipes(&dir, 0, 0).expect("pipes");
+            rustix::io::write(&out, b"a\nb\n").expect("room");
+            {
+                let pump = open(&dir);
+                let pipe = pump.pipes[0].get_ref();
+                let mut file = pump.file.borrow_mut();
+                if steps >= 1 {
+                    assert_eq!(file.take_chunk(pipe, Stream::Stdout, false).expect("written"), 4);
+                }
+                if steps >= 2 {
+                    rustix::pipe::splice(pipe, None, &pump.null, None, 4, SpliceFlags::NONBLOCK).expect("consumed");
+                }
+            }
+            rustix::io::write(&out, b"c\n").expect("room");
+            let pump = open(&dir);
+            pump.finish();
+            assert_eq!(text(&dir.join("0.log")), "a\nb\nc\n", "died after step {steps}");
+            std::fs::remove_dir_all(&dir).expect("own directory");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The drivers: they carry out actions and report what happened. None of them decides, none of them makes the loop wait.
+//!
+//! Everything runs as tasks of one thread; a driver that has to wait awaits a pidfd, a pipe or a child process. Every action ends in
+//! exactly one observation.
+
+mod accounts;
+mod containers;
+mod exec;
+mod images;
+mod launch_plan;
+pub(crate) mod logs;
+mod sandbox;
+pub(crate) mod volumes;
+mod world;
+
+use std::rc::Rc;
+
+use podyard_lifecycle::{Action, Observation};
+
+pub(crate) use exec::{ExecRequest, ExecSession};
+pub(crate) use world::{Live, World};
+
+/// Begins one action; never waits.
+pub(crate) fn begin(world: &Rc<World>, action: Action) {
+    match action {
+        Action::PrepareVolumes => {
+            world.report(match volumes::set_up(world) {
+                Ok(()) => Observation::VolumesReady,
+                Err(error) => Observation::VolumesFailed { volume: error.volume, message: error.message },
+            });
+        }
+        Action::RemoveVolumes => {
+            // What cannot be removed now is removed with the pod's directory; the pod has ended either way.
+            let _ = volumes::remove(&world.pod, &world.dirs);
+            world.report(Observation::VolumesRemoved);
+        }
+        Action::CreateSandbox { attempt } => sandbox::create(world, attempt),
+        Action::StopSandbox { attempt } => sandbox::stop(world, attempt),
+        Action::EnsureImage { container, attempt } => images::ensure(world, container, attempt),
+        Action::CancelImage { container, attempt } => images::cancel(world, container, attempt),
+        Action::StartContainer { container, attempt, restart_count } => {
+            containers::start(world, container, attempt, restart_count);
+        }
+        Action::SignalContainer { container, attempt, signal } => containers::signal(world, container, attempt, signal),
+        Action::RemoveContainer { container, attempt, keep_log } => containers::remove(world, container, attempt, keep_log),
+    }
+}
+
+/// After a restart: takes over what runs and answers what the last supervisor left unanswered.
+pub(crate) fn recover(world: &Rc<World>, pending: &[Action]) {
+    sandbox::adopt(world, pending);
+    containers::adopt(world, pending);
+    for action in pending {
+        let is_answered = matches!(action, Action::StartContainer { container, attempt, .. }
+            if world.live.adopted.borrow().contains(&(*container, *attempt)));
+        if !is_answered {
+            begin(world, action.clone());
+        }
+    }
+}
+
+/// The journal has these: what was kept until then can go.
+pub(crate) fn written_down(world: &Rc<World>, observations: &[Observation]) {
+    for observation in observations {
+        if let Observation::ContainerExited { container, attempt, .. } = observation
+            && let Some(clear) = world.live.ended.borrow_mut().remove(&(*container, *attempt))
+        {
+            tokio::task::spawn_local(async move { clear() });
+        }
+    }
+}

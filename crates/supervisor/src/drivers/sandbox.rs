@@ -1,0 +1,195 @@
+//! The pod's sandbox: namespaces held by a process that does nothing, the pod's network in them, the pod's cgroup.
+
+use std::ffi::CString;
+use std::net::IpAddr;
+use std::os::fd::AsFd as _;
+use std::rc::Rc;
+
+use podyard_api::core::ContainerPort;
+use podyard_lifecycle::{Action, Observation};
+use podyard_linux::network::{self, NetworkConfig, PodIdentity, PortMapping, Protocol};
+use podyard_linux::{Sandbox, SandboxNetwork, SandboxPlan};
+use tokio::io::unix::AsyncFd;
+
+use super::World;
+use crate::pull::chain;
+use crate::record::{self, SandboxRecord};
+
+pub(super) fn create(world: &Rc<World>, attempt: u32) {
+    // Whatever an earlier try of this very action left behind goes first.
+    discard(world);
+    match try_create(world, attempt) {
+        Ok(record) => {
+            *world.live.pod_ips.borrow_mut() = record.pod_ips.clone();
+            watch(world, attempt);
+            world.report(Observation::SandboxReady { attempt, pod_ips: record.pod_ips });
+        }
+        Err(message) => {
+            discard(world);
+            world.report(Observation::SandboxFailed { attempt, message });
+        }
+    }
+}
+
+pub(super) fn stop(world: &Rc<World>, attempt: u32) {
+    discard(world);
+    world.report(Observation::SandboxStopped { attempt });
+}
+
+fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> {
+    let spec = world.spec();
+    let host_network = spec.host_network == Some(true);
+    let hostname = world.with_facts(crate::translate::PodFacts::hostname);
+    let sysctls = spec.security_context.iter().flat_map(|context| context.sysctls.iter().flatten());
+    let plan = SandboxPlan {
+        hostname,
+        domainname: None,
+        network: if host_network { SandboxNetwork::Host } else { SandboxNetwork::New },
+        new_ipc: spec.host_ipc != Some(true),
+        new_uts: !host_network,
+        share_process_namespace: spec.share_process_namespace == Some(true),
+        sysctls: default_sysctls(host_network)
+            .into_iter()
+            .chain(sysctls.map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())))
+            .collect(),
+        program: program(&world.title()),
+        cgroup: None,
+        oom_score_adj: Some(podyard_linux::OomScoreAdj { value: -998, required: false }),
+    };
+    let sandbox = Sandbox::create(&plan).map_err(|error| chain(&error))?;
+    let mut sandbox_record = SandboxRecord {
+        version: record::version(),
+        attempt,
+        process: sandbox.process().id(),
+        network: None,
+        pod_ips: Vec::new(),
+    };
+    let sandbox = Rc::new(sandbox);
+    *world.live.sandbox.borrow_mut() = Some(Rc::clone(&sandbox));
+    // Written before the network is made: a supervisor that dies in between leaves enough for the next one to clear away.
+    save(world, &sandbox_record)?;
+    if host_network {
+        sandbox_record.pod_ips.clone_from(&world.host_ips);
+    } else {
+        let ports = ports(world);
+        let title = world.title();
+        let pod = PodIdentity { uid: &world.dirs.uid, name: &title };
+        let netns = sandbox.namespaces().net.as_fd();
+        let network = network::attach(&config(world), netns, pod, &ports).map_err(|error| chain(&error))?;
+        sandbox_record.pod_ips = vec![network.address.to_string()];
+        sandbox_record.network = Some(network);
+    }
+    save(world, &sandbox_record)?;
+    Ok(sandbox_record)
+}
+
+/// What containerd sets in a pod's own network namespace, so that low ports and ping need no capability.
+fn default_sysctls(host_network: bool) -> Vec<(String, String)> {
+    if host_network {
+        return Vec::new();
+    }
+    vec![
+        ("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned()),
+        ("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned()),
+    ]
+}
+
+fn program(title: &str) -> Vec<CString> {
+    ["podyard", "internal", "sandbox", title].into_iter().filter_map(|word| CString::new(word).ok()).collect()
+}
+
+fn save(world: &World, sandbox: &SandboxRecord) -> Result<(), String> {
+    let text = serde_json::to_vec(sandbox).map_err(|error| error.to_string())?;
+    crate::atomic::write(&world.dirs.sandbox(), &text).map_err(|error| format!("cannot write the sandbox's record: {error}"))
+}
+
+fn config(world: &World) -> NetworkConfig {
+    NetworkConfig { instance: world.roots.instance(), state_dir: world.roots.network(), subnet: None }
+}
+
+/// Published ports, of app containers only (quirk Q11).
+fn ports(world: &World) -> Vec<PortMapping> {
+    let mapping = |port: &ContainerPort| {
+        let host_port = u16::try_from(port.host_port?).ok().filter(|port| *port > 0)?;
+        Some(PortMapping {
+            protocol: match port.protocol.as_deref() {
+                Some("UDP") => Protocol::Udp,
+                Some("SCTP") => Protocol::Sctp,
+                _ => Protocol::Tcp,
+            },
+            host_ip: port.host_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok()).filter(|ip| !ip.is_unspecified()),
+            host_port,
+            container_port: u16::try_from(port.container_port).ok()?,
+        })
+    };
+    world.spec().containers.iter().flat_map(|container| container.ports.iter().flatten()).filter_map(mapping).collect()
+}
+
+/// Says so when the sandbox dies by itself.
+fn watch(world: &Rc<World>, attempt: u32) {
+    let Some(sandbox) = world.live.sandbox.borrow().clone() else { return };
+    let world = Rc::clone(world);
+    tokio::task::spawn_local(async move {
+        let Ok(pidfd) = sandbox.as_fd().try_clone_to_owned() else { return };
+        let Ok(pidfd) = AsyncFd::new(pidfd) else { return };
+        if pidfd.readable().await.is_err() {
+            return;
+        }
+        let _ = sandbox.process().reap();
+        let is_current = world.live.sandbox.borrow().as_ref().is_some_and(|current| Rc::ptr_eq(current, &sandbox));
+        if is_current {
+            world.report(Observation::SandboxDied { attempt });
+        }
+    });
+}
+
+/// Removes process, network and cgroup of whatever sandbox there is. Goes on past errors: what is left is found by the next clean-up.
+fn discard(world: &World) {
+    let known = record::read::<SandboxRecord>(&world.dirs.sandbox());
+    let held = world.live.sandbox.borrow_mut().take();
+    match held {
+        Some(sandbox) => end(&sandbox),
+        None => {
+            if let Some(Ok(Some(sandbox))) = known.as_ref().map(|known| Sandbox::adopt(known.process)) {
+                end(&sandbox);
+            }
+        }
+    }
+    if known.is_some() {
+        if let Err(errors) = network::detach(&config(world), &world.dirs.uid) {
+            for error in errors {
+                world.complain(&format!("network: {}", chain(&error)));
+            }
+        }
+        let _ = std::fs::remove_file(world.dirs.sandbox());
+    }
+    world.remove_pod_cgroup();
+}
+
+fn end(sandbox: &Sandbox) {
+    let _ = sandbox.process().signal(rustix::process::Signal::KILL.as_raw());
+    // SIGKILL cannot be refused; the wait is for the kernel alone.
+    let _ = sandbox.process().wait_exited(None);
+    let _ = sandbox.process().reap();
+}
+
+/// Takes over the sandbox that the last supervisor made, or finds that it is gone.
+pub(super) fn adopt(world: &Rc<World>, pending: &[Action]) {
+    let is_being_made = pending.iter().any(|action| matches!(action, Action::CreateSandbox { .. }));
+    let Some(known) = record::read::<SandboxRecord>(&world.dirs.sandbox()) else { return };
+    if is_being_made {
+        return;
+    }
+    *world.live.pod_ips.borrow_mut() = known.pod_ips.clone();
+    match Sandbox::adopt(known.process) {
+        Ok(Some(sandbox)) => {
+            *world.live.sandbox.borrow_mut() = Some(Rc::new(sandbox));
+            watch(world, known.attempt);
+        }
+        Ok(None) => world.report(Observation::SandboxDied { attempt: known.attempt }),
+        Err(error) => {
+            world.complain(&format!("cannot take over the sandbox: {error}"));
+            world.report(Observation::SandboxDied { attempt: known.attempt });
+        }
+    }
+}

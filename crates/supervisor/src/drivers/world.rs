@@ -1,0 +1,177 @@
+//! What every driver works with: the pod, its directories, what is alive, and where to report to.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use podyard_api::core::{ConfigMap, Container, Pod, PodSpec, Secret};
+use podyard_image::{Image, Store};
+use podyard_lifecycle::{Attempt, ContainerIndex, Observation};
+use podyard_linux::cgroup::Resources;
+use podyard_linux::{Cgroup, CgroupRoot, Sandbox};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::containers::{LiveContainer, NotStarted};
+use super::logs;
+use crate::link::KeeperLink;
+use crate::roots::{PodDirs, Roots};
+use crate::translate::security::Seccomp;
+use crate::translate::{self, PodFacts};
+
+/// Names one instance of one container.
+pub(crate) type Key = (ContainerIndex, Attempt);
+
+pub(crate) struct World {
+    pub(crate) roots: Roots,
+    pub(crate) dirs: PodDirs,
+    pub(crate) pod: Pod,
+    pub(crate) config_maps: Vec<ConfigMap>,
+    pub(crate) secrets: Vec<Secret>,
+    pub(crate) host_ips: Vec<String>,
+    pub(crate) node_name: String,
+    pub(crate) default_seccomp: Seccomp,
+    /// Bytes.
+    pub(crate) machine_memory: u64,
+    pub(crate) store: Store,
+    pub(crate) cgroups: CgroupRoot,
+    pub(crate) keeper: KeeperLink,
+    pub(crate) observations: mpsc::UnboundedSender<Observation>,
+    /// Counts up whenever some log file has grown or an instance has ended.
+    pub(crate) logs_grew: watch::Sender<u64>,
+    pub(crate) live: Live,
+}
+
+/// What changes while the pod lives.
+#[derive(Default)]
+pub(crate) struct Live {
+    pub(crate) sandbox: RefCell<Option<Rc<Sandbox>>>,
+    pub(crate) pod_ips: RefCell<Vec<String>>,
+    pub(crate) images: RefCell<HashMap<Key, Rc<Image>>>,
+    pub(crate) pulls: RefCell<HashMap<Key, oneshot::Sender<()>>>,
+    pub(crate) containers: RefCell<HashMap<ContainerIndex, Rc<LiveContainer>>>,
+    /// Which log file an instance writes.
+    pub(crate) log_names: RefCell<HashMap<Key, u32>>,
+    /// Starts that the last supervisor began and this one has answered.
+    pub(crate) adopted: RefCell<HashSet<Key>>,
+    /// Compiled filters by capability set.
+    pub(crate) seccomp: RefCell<HashMap<u64, Arc<podyard_linux::seccomp::Program>>>,
+    /// What to clear away once an exit stands in the journal.
+    pub(crate) ended: RefCell<HashMap<Key, Box<dyn FnOnce()>>>,
+    pub(crate) has_pod_cgroup: Cell<bool>,
+}
+
+impl World {
+    pub(crate) fn spec(&self) -> &PodSpec {
+        static EMPTY: std::sync::OnceLock<PodSpec> = std::sync::OnceLock::new();
+        self.pod.spec.as_ref().unwrap_or_else(|| EMPTY.get_or_init(PodSpec::default))
+    }
+
+    pub(crate) fn with_facts<T>(&self, then: impl FnOnce(&PodFacts<'_>) -> T) -> T {
+        let pod_ips = self.live.pod_ips.borrow();
+        then(&PodFacts {
+            pod: &self.pod,
+            spec: self.spec(),
+            config_maps: &self.config_maps,
+            secrets: &self.secrets,
+            pod_ips: &pod_ips,
+            host_ips: &self.host_ips,
+            node_name: &self.node_name,
+        })
+    }
+
+    pub(crate) fn container(&self, index: ContainerIndex) -> Option<&Container> {
+        translate::containers(self.spec()).nth(index.position())
+    }
+
+    pub(crate) fn container_name(&self, index: ContainerIndex) -> &str {
+        self.container(index).map_or("", |container| container.name.as_str())
+    }
+
+    pub(crate) fn container_index(&self, name: &str) -> Option<ContainerIndex> {
+        let position = translate::containers(self.spec()).position(|container| container.name == name)?;
+        u16::try_from(position).ok().map(ContainerIndex)
+    }
+
+    /// `namespace/name`, for messages and process lists.
+    pub(crate) fn title(&self) -> String {
+        self.with_facts(|facts| format!("{}/{}", facts.namespace(), facts.name()))
+    }
+
+    pub(crate) fn log_directory(&self) -> std::path::PathBuf {
+        let name = self.with_facts(|facts| format!("{}_{}_{}", facts.namespace(), facts.name(), self.dirs.uid));
+        self.roots.logs().join(name)
+    }
+
+    pub(crate) fn log_path(&self, container: &str, restart_count: u32) -> std::path::PathBuf {
+        logs::path(&self.log_directory(), container, restart_count)
+    }
+
+    /// Whether that instance's log may still grow.
+    pub(crate) fn is_writing_log(&self, container: &str, restart_count: u32) -> bool {
+        let Some(index) = self.container_index(container) else { return false };
+        self.live.containers.borrow().get(&index).is_some_and(|live| live.restart_count == restart_count && !live.is_done())
+    }
+
+    /// Moves into the log files what containers have printed until now.
+    pub(crate) fn drain_logs(&self) {
+        for live in self.live.containers.borrow().values() {
+            live.drain_log();
+        }
+    }
+
+    pub(crate) fn report(&self, observation: Observation) {
+        // The loop only ends after the last action was answered.
+        let _ = self.observations.send(observation);
+    }
+
+    /// Something that is wrong with this machine and not with the pod: into the supervisor's own log, which is its standard error.
+    pub(crate) fn complain(&self, text: &str) {
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "{} {}: {text}", crate::cri::rfc3339(crate::clock::wall()), self.title());
+    }
+
+    fn pod_cgroup_path(&self) -> String {
+        format!("{}/pod{}", self.roots.cgroup(), self.dirs.uid)
+    }
+
+    fn container_cgroup_path(&self, name: &str, attempt: Attempt) -> String {
+        format!("{}/{name}.{attempt}", self.pod_cgroup_path())
+    }
+
+    pub(super) fn container_cgroup(&self, name: &str, attempt: Attempt, limits: &Resources) -> Result<Option<Cgroup>, NotStarted> {
+        let failed = |error: podyard_linux::cgroup::CgroupError| {
+            NotStarted::create(format!("cannot create the cgroup: {}", crate::pull::chain(&error)))
+        };
+        if !self.live.has_pod_cgroup.get() {
+            let limits = self.with_facts(translate::resources::of_pod);
+            Cgroup::create(&self.cgroups, &self.pod_cgroup_path(), &limits).map_err(failed)?;
+            self.live.has_pod_cgroup.set(true);
+        }
+        Cgroup::create(&self.cgroups, &self.container_cgroup_path(name, attempt), limits).map(Some).map_err(failed)
+    }
+
+    pub(super) fn open_container_cgroup(&self, name: &str, attempt: Attempt) -> Option<Cgroup> {
+        Cgroup::open(&self.cgroups, &self.container_cgroup_path(name, attempt)).ok()
+    }
+
+    pub(super) fn remove_container_cgroup(&self, name: &str, attempt: Attempt) {
+        if let Some(cgroup) = self.open_container_cgroup(name, attempt) {
+            let _ = cgroup.kill_all();
+            let _ = cgroup.remove();
+        }
+    }
+
+    pub(super) fn remove_pod_cgroup(&self) {
+        if let Ok(cgroup) = Cgroup::open(&self.cgroups, &self.pod_cgroup_path())
+            && let Err(error) = cgroup.remove()
+        {
+            self.complain(&format!("cannot remove the pod's cgroup: {}", crate::pull::chain(&error)));
+        }
+        self.live.has_pod_cgroup.set(false);
+        // The instance's own directory is removed by whoever was last; the others find it in use.
+        if let Ok(cgroup) = Cgroup::open(&self.cgroups, &self.roots.cgroup()) {
+            let _ = cgroup.remove();
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The supervisor: one pod's event loop, the turn of `ARCHITECTURE.md`.
+//!
+//! Collect what happened and who asked for what, decide, write it down, begin it, and only then let anyone hear of it. Everything runs on
+//! one thread; the only wait is the one at the top of the loop.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use podyard_api::core::Pod;
+use podyard_api::meta::Time;
+use podyard_lifecycle::{Accepted, Action, End, Now, Observation, PodMachine, Refusal, Request, kubernetes_time};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::drivers::{self, World};
+use crate::events::EventLog;
+use crate::journal::{Journal, JournalError};
+use crate::limits;
+use crate::record::PodRecord;
+use crate::roots::PodDirs;
+use crate::{atomic, clock};
+
+/// A wish from the socket and where its answer goes.
+pub(crate) type Asked = (Request, oneshot::Sender<Result<Accepted, Refusal>>);
+
+/// What everybody may see of the pod, as of the last turn.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    /// Counts publications; the pod's `resourceVersion`.
+    pub(crate) version: u64,
+    /// The pod with its status, as JSON.
+    pub(crate) pod: Rc<str>,
+    /// Its Events, as a JSON array.
+    pub(crate) events: Rc<str>,
+    /// The story is over; nothing will be published any more.
+    pub(crate) end: Option<End>,
+}
+
+/// Why a supervisor cannot go on. A failing workload is never among these.
+#[derive(Debug, thiserror::Error)]
+pub enum LoopError {
+    /// The pod's state cannot be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What was decided could not be written down, so it must not be done.
+    #[error("cannot write the journal")]
+    Write(#[source] std::io::Error),
+}
+
+pub(crate) struct Supervisor {
+    dirs: PodDirs,
+    record: PodRecord,
+    world: Rc<World>,
+    machine: PodMachine,
+    journal: Journal,
+    events: EventLog,
+    observations: mpsc::UnboundedReceiver<Observation>,
+    asked: mpsc::UnboundedReceiver<Asked>,
+    published: watch::Sender<Published>,
+    names: Rc<RefCell<MachineFacts>>,
+}
+
+/// What the socket needs to know of the machine between two turns.
+#[derive(Debug, Default)]
+pub(crate) struct MachineFacts {
+    /// The next start that is waited for: container and wall-clock seconds left.
+    pub(crate) next_try: Option<(String, Duration)>,
+}
+
+pub(crate) struct Parts {
+    pub(crate) dirs: PodDirs,
+    pub(crate) record: PodRecord,
+    pub(crate) world: Rc<World>,
+    pub(crate) machine: PodMachine,
+    pub(crate) journal: Journal,
+    pub(crate) events: EventLog,
+    pub(crate) observations: mpsc::UnboundedReceiver<Observation>,
+    pub(crate) asked: mpsc::UnboundedReceiver<Asked>,
+}
+
+impl Supervisor {
+    pub(crate) fn new(parts: Parts) -> (Self, watch::Receiver<Published>) {
+        let Parts { dirs, record, world, machine, journal, events, observations, asked } = parts;
+        let pod = render_pod(&record.pod, &machine, 0);
+        let first = Published { version: 0, pod: pod.into(), events: "[]".into(), end: machine.end() };
+        let (published, seen) = watch::channel(first);
+        let names = Rc::default();
+        (Self { dirs, record, world, machine, journal, events, observations, asked, published, names }, seen)
+    }
+
+    /// Runs until the pod has ended.
+    ///
+    /// # Errors
+    ///
+    /// When the supervisor itself cannot go on.
+    pub(crate) async fn run(mut self, pending: Vec<Action>, rebooted: bool) -> Result<End, LoopError> {
+        if rebooted {
+            self.turn(clock::now(), vec![Observation::HostRebooted], Vec::new())?;
+        } else {
+            drivers::recover(&self.world, &pending);
+        }
+        self.publish(clock::now());
+        let mut first = true;
+        loop {
+            if let Some(end) = self.machine.end() {
+                return Ok(end);
+            }
+            let (observations, asked) = if first { self.collect_now() } else { self.wait().await };
+            first = false;
+            self.turn(clock::now(), observations, asked)?;
+        }
+    }
+
+    fn turn(&mut self, now: Now, observations: Vec<Observation>, asked: Vec<Asked>) -> Result<(), LoopError> {
+        for observation in &observations {
+            self.machine.observe(now, observation);
+        }
+        let mut answers = Vec::with_capacity(asked.len());
+        let mut requests = Vec::with_capacity(asked.len());
+        for (request, answer) in asked {
+            answers.push((answer, self.machine.request(now, &request)));
+            requests.push(request);
+        }
+        self.machine.advance(now);
+        let actions: Vec<Action> = std::iter::from_fn(|| self.machine.next_action()).collect();
+        let mut is_news = !observations.is_empty() || !requests.is_empty();
+        while let Some(event) = self.machine.next_event() {
+            self.events.add(event);
+            is_news = true;
+        }
+        self.journal.append(now, &observations, &requests).map_err(LoopError::Write)?;
+        let is_news = is_news || !actions.is_empty();
+        for action in actions {
+            drivers::begin(&self.world, action);
+        }
+        drivers::written_down(&self.world, &observations);
+        for (answer, result) in answers {
+            let _ = answer.send(result);
+        }
+        if is_news || self.machine.end().is_some() {
+            self.publish(now);
+        }
+        if self.journal.bytes() > limits::JOURNAL_BYTES
+            && let Err(error) = self.journal.compact(&self.dirs, &self.machine, &self.events)
+        {
+            self.world.complain(&format!("cannot compact the journal: {error}"));
+        }
+        Ok(())
+    }
+
+    /// The only wait: for a fact, a wish or the deadline.
+    async fn wait(&mut self) -> (Vec<Observation>, Vec<Asked>) {
+        let now = clock::now().since_boot;
+        let sleep = self.machine.next_deadline().map_or(limits::LONGEST_SLEEP, |at| at.saturating_sub(now)).min(limits::LONGEST_SLEEP);
+        let mut observations = Vec::new();
+        let mut asked = Vec::new();
+        tokio::select! {
+            biased;
+            Some(observation) = self.observations.recv() => observations.push(observation),
+            Some(request) = self.asked.recv() => asked.push(request),
+            () = tokio::time::sleep(sleep) => {}
+        }
+        let (more_observations, more_asked) = self.collect_now();
+        observations.extend(more_observations);
+        asked.extend(more_asked);
+        (observations, asked)
+    }
+
+    fn collect_now(&mut self) -> (Vec<Observation>, Vec<Asked>) {
+        let observations = std::iter::from_fn(|| self.observations.try_recv().ok()).collect();
+        let asked = std::iter::from_fn(|| self.asked.try_recv().ok()).collect();
+        (observations, asked)
+    }
+
+    fn publish(&mut self, now: Now) {
+        let version = self.published.borrow().version + 1;
+        let pod = render_pod(&self.record.pod, &self.machine, version);
+        let metadata = &self.record.pod.metadata;
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let (namespace, name) = (text(&metadata.namespace), text(&metadata.name));
+        let objects = self.events.to_objects(&namespace, &name, &self.dirs.uid, &self.world.node_name);
+        let events = serde_json::to_string(&objects).unwrap_or_else(|_| "[]".to_owned());
+        let end = self.machine.end();
+        // Commands read these files; whoever is connected gets the same from memory.
+        let mut written = atomic::write(&self.dirs.status(), pod.as_bytes());
+        if end.is_some() {
+            written = written.and(atomic::write_durable(&self.dirs.final_status(), pod.as_bytes()));
+        }
+        written = written.and(atomic::write(&self.dirs.events(), events.as_bytes()));
+        if let Err(error) = written {
+            self.world.complain(&format!("cannot write the pod's status: {error}"));
+        }
+        self.names.borrow_mut().next_try = self
+            .machine
+            .next_try()
+            .map(|(index, at)| (self.machine.container_name(index).to_owned(), at.saturating_sub(now.since_boot)));
+        let _ = self.published.send(Published { version, pod: pod.into(), events: events.into(), end });
+    }
+}
+
+/// The pod as the API would show it.
+fn render_pod(pod: &Pod, machine: &PodMachine, version: u64) -> String {
+    let mut pod = pod.clone();
+    pod.metadata.resource_version = Some(version.to_string());
+    if let Some((at, grace)) = machine.deletion() {
+        // As the API server has it: the moment at which the grace will be over.
+        pod.metadata.deletion_timestamp = Some(deletion_time(at, grace));
+        pod.metadata.deletion_grace_period_seconds = Some(grace);
+    }
+    pod.status = Some(machine.status());
+    serde_json::to_string(&pod).unwrap_or_default()
+}
+
+fn deletion_time(at: podyard_lifecycle::Timestamp, grace: i64) -> Time {
+    kubernetes_time(podyard_lifecycle::Timestamp { seconds: at.seconds + grace, ..at })
+}

@@ -1,0 +1,269 @@
+//! The keeper: a tiny process per pod that outlives supervisors.
+//!
+//! It is the subreaper of everything in the pod. When a supervisor dies, the pod's processes become the keeper's children, so their
+//! exit codes reach it; it writes them down where the next supervisor looks. It holds the pod's listening socket and the containers'
+//! output pipes open meanwhile, so that no connection is refused and no log line is lost, and it starts the next supervisor.
+//! It decides nothing and knows no Kubernetes.
+//!
+//! ```text
+//! podyard run ──▶ keeper ──▶ supervisor ──▶ container, container, …
+//!                   ▲  ▲         │ ✗ killed            │
+//!                   │  └─────────┼──────re-parented────┘   exits: {pid, start, status, at}
+//!                   └──link──────┘   hold these pipes, drop those, finished
+//! ```
+//!
+//! Measured in `rust-building-blocks.md` section 5: a process that is not the parent cannot learn an exit code after the fact.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, WaitId, WaitIdOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::limits;
+use crate::link::{self, FromSupervisor};
+use crate::role::RoleArguments;
+
+/// One line of the exits file: what became of a process whose supervisor was gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitRecord {
+    /// Process id in the host's namespace.
+    pub pid: i32,
+    /// Field 22 of `/proc/<pid>/stat`, in clock ticks: tells one user of a process id from the next.
+    pub start_time: u64,
+    /// The exit code, or `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// When the keeper saw it, wall clock, seconds and nanoseconds.
+    pub at: (i64, u32),
+}
+
+/// Runs the keeper of one pod until its supervisor says that the pod has ended. Standard input is the pod's listening socket.
+///
+/// # Errors
+///
+/// When the process cannot become a keeper at all: no subreaper, no state directory, or another keeper lives.
+pub fn run(arguments: &RoleArguments) -> std::io::Result<()> {
+    let dirs = arguments.pod_dirs()?;
+    let listener = std::io::stdin().as_fd().try_clone_to_owned()?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+
+    // A session of its own: no terminal's Ctrl-C or hang-up reaches the pod.
+    let _ = rustix::process::setsid();
+    std::env::set_current_dir("/")?;
+    let _lock = crate::lock::try_exclusive(&dirs.keeper_lock())?
+        .ok_or_else(|| std::io::Error::other("another keeper of this pod is running"))?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+
+    let (child_died, child_died_writer) = UnixStream::pair()?;
+    child_died.set_nonblocking(true)?;
+    signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, child_died_writer)?;
+    let exits = File::options().create(true).append(true).open(dirs.exits())?;
+
+    Keeper {
+        arguments: arguments.clone(),
+        listener,
+        exits,
+        child_died,
+        supervisor: None,
+        finished: false,
+        held: BTreeMap::new(),
+        delay: Duration::ZERO,
+    }
+    .run()
+}
+
+struct Keeper {
+    arguments: RoleArguments,
+    listener: OwnedFd,
+    exits: File,
+    child_died: UnixStream,
+    supervisor: Option<RunningSupervisor>,
+    finished: bool,
+    /// Descriptors kept open for the next supervisor, by the name the last one gave them.
+    held: BTreeMap<String, Vec<OwnedFd>>,
+    /// How long to wait before the next supervisor, when the last one did not last.
+    delay: Duration,
+}
+
+struct RunningSupervisor {
+    pid: Pid,
+    link: OwnedFd,
+    since: Instant,
+}
+
+impl Keeper {
+    fn run(mut self) -> std::io::Result<()> {
+        let mut start_at = Some(Instant::now());
+        loop {
+            if let Some(at) = start_at
+                && at <= Instant::now()
+            {
+                start_at = None;
+                self.supervisor = Some(self.start_supervisor()?);
+            }
+            self.wait(start_at)?;
+            self.read_link();
+            if self.reap()? {
+                // The supervisor is gone. Whatever it still wanted to say is in the link.
+                self.read_link();
+                let lived = self.supervisor.take().map_or(Duration::ZERO, |gone| gone.since.elapsed());
+                if self.finished {
+                    return Ok(());
+                }
+                self.delay = next_delay(self.delay, lived);
+                start_at = Some(Instant::now() + self.delay);
+            }
+        }
+    }
+
+    fn start_supervisor(&self) -> std::io::Result<RunningSupervisor> {
+        let (ours, theirs) = link::pair()?;
+        let child = Command::new("/proc/self/exe")
+            .args(self.arguments.to_command_line("supervise"))
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()?;
+        link::hand_over_listener(&ours, self.listener.as_fd())?;
+        let pid = Pid::from_child(&child);
+        // Reaped with everything else below, by process id.
+        drop(child);
+        Ok(RunningSupervisor { pid, link: ours, since: Instant::now() })
+    }
+
+    fn wait(&self, start_at: Option<Instant>) -> std::io::Result<()> {
+        let timeout = start_at.map(|at| {
+            let left = at.saturating_duration_since(Instant::now());
+            Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
+        });
+        let mut fds = vec![PollFd::new(&self.child_died, PollFlags::IN)];
+        if let Some(supervisor) = &self.supervisor {
+            fds.push(PollFd::new(&supervisor.link, PollFlags::IN));
+        }
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let mut scratch = [0_u8; 64];
+        while rustix::io::read(&self.child_died, &mut scratch).is_ok_and(|n| n > 0) {}
+        Ok(())
+    }
+
+    fn read_link(&mut self) {
+        let Some(supervisor) = &self.supervisor else { return };
+        while let Some(message) = link::receive(&supervisor.link) {
+            match message {
+                FromSupervisor::Hold { key, descriptors } => {
+                    self.held.insert(key, descriptors);
+                }
+                FromSupervisor::Drop { key } => {
+                    self.held.remove(&key);
+                }
+                FromSupervisor::Finished => self.finished = true,
+            }
+        }
+    }
+
+    /// Writes down and reaps every dead child; true when the supervisor was among them.
+    fn reap(&mut self) -> std::io::Result<bool> {
+        let mut supervisor_died = false;
+        loop {
+            // Looked at first and reaped after it is written down: a keeper killed in between leaves it to whoever comes next.
+            let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            let status = match rustix::process::waitid(WaitId::All, peek) {
+                Ok(Some(status)) => status,
+                Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(supervisor_died),
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(errno) => return Err(errno.into()),
+            };
+            let Some(pid) = status.si_pid_if_known() else { return Ok(supervisor_died) };
+            if self.supervisor.as_ref().is_some_and(|supervisor| supervisor.pid == pid) {
+                supervisor_died = true;
+            } else {
+                let at = clock::wall();
+                let record = ExitRecord {
+                    pid: pid.as_raw_nonzero().get(),
+                    start_time: start_time(pid).unwrap_or_default(),
+                    code: status.exit_status(),
+                    signal: status.terminating_signal(),
+                    at: (at.seconds, at.nanoseconds),
+                };
+                let mut line = serde_json::to_vec(&record)?;
+                line.push(b'\n');
+                self.exits.write_all(&line)?;
+            }
+            rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED)?;
+        }
+    }
+}
+
+/// `waitid` on all children tells which one; rustix leaves that field to `/proc`-free code by an accessor of its own name.
+trait ChildPid {
+    fn si_pid_if_known(&self) -> Option<Pid>;
+}
+
+/// A supervisor that lasted is replaced at once; one that keeps dying is given time, so that a broken pod does not eat a processor.
+fn next_delay(last: Duration, lived: Duration) -> Duration {
+    if lived >= limits::SUPERVISOR_HEALTHY_AFTER {
+        Duration::ZERO
+    } else {
+        (last * 2).clamp(limits::SUPERVISOR_RESTART_FIRST, limits::SUPERVISOR_RESTART_MAX)
+    }
+}
+
+fn start_time(pid: Pid) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command name is in parentheses and may itself hold blanks and parentheses.
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// What the keeper wrote down about a process, if it was the keeper that reaped it.
+#[must_use]
+pub fn recorded_exit(exits: &Path, pid: i32, start_time: u64) -> Option<ExitRecord> {
+    let text = std::fs::read_to_string(exits).ok()?;
+    text.lines()
+        .filter_map(|line| serde_json::from_str::<ExitRecord>(line).ok())
+        .find(|record| record.pid == pid && record.start_time == start_time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_supervisor_that_keeps_dying_is_given_more_and_more_time() {
+        let short = Duration::from_millis(3);
+        let mut delay = Duration::ZERO;
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            delay = next_delay(delay, short);
+            waits.push(delay);
+        }
+        assert_eq!(waits[0], limits::SUPERVISOR_RESTART_FIRST);
+        assert_eq!(waits[1], limits::SUPERVISOR_RESTART_FIRST * 2);
+        assert_eq!(*waits.last().expect("twelve"), limits::SUPERVISOR_RESTART_MAX);
+        assert_eq!(next_delay(delay, limits::SUPERVISOR_HEALTHY_AFTER), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_exit_is_found_by_process_and_start_time() {
+        let dir = std::env::temp_dir().join(format!("podyard-keeper-{}", std::process::id()));
+        let line = |pid, start_time| {
+            serde_json::to_string(&ExitRecord { pid, start_time, code: Some(3), signal: None, at: (1, 2) }).expect("plain")
+        };
+        std::fs::write(&dir, format!("{}\n{}\ngarb", line(7, 1), line(7, 2))).expect("temporary file");
+        assert_eq!(recorded_exit(&dir, 7, 2).map(|record| record.start_time), Some(2));
+        assert_eq!(recorded_exit(&dir, 7, 3), None);
+        std::fs::remove_file(&dir).expect("own file");
+    }
+}

@@ -1,0 +1,35 @@
+//! Every bound of the supervisor, with its reason and what happens when it is reached.
+
+use std::time::Duration;
+
+/// A supervisor that ran this long was healthy: when it dies, the next one starts at once.
+pub const SUPERVISOR_HEALTHY_AFTER: Duration = Duration::from_secs(5);
+/// The wait before the next supervisor when one died young; doubles up to [`SUPERVISOR_RESTART_MAX`].
+pub const SUPERVISOR_RESTART_FIRST: Duration = Duration::from_millis(20);
+/// The longest wait before the next supervisor.
+pub const SUPERVISOR_RESTART_MAX: Duration = Duration::from_secs(10);
+
+/// The loop looks at the clock at least this often, so that a machine that slept does not oversleep a deadline.
+pub const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// Size asked for each output pipe, in bytes: at full speed a reader that pauses for 10 ms must not stop the writer.
+pub const LOG_PIPE_BYTES: usize = 1 << 20;
+/// How much of one pipe is moved before the other pipes get their turn.
+pub const LOG_CHUNK_BYTES: usize = 256 << 10;
+/// A longer line is cut into `P` records of this many bytes, as containerd does.
+pub const LOG_LINE_BYTES: usize = 16 << 10;
+
+/// The last bytes of a termination message that are kept (`pod-lifecycle.md` section 8.8).
+pub const TERMINATION_MESSAGE_BYTES: u64 = 4096;
+/// `FallbackToLogsOnError` looks at this many log records …
+pub const FALLBACK_LOG_RECORDS: usize = 80;
+/// … and keeps this many of their last bytes.
+pub const FALLBACK_LOG_BYTES: usize = 2048;
+
+/// After this many bytes the journal is replaced by a snapshot, so that recovery does not grow with a pod's age.
+pub const JOURNAL_BYTES: u64 = 1 << 20;
+/// Distinct Events kept for one pod; the oldest go first.
+pub const EVENTS: usize = 1000;
+
+/// A pod's cgroup `pids.max` is left to the machine, as the kubelet does by default; its sandbox's /dev/shm has this size.
+pub const SHM_BYTES: u64 = 64 << 20;

@@ -1,0 +1,135 @@
+//! The private link between a keeper and its supervisor: datagrams with descriptors attached.
+//!
+//! Keeper → supervisor, once: the pod's listening socket. Supervisor → keeper: hold these descriptors under this name, drop them, and
+//! finally "finished". A datagram is small and the socket's buffer far larger than all that can be outstanding, so sending never waits.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+
+/// A container has two output pipes; nothing sends more descriptors at once.
+const MAX_DESCRIPTORS: usize = 4;
+
+/// What a supervisor tells its keeper.
+#[derive(Debug)]
+pub(crate) enum FromSupervisor {
+    /// Keep these open after my death.
+    Hold { key: String, descriptors: Vec<OwnedFd> },
+    /// They are not needed any more.
+    Drop { key: String },
+    /// The pod has ended: do not start another supervisor.
+    Finished,
+}
+
+/// The two ends; both are closed on exec.
+pub(crate) fn pair() -> std::io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}
+
+/// Keeper side: the first and only message of a keeper.
+pub(crate) fn hand_over_listener(link: &OwnedFd, listener: BorrowedFd<'_>) -> std::io::Result<()> {
+    send(link.as_fd(), b"L", &[listener])
+}
+
+/// Supervisor side: waits for the listening socket.
+pub(crate) fn take_listener(link: &OwnedFd) -> std::io::Result<OwnedFd> {
+    let (_, mut descriptors) = receive_raw(link.as_fd(), RecvFlags::empty())?;
+    descriptors.pop().ok_or_else(|| std::io::Error::other("the keeper handed over no socket"))
+}
+
+/// Keeper side: the next message that is already there.
+pub(crate) fn receive(link: &OwnedFd) -> Option<FromSupervisor> {
+    let (message, descriptors) = receive_raw(link.as_fd(), RecvFlags::DONTWAIT).ok()?;
+    let (kind, key) = message.split_first()?;
+    let key = String::from_utf8_lossy(key).into_owned();
+    match kind {
+        b'H' => Some(FromSupervisor::Hold { key, descriptors }),
+        b'D' => Some(FromSupervisor::Drop { key }),
+        b'F' => Some(FromSupervisor::Finished),
+        _ => None,
+    }
+}
+
+/// The supervisor's end.
+#[derive(Debug)]
+pub(crate) struct KeeperLink(OwnedFd);
+
+impl KeeperLink {
+    pub(crate) fn new(link: OwnedFd) -> Self {
+        Self(link)
+    }
+
+    pub(crate) fn try_clone(&self) -> std::io::Result<Self> {
+        Ok(Self(self.0.try_clone()?))
+    }
+
+    /// A keeper that is gone holds nothing: the containers' own ends keep the pipes alive then, and the next command starts a new one.
+    pub(crate) fn hold(&self, key: &str, descriptors: &[BorrowedFd<'_>]) {
+        let _ = send(self.0.as_fd(), format!("H{key}").as_bytes(), descriptors);
+    }
+
+    pub(crate) fn drop_held(&self, key: &str) {
+        let _ = send(self.0.as_fd(), format!("D{key}").as_bytes(), &[]);
+    }
+
+    pub(crate) fn finished(&self) {
+        let _ = send(self.0.as_fd(), b"F", &[]);
+    }
+}
+
+fn send(link: BorrowedFd<'_>, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> std::io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(std::io::Error::other("too many descriptors in one message"));
+    }
+    sendmsg(link, &[IoSlice::new(message)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+fn receive_raw(link: BorrowedFd<'_>, flags: RecvFlags) -> std::io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut message = [0_u8; 512];
+    let received =
+        recvmsg(link, &mut [IoSliceMut::new(&mut message)], &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)?;
+    let descriptors = ancillary
+        .drain()
+        .flat_map(|part| match part {
+            RecvAncillaryMessage::ScmRights(descriptors) => descriptors.collect::<Vec<_>>(),
+            _ => Vec::new(),
+        })
+        .collect();
+    if received.bytes == 0 {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok((message[..received.bytes].to_vec(), descriptors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_cross_the_link_and_stay_open() {
+        let (keeper, supervisor) = pair().expect("socketpair");
+        let (read_end, write_end) = rustix::pipe::pipe().expect("pipe");
+        let link = KeeperLink::new(supervisor);
+        link.hold("app.1", &[read_end.as_fd()]);
+        link.drop_held("app.0");
+        link.finished();
+        drop(read_end);
+
+        let Some(FromSupervisor::Hold { key, descriptors }) = receive(&keeper) else { panic!("hold comes first") };
+        assert_eq!((key.as_str(), descriptors.len()), ("app.1", 1));
+        assert_eq!(rustix::io::write(&write_end, b"x"), Ok(1), "the read end lives in the keeper");
+        assert!(matches!(receive(&keeper), Some(FromSupervisor::Drop { key }) if key == "app.0"));
+        assert!(matches!(receive(&keeper), Some(FromSupervisor::Finished)));
+        assert!(receive(&keeper).is_none());
+    }
+}

@@ -1,0 +1,86 @@
+//! The pod's record: what was accepted, written once, before anything else happens; and the small files about what runs.
+
+use std::path::Path;
+
+use podyard_api::core::{ConfigMap, Pod, Secret};
+use podyard_lifecycle::Settings;
+use podyard_linux::ProcessId;
+use podyard_linux::network::PodNetwork;
+use serde::{Deserialize, Serialize};
+
+/// Version of every file in this module.
+const VERSION: u32 = 1;
+
+/// How a pod is to be run, beside its manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunOptions {
+    /// For the lifecycle core.
+    pub settings: Settings,
+    /// Containers without a `seccompProfile` run without a filter.
+    #[serde(default)]
+    pub seccomp_unconfined: bool,
+    /// The boot it was accepted in.
+    pub boot_id: String,
+}
+
+/// The accepted pod.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PodRecord {
+    version: u32,
+    /// Defaulted and validated, with UID and creation time.
+    pub pod: Pod,
+    /// What its containers may refer to.
+    #[serde(default)]
+    pub config_maps: Vec<ConfigMap>,
+    /// Likewise.
+    #[serde(default)]
+    pub secrets: Vec<Secret>,
+    /// Beside the manifest.
+    pub options: RunOptions,
+}
+
+impl PodRecord {
+    /// A record of this version.
+    #[must_use]
+    pub fn new(pod: Pod, config_maps: Vec<ConfigMap>, secrets: Vec<Secret>, options: RunOptions) -> Self {
+        Self { version: VERSION, pod, config_maps, secrets, options }
+    }
+}
+
+/// Who holds the pod's namespaces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SandboxRecord {
+    pub(crate) version: u32,
+    pub(crate) attempt: u32,
+    pub(crate) process: ProcessId,
+    pub(crate) network: Option<PodNetwork>,
+    pub(crate) pod_ips: Vec<String>,
+}
+
+/// A container instance that was created.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct InstanceRecord {
+    pub(crate) version: u32,
+    pub(crate) container: String,
+    pub(crate) attempt: u32,
+    pub(crate) restart_count: u32,
+    pub(crate) process: ProcessId,
+    pub(crate) container_id: String,
+    pub(crate) stop_signal: i32,
+    /// Seconds and nanoseconds of its start.
+    pub(crate) started_at: (i64, u32),
+}
+
+pub(crate) const fn version() -> u32 {
+    VERSION
+}
+
+/// Reads a JSON file; `None` when there is none, or one of another version or torn by a crash.
+pub(crate) fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
+    let text = std::fs::read(path).ok()?;
+    let value: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    if value.get("version")?.as_u64()? != u64::from(VERSION) {
+        return None;
+    }
+    serde_json::from_value(value).ok()
+}

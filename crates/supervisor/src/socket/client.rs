@@ -1,0 +1,385 @@
+//! The commands' side of the socket. Needs a current-thread runtime; opens one connection per request.
+
+use std::path::{Path, PathBuf};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use podyard_api::core::{Event, Pod};
+use serde::Deserialize;
+use tokio::net::UnixStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use super::exec;
+use crate::logs::LogOptions;
+use crate::query::Query;
+
+/// Why a request did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers: the supervisor is gone.
+    #[error("cannot reach the pod's supervisor at `{path}`")]
+    Connect {
+        /// The socket.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The connection broke.
+    #[error("the connection to the pod's supervisor broke")]
+    Http(#[from] hyper::Error),
+    /// The supervisor said no; its words.
+    #[error("{message}")]
+    Refused {
+        /// HTTP status.
+        code: u16,
+        /// The message of the `v1.Status`.
+        message: String,
+    },
+    /// What it said cannot be read.
+    #[error("the supervisor's answer cannot be read")]
+    Unreadable(#[source] serde_json::Error),
+}
+
+/// One line of a watch.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WatchEvent {
+    /// `ADDED`, `MODIFIED` or `DELETED`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The pod.
+    pub object: Pod,
+}
+
+/// Talks to one pod's supervisor.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+    namespace: String,
+    name: String,
+}
+
+impl Client {
+    pub(crate) fn new(socket: PathBuf, namespace: &str, name: &str) -> Self {
+        Self { socket, namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    fn pod_path(&self) -> String {
+        format!("/api/v1/namespaces/{}/pods/{}", self.namespace, self.name)
+    }
+
+    /// The pod with its status.
+    ///
+    /// # Errors
+    ///
+    /// When the supervisor does not answer.
+    pub async fn pod(&self) -> Result<Pod, ClientError> {
+        self.json(Method::GET, &self.pod_path()).await
+    }
+
+    /// The pod's Events.
+    ///
+    /// # Errors
+    ///
+    /// When the supervisor does not answer.
+    pub async fn events(&self) -> Result<Vec<Event>, ClientError> {
+        #[derive(Deserialize)]
+        struct List {
+            items: Vec<Event>,
+        }
+        let list: List = self.json(Method::GET, &format!("/api/v1/namespaces/{}/events", self.namespace)).await?;
+        Ok(list.items)
+    }
+
+    /// The pod as it is, then every change, until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// When the supervisor does not answer.
+    pub async fn watch(&self) -> Result<Lines, ClientError> {
+        let query = Query::default().with("watch", true);
+        let response = self.send(Method::GET, &format!("{}?{query}", self.pod_path())).await?;
+        Ok(Lines { body: response.into_body(), rest: Vec::new() })
+    }
+
+    /// Asks for the pod's deletion; returns when it was accepted.
+    ///
+    /// # Errors
+    ///
+    /// When it is refused or nobody answers.
+    pub async fn delete(&self, grace_seconds: Option<i64>) -> Result<(), ClientError> {
+        let mut query = Query::default();
+        if let Some(grace) = grace_seconds {
+            query = query.with("gracePeriodSeconds", grace);
+        }
+        self.send(Method::DELETE, &format!("{}?{query}", self.pod_path())).await.map(drop)
+    }
+
+    /// Ends the pod without any grace.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers.
+    pub async fn kill(&self) -> Result<(), ClientError> {
+        self.send(Method::DELETE, &format!("{}?podyard-kill=true", self.pod_path())).await.map(drop)
+    }
+
+    /// Ends a back-off now.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is waiting, or nobody answers.
+    pub async fn retry(&self, container: Option<&str>) -> Result<(), ClientError> {
+        let mut query = Query::default();
+        if let Some(container) = container {
+            query = query.with("container", container);
+        }
+        self.send(Method::POST, &format!("/podyard/v1/retry?{query}")).await.map(drop)
+    }
+
+    /// Follows a container's log: what is there, then what comes, until the instance has ended.
+    ///
+    /// # Errors
+    ///
+    /// With the kubelet's text when there is no such instance.
+    pub async fn follow_logs(&self, container: &str, instance: Option<u32>, options: &LogOptions) -> Result<Chunks, ClientError> {
+        let mut query = Query::default().with("container", container).with("follow", true);
+        if let Some(instance) = instance {
+            query = query.with("instance", instance);
+        }
+        if let Some(tail) = options.tail {
+            query = query.with("tailLines", tail);
+        }
+        if let Some(since) = &options.since {
+            query = query.with("sinceTime", since);
+        }
+        query = query.with("previous", options.previous).with("timestamps", options.timestamps);
+        let response = self.send(Method::GET, &format!("{}/log?{query}", self.pod_path())).await?;
+        Ok(Chunks { body: response.into_body() })
+    }
+
+    /// Starts a command in a container.
+    ///
+    /// # Errors
+    ///
+    /// When the container does not run, or the command cannot be started.
+    pub async fn exec(&self, container: Option<&str>, command: &[String], stdin: bool, tty: bool) -> Result<ExecStream, ClientError> {
+        let mut query = Query::default().with("stdin", stdin).with("tty", tty).with("stdout", true).with("stderr", !tty);
+        if let Some(container) = container {
+            query = query.with("container", container);
+        }
+        for word in command {
+            query = query.with("command", word);
+        }
+        let mut request = request(Method::GET, &format!("{}/exec?{query}", self.pod_path()));
+        let headers = request.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(exec::PROTOCOL));
+        if let Ok(key) = HeaderValue::from_str(&generate_key()) {
+            headers.insert(header::SEC_WEBSOCKET_KEY, key);
+        }
+        let response = self.send_request(request).await?;
+        let upgraded = hyper::upgrade::on(response).await?;
+        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, None).await;
+        Ok(ExecStream { socket })
+    }
+
+    async fn json<T: for<'a> Deserialize<'a>>(&self, method: Method, path: &str) -> Result<T, ClientError> {
+        let body = self.send(method, path).await?.into_body().collect().await?.to_bytes();
+        serde_json::from_slice(&body).map_err(ClientError::Unreadable)
+    }
+
+    async fn send(&self, method: Method, path: &str) -> Result<Response<Incoming>, ClientError> {
+        self.send_request(request(method, path)).await
+    }
+
+    async fn send_request(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, ClientError> {
+        let stream = connect(&self.socket)
+            .await
+            .map_err(|source| ClientError::Connect { path: self.socket.display().to_string(), source })?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::task::spawn_local(async move {
+            let _ = connection.with_upgrades().await;
+        });
+        let response = sender.send_request(request).await?;
+        let code = response.status();
+        if code.is_success() || code == hyper::StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(response);
+        }
+        let body = response.into_body().collect().await?.to_bytes();
+        let status: serde_json::Value = serde_json::from_slice(&body).map_err(ClientError::Unreadable)?;
+        let message = status.get("message").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        Err(ClientError::Refused { code: code.as_u16(), message })
+    }
+}
+
+fn request(method: Method, path: &str) -> Request<Empty<Bytes>> {
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = method;
+    // Every path is put together here, out of names that were validated and values that were encoded.
+    *request.uri_mut() = path.parse().unwrap_or_default();
+    request.headers_mut().insert(header::HOST, HeaderValue::from_static("podyard"));
+    request
+}
+
+/// A socket's path may be longer than an address can hold; a descriptor of its directory makes it short.
+async fn connect(socket: &Path) -> std::io::Result<UnixStream> {
+    let directory = socket.parent().unwrap_or_else(|| Path::new("/"));
+    let directory = std::fs::File::open(directory)?;
+    UnixStream::connect(short_path(&directory, socket)).await
+}
+
+pub(crate) fn short_path(directory: &std::fs::File, socket: &Path) -> PathBuf {
+    use std::os::fd::AsRawFd as _;
+    let name = socket.file_name().unwrap_or_default();
+    PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name)
+}
+
+/// A watch.
+#[derive(Debug)]
+pub struct Lines {
+    body: Incoming,
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    /// The next line, or `None` when the pod has ended or the supervisor is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the line cannot be read.
+    pub async fn next(&mut self) -> Result<Option<WatchEvent>, ClientError> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                return serde_json::from_slice(&line).map(Some).map_err(ClientError::Unreadable);
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => self.rest.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
+                Some(Err(_)) | None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// A log stream.
+#[derive(Debug)]
+pub struct Chunks {
+    body: Incoming,
+}
+
+impl Chunks {
+    /// The next bytes; `None` at the end, or when the supervisor is gone.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            match self.body.frame().await?.ok()?.into_data() {
+                Ok(data) => return Some(data),
+                Err(_) => continue,
+            }
+        }
+    }
+}
+
+/// What comes out of a command in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExecOutput {
+    /// Standard output, or the terminal.
+    Stdout(Vec<u8>),
+    /// Standard error.
+    Stderr(Vec<u8>),
+    /// It has ended with this code.
+    Exit(i32),
+    /// It could not be run, or nobody knows how it ended.
+    Failed(String),
+}
+
+/// A command in a container.
+#[derive(Debug)]
+pub struct ExecStream {
+    socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>,
+}
+
+/// The writing half.
+#[derive(Debug)]
+pub struct ExecInput(futures_util::stream::SplitSink<WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>, Message>);
+
+/// The reading half.
+#[derive(Debug)]
+pub struct ExecReader(futures_util::stream::SplitStream<WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>>);
+
+impl ExecStream {
+    /// Both directions, to be used at the same time.
+    #[must_use]
+    pub fn split(self) -> (ExecInput, ExecReader) {
+        let (sink, stream) = self.socket.split();
+        (ExecInput(sink), ExecReader(stream))
+    }
+}
+
+impl ExecInput {
+    /// Sends standard input.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is gone.
+    pub async fn stdin(&mut self, data: &[u8]) -> Result<(), std::io::Error> {
+        self.frame(exec::STDIN, data).await
+    }
+
+    /// Says that there is no more.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is gone.
+    pub async fn close_stdin(&mut self) -> Result<(), std::io::Error> {
+        self.frame(exec::CLOSE, &[exec::STDIN]).await
+    }
+
+    /// Tells the size of the terminal, in characters.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is gone.
+    pub async fn resize(&mut self, columns: u16, rows: u16) -> Result<(), std::io::Error> {
+        self.frame(exec::RESIZE, format!(r#"{{"Width":{columns},"Height":{rows}}}"#).as_bytes()).await
+    }
+
+    async fn frame(&mut self, channel: u8, data: &[u8]) -> Result<(), std::io::Error> {
+        let frame = [&[channel], data].concat();
+        self.0.send(Message::Binary(frame.into())).await.map_err(std::io::Error::other)
+    }
+}
+
+impl ExecReader {
+    /// The next piece of output; `None` when the connection is gone.
+    pub async fn next(&mut self) -> Option<ExecOutput> {
+        loop {
+            let Message::Binary(bytes) = self.0.next().await?.ok()? else { continue };
+            return Some(match bytes.split_first() {
+                Some((&exec::STDOUT, data)) => ExecOutput::Stdout(data.to_vec()),
+                Some((&exec::STDERR, data)) => ExecOutput::Stderr(data.to_vec()),
+                Some((&exec::ERROR, data)) => end_of(data),
+                _ => continue,
+            });
+        }
+    }
+}
+
+fn end_of(status: &[u8]) -> ExecOutput {
+    let Ok(status) = serde_json::from_slice::<serde_json::Value>(status) else {
+        return ExecOutput::Failed("the command's end cannot be read".to_owned());
+    };
+    if status["status"] == "Success" {
+        return ExecOutput::Exit(0);
+    }
+    let code = status["details"]["causes"][0]["message"].as_str().and_then(|text| text.parse().ok());
+    code.map_or_else(|| ExecOutput::Failed(status["message"].as_str().unwrap_or_default().to_owned()), ExecOutput::Exit)
+}

@@ -1,0 +1,152 @@
+//! Exec over a WebSocket: Kubernetes' subprotocol `v5.channel.k8s.io`. Each message begins with its channel: 0 standard input, 1 output,
+//! 2 error, 3 the result as a `v1.Status`, 4 terminal size as `{"Width","Height"}`, 255 closes the channel named by the next byte.
+
+use std::rc::Rc;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{Request as HttpRequest, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::sync::mpsc;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use super::serve::{Body, Service, status};
+use crate::drivers::{ExecRequest, ExecSession};
+use crate::query::Query;
+
+/// The subprotocol.
+pub const PROTOCOL: &str = "v5.channel.k8s.io";
+pub(crate) const STDIN: u8 = 0;
+pub(crate) const STDOUT: u8 = 1;
+pub(crate) const STDERR: u8 = 2;
+pub(crate) const ERROR: u8 = 3;
+pub(crate) const RESIZE: u8 = 4;
+pub(crate) const CLOSE: u8 = 255;
+
+pub(super) fn upgrade(service: &Rc<Service>, mut request: HttpRequest<Incoming>, query: &Query) -> Response<Body> {
+    let bad = |message: &str| status(StatusCode::BAD_REQUEST, "BadRequest", message);
+    let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY).cloned() else {
+        return bad("exec needs a WebSocket");
+    };
+    let wanted = ExecRequest {
+        container: query.get("container").map(str::to_owned),
+        command: query.all("command").into_iter().map(str::to_owned).collect(),
+        stdin: query.flag("stdin"),
+        tty: query.flag("tty"),
+    };
+    if wanted.command.is_empty() {
+        return bad("you must specify at least one command for the container");
+    }
+    let session = match ExecSession::start(&service.world, &wanted) {
+        Ok(session) => session,
+        Err(message) => return bad(&message),
+    };
+    tokio::task::spawn_local(async move {
+        if let Ok(upgraded) = hyper::upgrade::on(&mut request).await {
+            let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+            run(socket, session).await;
+        }
+    });
+    let mut response = status(StatusCode::SWITCHING_PROTOCOLS, "", "");
+    let headers = response.headers_mut();
+    headers.clear();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    *response.body_mut() = http_body_util::BodyExt::boxed_unsync(http_body_util::Empty::new());
+    response
+}
+
+async fn run<S>(socket: WebSocketStream<S>, session: ExecSession)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+{
+    let (mut sink, mut source) = socket.split();
+    let (frames, mut received) = mpsc::channel::<Vec<u8>>(16);
+    let session = Rc::new(session);
+    let input = {
+        let session = Rc::clone(&session);
+        async move {
+            while let Some(Ok(message)) = source.next().await {
+                let bytes = match message {
+                    Message::Binary(bytes) => bytes,
+                    Message::Close(_) => break,
+                    _ => continue,
+                };
+                match bytes.split_first() {
+                    Some((&STDIN, data)) => {
+                        // A process that closed its input does not want the rest.
+                        let _ = session.write_stdin(data).await;
+                    }
+                    Some((&RESIZE, data)) => session.resize(data),
+                    Some((&CLOSE, [STDIN, ..])) => session.close_stdin(),
+                    _ => {}
+                }
+            }
+            // The client is gone. The process goes on, as in Kubernetes, but nobody will write to it.
+            session.close_stdin();
+            std::future::pending::<()>().await;
+        }
+    };
+    let output = {
+        let session = Rc::clone(&session);
+        async move {
+            let pump = |channel: u8| {
+                let (session, frames) = (Rc::clone(&session), frames.clone());
+                async move {
+                    while let Some(mut data) = session.read_output(channel).await {
+                        data.insert(0, channel);
+                        if frames.send(data).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            };
+            let (code, ()) = tokio::join!(session.wait(), async {
+                tokio::join!(pump(STDOUT), pump(STDERR));
+            });
+            let mut last = vec![ERROR];
+            last.extend_from_slice(result(&code).as_bytes());
+            let _ = frames.send(last).await;
+        }
+    };
+    let sending = async move {
+        while let Some(frame) = received.recv().await {
+            let is_last = frame.first() == Some(&ERROR);
+            if sink.send(Message::Binary(frame.into())).await.is_err() {
+                return;
+            }
+            if is_last {
+                let _ = sink.close().await;
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        ((), ()) = async { tokio::join!(output, sending) } => {}
+        () = input => {}
+    }
+}
+
+/// As Kubernetes reports an exit: success, or the code as a cause.
+fn result(end: &Result<i32, String>) -> String {
+    match end {
+        Ok(0) => r#"{"metadata":{},"status":"Success"}"#.to_owned(),
+        Ok(code) => serde_json::json!({
+            "metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
+            "message": format!("command terminated with non-zero exit code: exit status {code}"),
+            "details": { "causes": [{ "reason": "ExitCode", "message": code.to_string() }] },
+        })
+        .to_string(),
+        Err(message) => {
+            serde_json::json!({ "metadata": {}, "status": "Failure", "reason": "InternalError", "message": message }).to_string()
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The server's side: one pod behind `/api/v1/namespaces/<namespace>/pods/<name>`.
+//!
+//! | path | method | what |
+//! |---|---|---|
+//! | `…/pods/<name>` | GET | the pod; with `watch=true` a stream of `{"type","object"}` lines |
+//! | `…/pods/<name>` | DELETE | `gracePeriodSeconds`; `podyard-kill=true` ends it without grace |
+//! | `…/pods/<name>/log` | GET | `container`, `follow`, `timestamps`, `previous`, `tailLines`, `instance` |
+//! | `…/pods/<name>/exec` | GET, WebSocket | `command` (repeated), `container`, `stdin`, `stdout`, `stderr`, `tty` |
+//! | `…/events` | GET | the pod's Events |
+//! | `/podyard/v1/retry` | POST | `container`: end a back-off now |
+
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::{Method, Request as HttpRequest, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use podyard_lifecycle::{Accepted, Refusal, Request};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::exec;
+use super::stream;
+use crate::drivers::World;
+use crate::event_loop::{Asked, Published};
+use crate::query::Query;
+
+pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// What every connection may use.
+pub(crate) struct Service {
+    pub(crate) world: Rc<World>,
+    pub(crate) published: watch::Receiver<Published>,
+    pub(crate) asked: mpsc::UnboundedSender<Asked>,
+}
+
+/// Accepts connections for ever.
+pub(crate) async fn run(listener: UnixListener, service: Rc<Service>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::task::spawn_local(serve(stream, Rc::clone(&service)));
+            }
+            // Out of descriptors: the ones in use will be closed.
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn serve(stream: UnixStream, service: Rc<Service>) {
+    // The directory already keeps others out; this is the second lock on the door.
+    let own = rustix::process::geteuid().as_raw();
+    if !stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0) {
+        return;
+    }
+    let answer = hyper::service::service_fn(move |request| {
+        let service = Rc::clone(&service);
+        async move { Ok::<_, Infallible>(route(&service, request).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+    let _ = connection.with_upgrades().await;
+}
+
+async fn route(service: &Rc<Service>, request: HttpRequest<Incoming>) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let method = request.method().clone();
+    match (&method, segments.as_slice()) {
+        (&Method::GET, ["api", "v1", "namespaces", _, "pods", _]) if query.flag("watch") => watch_pod(service),
+        (&Method::GET, ["api", "v1", "namespaces", _, "pods", _]) => {
+            let pod = Rc::clone(&service.published.borrow().pod);
+            json(StatusCode::OK, pod.to_string())
+        }
+        (&Method::DELETE, ["api", "v1", "namespaces", _, "pods", _]) => {
+            let wish = if query.flag("podyard-kill") {
+                Request::Kill
+            } else {
+                Request::Delete { grace_seconds: query.get("gracePeriodSeconds").and_then(|text| text.parse().ok()) }
+            };
+            ask(service, wish).await
+        }
+        (&Method::GET, ["api", "v1", "namespaces", _, "pods", _, "log"]) => stream::logs(service, &query),
+        (&Method::GET, ["api", "v1", "namespaces", _, "pods", _, "exec"]) => exec::upgrade(service, request, &query),
+        (&Method::GET, ["api", "v1", "namespaces", _, "events"]) => {
+            let events = Rc::clone(&service.published.borrow().events);
+            json(StatusCode::OK, format!(r#"{{"apiVersion":"v1","kind":"EventList","metadata":{{}},"items":{events}}}"#))
+        }
+        (&Method::POST, ["podyard", "v1", "retry"]) => match query.get("container") {
+            None => ask(service, Request::Retry { container: None }).await,
+            Some(name) => match service.world.container_index(name) {
+                Some(container) => ask(service, Request::Retry { container: Some(container) }).await,
+                None => status(StatusCode::NOT_FOUND, "NotFound", &format!("there is no container {name:?} in this pod")),
+            },
+        },
+        _ => status(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource"),
+    }
+}
+
+async fn ask(service: &Service, wish: Request) -> Response<Body> {
+    let (answer, answered) = oneshot::channel();
+    let gone = || status(StatusCode::GONE, "Gone", "the pod has ended");
+    if service.asked.send((wish, answer)).is_err() {
+        return gone();
+    }
+    match answered.await {
+        Ok(Ok(Accepted::Done)) => status(StatusCode::OK, "", "done"),
+        Ok(Ok(Accepted::AlreadySo)) => status(StatusCode::OK, "", "already so"),
+        Ok(Err(refusal)) => status(StatusCode::CONFLICT, "Conflict", refusal_text(refusal)),
+        Err(_) => gone(),
+    }
+}
+
+fn refusal_text(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::NothingWaiting => "nothing is waiting for a retry",
+        Refusal::Terminating => "the pod is being deleted",
+        Refusal::NoSuchContainer => "there is no such container",
+    }
+}
+
+/// One line per published pod: the one of now first, then each change, at the end `DELETED` for a pod that was deleted.
+fn watch_pod(service: &Rc<Service>) -> Response<Body> {
+    let mut published = service.published.clone();
+    let (lines, received) = mpsc::channel::<Bytes>(8);
+    tokio::task::spawn_local(async move {
+        let mut kind = "ADDED";
+        loop {
+            let now = published.borrow_and_update().clone();
+            if matches!(now.end, Some(podyard_lifecycle::End::Deleted)) {
+                kind = "DELETED";
+            }
+            let line = format!("{{\"type\":\"{kind}\",\"object\":{}}}\n", now.pod);
+            if lines.send(line.into()).await.is_err() || now.end.is_some() {
+                return;
+            }
+            kind = "MODIFIED";
+            if published.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    streaming("application/json", received)
+}
+
+/// A body out of a channel.
+pub(crate) fn streaming(content_type: &'static str, received: mpsc::Receiver<Bytes>) -> Response<Body> {
+    let frames = futures_util::stream::unfold(received, |mut received| async move {
+        let bytes = received.recv().await?;
+        Some((Ok::<_, Infallible>(Frame::data(bytes)), received))
+    });
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    response.headers_mut().insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    response
+}
+
+pub(crate) fn json(code: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Full::new(Bytes::from(text)).boxed_unsync());
+    *response.status_mut() = code;
+    response
+        .headers_mut()
+        .insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A `v1.Status`, which is how Kubernetes answers everything that is not an object.
+pub(crate) fn status(code: StatusCode, reason: &str, message: &str) -> Response<Body> {
+    let is_success = code.is_success();
+    let object = serde_json::json!({
+        "apiVersion": "v1", "kind": "Status", "metadata": {},
+        "status": if is_success { "Success" } else { "Failure" },
+        "reason": reason, "message": message, "code": code.as_u16(),
+    });
+    json(code, object.to_string())
+}

@@ -1,0 +1,176 @@
+//! The supervisor role: `podyard internal supervise …`, started by a keeper with their link as standard input.
+//!
+//! Start-up in order, each line with its reason: its own session (no terminal's signals), its lock (one supervisor per pod), the listening
+//! socket from the keeper, the journal replayed, then the loop. At the end of a deleted pod everything of it is removed.
+
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::rc::Rc;
+
+use podyard_image::Store;
+use podyard_lifecycle::{End, PodMachine};
+use podyard_linux::cgroup::CgroupRoot;
+use tokio::sync::{mpsc, watch};
+
+use crate::drivers::{Live, World};
+use crate::event_loop::{LoopError, Parts, Supervisor};
+use crate::journal::{Journal, Restored};
+use crate::link::{self, KeeperLink};
+use crate::record::{self, PodRecord};
+use crate::role::RoleArguments;
+use crate::roots::{PodDirs, Roots};
+use crate::socket::serve::{self, Service};
+use crate::translate::security::Seccomp;
+use crate::{clock, lock, pods, translate};
+
+/// Why a supervisor could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SuperviseError {
+    /// Something of the system did not work.
+    #[error("cannot {what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// Another supervisor of this pod is alive.
+    #[error("another supervisor of this pod is running")]
+    Occupied,
+    /// The pod's record is of another version or damaged.
+    #[error("the pod's record cannot be read")]
+    Record,
+    /// The image store cannot be used.
+    #[error("cannot open the image store")]
+    Images(#[from] podyard_image::StoreError),
+    /// The loop cannot go on.
+    #[error(transparent)]
+    Loop(#[from] LoopError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] crate::journal::JournalError),
+}
+
+fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> SuperviseError {
+    move |source| SuperviseError::System { what, source }
+}
+
+/// Supervises one pod until it has ended.
+///
+/// # Errors
+///
+/// When the supervisor cannot do its work; the keeper will start another one.
+pub fn run(arguments: &RoleArguments) -> Result<(), SuperviseError> {
+    let link = std::io::stdin().as_fd().try_clone_to_owned().map_err(system("take the keeper's link"))?;
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null").map_err(system("open /dev/null"))?;
+    rustix::stdio::dup2_stdin(&null).map_err(std::io::Error::from).map_err(system("replace standard input"))?;
+    let _ = rustix::process::setsid();
+    std::env::set_current_dir("/").map_err(system("change to the root directory"))?;
+
+    let roots = arguments.roots().map_err(system("find the state directory"))?;
+    let dirs = arguments.pod_dirs().map_err(system("find the state directory"))?;
+    let mut occupied = lock::try_exclusive(&dirs.supervisor_lock())
+        .map_err(system("lock the pod"))?
+        .ok_or(SuperviseError::Occupied)?;
+    // For people: the process to look at. The lock is what counts.
+    let _ = occupied.set_len(0).and_then(|()| writeln!(occupied, "{}", std::process::id()));
+    let listener = link::take_listener(&link).map_err(system("take the pod's socket"))?;
+    let keeper = KeeperLink::new(link);
+    let pod_record: PodRecord = record::read(&dirs.record()).ok_or(SuperviseError::Record)?;
+
+    let end = {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(system("start the event loop"))?;
+        let tasks = tokio::task::LocalSet::new();
+        runtime.block_on(tasks.run_until(supervise(&roots, &dirs, pod_record.clone(), keeper, listener)))?
+    };
+    // The socket goes first: nobody shall be promised an answer any more.
+    let _ = std::fs::remove_file(dirs.socket());
+    if end.0 == End::Deleted {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let metadata = &pod_record.pod.metadata;
+        pods::remove_pod_files(&roots, &dirs, &text(&metadata.namespace), &text(&metadata.name));
+    } else {
+        let _ = std::fs::remove_dir_all(&dirs.run);
+    }
+    end.1.finished();
+    Ok(())
+}
+
+async fn supervise(
+    roots: &Roots,
+    dirs: &PodDirs,
+    pod_record: PodRecord,
+    keeper: KeeperLink,
+    listener: std::os::fd::OwnedFd,
+) -> Result<(End, KeeperLink), SuperviseError> {
+    let now = clock::now();
+    let settings = pod_record.options.settings.clone();
+    let Restored { machine, events, journal, is_new } =
+        Journal::restore(dirs, |now| PodMachine::new(&pod_record.pod, settings.clone(), now), now)?;
+    let rebooted = !is_new && has_rebooted(dirs, &pod_record);
+    if rebooted {
+        // Sockets, pipes and records of processes that do not exist any more.
+        let _ = std::fs::remove_dir_all(dirs.run.join("containers"));
+    }
+    let _ = clock::boot_id().and_then(|boot| crate::atomic::write(&dirs.run.join("boot"), boot.as_bytes()));
+
+    let (observe, observations) = mpsc::unbounded_channel();
+    let (ask, asked) = mpsc::unbounded_channel();
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let world = Rc::new(World {
+        roots: roots.clone(),
+        dirs: dirs.clone(),
+        pod: pod_record.pod.clone(),
+        config_maps: pod_record.config_maps.clone(),
+        secrets: pod_record.secrets.clone(),
+        host_ips: pod_record.options.settings.host_ips.clone(),
+        node_name: pods::node_name(),
+        default_seccomp: if pod_record.options.seccomp_unconfined { Seccomp::Unconfined } else { Seccomp::RuntimeDefault },
+        machine_memory: translate::resources::machine_memory(&meminfo),
+        store: Store::open(&roots.images())?,
+        cgroups: CgroupRoot::detect().map_err(system("find the cgroup hierarchies"))?,
+        keeper,
+        observations: observe,
+        logs_grew: watch::channel(0).0,
+        live: Live::default(),
+    });
+
+    let pending = machine.pending_actions().to_vec();
+    let parts = Parts {
+        dirs: dirs.clone(),
+        record: pod_record,
+        world: Rc::clone(&world),
+        machine,
+        journal,
+        events,
+        observations,
+        asked,
+    };
+    let (supervisor, published) = Supervisor::new(parts);
+    let std_listener = std::os::unix::net::UnixListener::from(listener);
+    std_listener.set_nonblocking(true).map_err(system("use the pod's socket"))?;
+    let listener = tokio::net::UnixListener::from_std(std_listener).map_err(system("use the pod's socket"))?;
+    let service = Rc::new(Service { world: Rc::clone(&world), published, asked: ask });
+    tokio::task::spawn_local(serve::run(listener, service));
+
+    let end = supervisor.run(pending, rebooted).await?;
+    // Whoever watches gets the last state before the process ends.
+    for _ in 0..16 {
+        tokio::task::yield_now().await;
+    }
+    let keeper = world.keeper.try_clone().map_err(system("keep the keeper's link"))?;
+    Ok((end, keeper))
+}
+
+/// Another boot than that of the last supervisor: every process and mount of before is gone. Without a note of the boot, the volatile
+/// directory was emptied, which says the same.
+fn has_rebooted(dirs: &PodDirs, record: &PodRecord) -> bool {
+    let Ok(current) = clock::boot_id() else { return false };
+    match std::fs::read_to_string(dirs.run.join("boot")) {
+        Ok(last) => last != current,
+        Err(_) => record.options.boot_id != current || !dirs.sandbox().exists(),
+    }
+}

@@ -1,0 +1,140 @@
+//! The files that the kubelet writes for a container: hosts, hostname, resolv.conf (`pod-api.md` section 8). Pure text.
+
+use std::fmt::Write as _;
+
+use super::PodFacts;
+
+/// At most this many name servers and search domains reach a container (section 8.3).
+const MAX_NAMESERVERS: usize = 3;
+const MAX_SEARCHES: usize = 32;
+
+/// `/etc/hosts`.
+pub(crate) fn hosts(facts: &PodFacts<'_>, host_file: &str) -> String {
+    let mut text = String::new();
+    if facts.spec.host_network == Some(true) {
+        text.push_str("# Kubernetes-managed hosts file (host network).\n");
+        text.push_str(host_file);
+    } else {
+        text.push_str(
+            "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+             fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n",
+        );
+        let hostname = facts.hostname();
+        for ip in facts.pod_ips {
+            let _ = match &facts.spec.subdomain {
+                Some(subdomain) => {
+                    writeln!(text, "{ip}\t{hostname}.{subdomain}.{}.svc.cluster.local\t{hostname}", facts.namespace())
+                }
+                None => writeln!(text, "{ip}\t{hostname}"),
+            };
+        }
+    }
+    let aliases = facts.spec.host_aliases.as_deref().unwrap_or_default();
+    if !aliases.is_empty() {
+        text.push_str("\n# Entries added by HostAliases.\n");
+        for alias in aliases {
+            let names = alias.hostnames.as_deref().unwrap_or_default().join("\t");
+            let _ = writeln!(text, "{}\t{names}", alias.ip);
+        }
+    }
+    text
+}
+
+/// `/etc/resolv.conf`. There is no cluster DNS on one machine, so `ClusterFirst` means the machine's own, silently.
+pub(crate) fn resolv_conf(facts: &PodFacts<'_>, host_file: &str) -> String {
+    let mut nameservers: Vec<String> = Vec::new();
+    let mut searches: Vec<String> = Vec::new();
+    let mut options: Vec<String> = Vec::new();
+    if facts.spec.dns_policy.as_deref() != Some("None") {
+        for line in host_file.lines() {
+            let mut words = line.split_ascii_whitespace();
+            match words.next() {
+                Some("nameserver") => nameservers.extend(words.next().map(str::to_owned)),
+                Some("search") => {
+                    searches = words.filter(|word| *word != ".").map(|word| word.trim_end_matches('.').to_owned()).collect();
+                }
+                Some("options") => options.extend(words.map(str::to_owned)),
+                _ => {}
+            }
+        }
+    }
+    if let Some(config) = &facts.spec.dns_config {
+        extend_unique(&mut nameservers, config.nameservers.iter().flatten());
+        extend_unique(&mut searches, config.searches.iter().flatten());
+        for option in config.options.iter().flatten() {
+            let Some(name) = &option.name else { continue };
+            options.retain(|known| known.split(':').next() != Some(name));
+            options.push(match option.value.as_deref() {
+                None | Some("") => name.clone(),
+                Some(value) => format!("{name}:{value}"),
+            });
+        }
+    }
+    nameservers.truncate(MAX_NAMESERVERS);
+    searches.truncate(MAX_SEARCHES);
+    let mut text = String::new();
+    if !searches.is_empty() {
+        let _ = writeln!(text, "search {}", searches.join(" "));
+    }
+    for nameserver in nameservers {
+        let _ = writeln!(text, "nameserver {nameserver}");
+    }
+    if !options.is_empty() {
+        let _ = writeln!(text, "options {}", options.join(" "));
+    }
+    text
+}
+
+fn extend_unique<'a>(list: &mut Vec<String>, more: impl Iterator<Item = &'a String>) {
+    for item in more {
+        if !list.contains(item) {
+            list.push(item.clone());
+        }
+    }
+}
+
+/// A stub resolver on the machine's loopback is out of a pod's reach; systemd keeps the real servers elsewhere.
+pub(crate) fn resolv_conf_source(host_file: &str) -> &'static str {
+    if host_file.lines().any(|line| line.split_ascii_whitespace().eq(["nameserver", "127.0.0.53"])) {
+        "/run/systemd/resolve/resolv.conf"
+    } else {
+        "/etc/resolv.conf"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use podyard_api::core::{HostAlias, Pod, PodDNSConfig, PodDNSConfigOption, PodSpec};
+
+    use super::*;
+
+    fn with<T>(spec: PodSpec, then: impl FnOnce(&PodFacts<'_>) -> T) -> T {
+        let mut pod = Pod::default();
+        pod.metadata.name = Some("web".to_owned());
+        let pod_ips = ["10.0.0.7".to_owned()];
+        then(&PodFacts { pod: &pod, spec: &spec, config_maps: &[], secrets: &[], pod_ips: &pod_ips, host_ips: &[], node_name: "n" })
+    }
+
+    #[test]
+    fn hosts_as_the_kubelet_writes_it() {
+        let alias = HostAlias { ip: "1.2.3.4".to_owned(), hostnames: Some(vec!["a".to_owned(), "b".to_owned()]) };
+        let spec = PodSpec { host_aliases: Some(vec![alias]), subdomain: Some("sub".to_owned()), ..PodSpec::default() };
+        let text = with(spec, |facts| hosts(facts, ""));
+        assert!(text.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"), "{text}");
+        let tail = "10.0.0.7\tweb.sub.default.svc.cluster.local\tweb\n\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n";
+        assert!(text.ends_with(tail), "{text}");
+    }
+
+    #[test]
+    fn name_servers_are_merged_and_bounded() {
+        let config = PodDNSConfig {
+            nameservers: Some(vec!["9.9.9.9".to_owned(), "8.8.8.8".to_owned()]),
+            searches: None,
+            options: Some(vec![PodDNSConfigOption { name: Some("ndots".to_owned()), value: Some("2".to_owned()) }]),
+        };
+        let spec = PodSpec { dns_config: Some(config), ..PodSpec::default() };
+        let host = "search a.test. .\nnameserver 8.8.8.8\nnameserver 1.1.1.1\noptions ndots:5 edns0\n";
+        let text = with(spec, |facts| resolv_conf(facts, host));
+        assert_eq!(text, "search a.test\nnameserver 8.8.8.8\nnameserver 1.1.1.1\nnameserver 9.9.9.9\noptions edns0 ndots:2\n");
+    }
+}

@@ -1,0 +1,124 @@
+//! Requests and limits as cgroup values and as variables (`pod-api.md` sections 3.5 and 7).
+
+use std::collections::BTreeMap;
+
+use podyard_api::core::{Container, ResourceFieldSelector};
+use podyard_api::quantity;
+use podyard_linux::cgroup::Resources;
+
+use super::{PodFacts, containers};
+
+/// The kubelet's smallest CPU share and the period of CPU quotas in microseconds.
+const MIN_SHARES: u64 = 2;
+const MAX_SHARES: u64 = 262_144;
+const PERIOD_MICROSECONDS: u64 = 100_000;
+const MIN_QUOTA_MICROSECONDS: i64 = 1_000;
+
+type List = BTreeMap<String, podyard_api::Quantity>;
+
+fn amount(list: Option<&List>, name: &str) -> Option<i128> {
+    list.and_then(|list| list.get(name)).and_then(|quantity| quantity::milli(&quantity.0).ok()).filter(|milli| *milli > 0)
+}
+
+fn limit(container: &Container, name: &str) -> Option<i128> {
+    amount(container.resources.as_ref().and_then(|resources| resources.limits.as_ref()), name)
+}
+
+fn request(container: &Container, name: &str) -> Option<i128> {
+    amount(container.resources.as_ref().and_then(|resources| resources.requests.as_ref()), name).or_else(|| limit(container, name))
+}
+
+/// The values of a container's own cgroup.
+pub(crate) fn of_container(container: &Container) -> Resources {
+    let memory = limit(container, "memory").map(whole);
+    Resources {
+        cpu_shares: Some(shares(request(container, "cpu"))),
+        cpu_quota: limit(container, "cpu").map(quota),
+        cpu_period: limit(container, "cpu").map(|_| PERIOD_MICROSECONDS),
+        memory_limit: memory,
+        // Swap is not used by default: memory and swap together have the same limit.
+        memory_swap_limit: memory,
+        ..Resources::default()
+    }
+}
+
+fn shares(milli: Option<i128>) -> u64 {
+    milli.map_or(MIN_SHARES, |milli| u64::try_from(milli * 1024 / 1000).unwrap_or(MAX_SHARES).clamp(MIN_SHARES, MAX_SHARES))
+}
+
+fn quota(milli: i128) -> i64 {
+    i64::try_from(milli * i128::from(PERIOD_MICROSECONDS) / 1000).unwrap_or(i64::MAX).max(MIN_QUOTA_MICROSECONDS)
+}
+
+fn whole(milli: i128) -> u64 {
+    u64::try_from((milli + 999) / 1000).unwrap_or(u64::MAX)
+}
+
+/// `oom_score_adj` (section 7.7).
+pub(crate) fn oom_score(container: &Container, facts: &PodFacts<'_>, machine_memory: u64) -> i32 {
+    match podyard_api::qos_class(facts.spec) {
+        "Guaranteed" => -997,
+        "BestEffort" => 1000,
+        _ => {
+            let request = request(container, "memory").map_or(0, whole);
+            let part = u128::from(request) * 1000 / u128::from(machine_memory.max(1));
+            (1000 - i32::try_from(part).unwrap_or(1000)).clamp(3, 999)
+        }
+    }
+}
+
+/// The machine's memory in bytes, out of the text of `/proc/meminfo`.
+pub(crate) fn machine_memory(meminfo: &str) -> u64 {
+    let kibibytes = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.split_ascii_whitespace().next())
+        .and_then(|number| number.parse::<u64>().ok());
+    kibibytes.unwrap_or_default() * 1024
+}
+
+/// A `resourceFieldRef` (section 3.5): rounded up to the divisor.
+pub(crate) fn resource_field(field: &ResourceFieldSelector, own: &Container, facts: &PodFacts<'_>) -> Result<String, String> {
+    let container = match field.container_name.as_deref() {
+        None | Some("") => own,
+        Some(name) => containers(facts.spec)
+            .find(|container| container.name == name)
+            .ok_or_else(|| format!("container {name} not found"))?,
+    };
+    let (list, resource) = field.resource.split_once('.').unwrap_or(("", field.resource.as_str()));
+    let milli = match list {
+        "limits" => limit(container, resource).or_else(|| node_allocatable(resource)),
+        "requests" => request(container, resource),
+        _ => return Err(format!("unsupported container resource : {}", field.resource)),
+    };
+    let divisor = field.divisor.as_ref().and_then(|quantity| quantity::milli(&quantity.0).ok()).filter(|milli| *milli > 0).unwrap_or(1000);
+    let milli = milli.unwrap_or_default();
+    Ok(((milli + divisor - 1) / divisor).to_string())
+}
+
+/// A limit that is not set shows what the machine has.
+fn node_allocatable(resource: &str) -> Option<i128> {
+    match resource {
+        "cpu" => std::thread::available_parallelism().ok().map(|count| count.get() as i128 * 1000),
+        "memory" => {
+            let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+            Some(i128::from(machine_memory(&meminfo)) * 1000)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_shares_and_quotas() {
+        for (milli, expected) in [(None, 2), (Some(10), 10), (Some(100), 102), (Some(250), 256), (Some(1000), 1024), (Some(4000), 4096)] {
+            assert_eq!(shares(milli), expected, "{milli:?}");
+        }
+        assert_eq!(quota(250), 25_000);
+        assert_eq!(quota(1), 1_000);
+        assert_eq!(machine_memory("MemTotal:       24684084 kB\n"), 24_684_084 * 1024);
+    }
+}
