@@ -22,7 +22,7 @@ pub enum NetworkError {
         by: PortHolder,
     },
     /// The instance's name would not fit into interface names.
-    #[error("`{instance}` cannot name a network: 1 to 8 lower-case letters and digits are allowed")]
+    #[error("`{instance}` cannot name a network: 1 to 6 lower-case letters and digits are allowed")]
     Instance {
         /// The name as given.
         instance: String,

@@ -106,9 +106,10 @@ pub(super) fn install(
     host_ports: &[(&str, Element)],
 ) -> Result<Installed, NetworkError> {
     let mut batch = Batch::new(Family::Ip, Some(generation));
-    // Removing a table that is not there would fail, hence the first line.
-    batch.add_table(table, &comment(subnet));
-    batch.remove_table(table);
+    // Only when there is one: whoever has removed a table waits for a grace period when it closes its socket.
+    if is_installed(socket, table)? {
+        batch.remove_table(table);
+    }
     batch.add_table(table, &comment(subnet));
     add_rules(&mut batch, table, bridge, subnet);
     for map in [HOST_PORTS, HOST_PORTS_ON_ADDRESS] {

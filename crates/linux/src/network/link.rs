@@ -29,6 +29,7 @@ const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
+const IFLA_GROUP: u16 = 27;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_INFO_KIND: u16 = 1;
@@ -41,8 +42,34 @@ const IFF_UP: u32 = 1;
 /// Leave the counters out of answers: collecting them is most of the work.
 const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
+/// The longest name of an instance: two letters in front of it and five digits behind fit into an interface's name, and
+/// all such names into the range of a [`Group`].
+pub(super) const INSTANCE_LENGTH: usize = 6;
+
 /// The longest alias the kernel stores (`IFALIASZ` with its zero byte).
 const ALIAS_LENGTH: usize = 255;
+
+/// The number that the interfaces of one instance have in common (`ip link show group …`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Group(u32);
+
+impl Group {
+    /// The upper end of the range of numbers; people and other programs use the lower one.
+    const FIRST: u32 = u32::MAX - 37u32.pow(INSTANCE_LENGTH as u32);
+
+    /// Different for different instances: the name, at most [`INSTANCE_LENGTH`] lower-case letters and digits, read as
+    /// a number to base 37 without the digit 0.
+    pub(super) fn of(instance: &str) -> Self {
+        let number = instance.bytes().fold(0u32, |number, byte| {
+            let digit = match byte {
+                b'0'..=b'9' => byte - b'0' + 1,
+                _ => byte.saturating_sub(b'a') + 11,
+            };
+            number.wrapping_mul(37).wrapping_add(digit.into())
+        });
+        Self(Self::FIRST.wrapping_add(number))
+    }
+}
 
 /// An interface as the kernel describes it, as far as podyard wants to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +104,7 @@ pub(super) fn create_bridge(
     name: &str,
     address: Ipv4Addr,
     mtu: u32,
+    group: Group,
     alias: &str,
 ) -> Result<Link, NetworkError> {
     let create = Message::new(
@@ -86,6 +114,7 @@ pub(super) fn create_bridge(
     )
     .text(IFLA_IFNAME, name)
     .u32(IFLA_MTU, mtu)
+    .u32(IFLA_GROUP, group.0)
     .bytes(IFLA_ADDRESS, &hardware_address(address))
     .nested(IFLA_LINKINFO, |info| info.text(IFLA_INFO_KIND, "bridge"));
     let failed = |error: KernelError| error.during(format!("create bridge {name}"));
@@ -128,6 +157,7 @@ pub(super) struct Veth<'a> {
     /// The bridge it hangs on.
     pub(super) bridge: u32,
     pub(super) mtu: u32,
+    pub(super) group: Group,
     pub(super) alias: &'a str,
     /// Where the other end is born, as [`POD_INTERFACE`].
     pub(super) namespace: BorrowedFd<'a>,
@@ -155,6 +185,7 @@ pub(super) fn create_veth(socket: &mut Socket, veth: &Veth<'_>) -> Result<(), Ke
     .text(IFLA_IFNAME, veth.name)
     .u32(IFLA_MTU, veth.mtu)
     .u32(IFLA_MASTER, veth.bridge)
+    .u32(IFLA_GROUP, veth.group.0)
     .nested(IFLA_LINKINFO, |info| {
         info.text(IFLA_INFO_KIND, "veth")
             .nested(IFLA_INFO_DATA, |data| {
@@ -186,6 +217,18 @@ pub(super) fn remove(socket: &mut Socket, name: &str) -> Result<(), NetworkError
     match socket.request(message) {
         Err(error) if !error.is(Errno::NODEV) => {
             Err(error.during(format!("remove interface {name}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes all interfaces of a group at once, which takes hardly longer than to remove one. None is fine.
+pub(super) fn remove_group(socket: &mut Socket, group: Group) -> Result<(), NetworkError> {
+    let message =
+        Message::new(RTM_DELLINK, 0, &header(Selector::Index(0), 0, 0)).u32(IFLA_GROUP, group.0);
+    match socket.request(message) {
+        Err(error) if !error.is(Errno::NODEV) => {
+            Err(error.during(format!("remove the interfaces of group {}", group.0)))
         }
         _ => Ok(()),
     }
@@ -257,6 +300,17 @@ fn parse(payload: &[u8]) -> Option<Link> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The extremes neither collide nor wrap around into small numbers.
+    #[test]
+    fn groups_of_instances_differ() {
+        let names = ["0", "00", "a", "a0", "0a", "ab12cd", "zzzzzz", "zzzzz"];
+        let mut groups: Vec<u32> = names.iter().map(|name| Group::of(name).0).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        assert_eq!(groups.len(), names.len());
+        assert!(groups.iter().all(|group| *group > 1 << 30));
+    }
 
     #[test]
     fn hardware_address_follows_from_the_address() {

@@ -5,7 +5,7 @@ use super::NetworkConfig;
 use super::error::NetworkError;
 use super::firewall::{self, ATTEMPTS, Installed};
 use super::leases::{Lease, Leases, Store, gateway};
-use super::link::{self, Link};
+use super::link::{self, Group, Link};
 use super::netlink::{self, Socket};
 use super::{address, conntrack, nft, ports, route, subnet};
 use ipnet::Ipv4Net;
@@ -24,6 +24,7 @@ pub(super) struct Machine {
     pub(super) netfilter: Socket,
     pub(super) bridge: String,
     pub(super) table: String,
+    pub(super) group: Group,
     instance: String,
 }
 
@@ -37,7 +38,7 @@ pub(super) struct Base {
 impl Machine {
     pub(super) fn open(config: &NetworkConfig) -> Result<Self, NetworkError> {
         let instance = &config.instance;
-        let fits = (1..=8).contains(&instance.len())
+        let fits = (1..=link::INSTANCE_LENGTH).contains(&instance.len())
             && instance
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
@@ -51,6 +52,7 @@ impl Machine {
             netfilter: Socket::open(netlink::NETFILTER)?,
             bridge: format!("pody{instance}"),
             table: firewall::table_name(instance),
+            group: Group::of(instance),
             instance: instance.clone(),
         })
     }
@@ -72,7 +74,7 @@ impl Machine {
         }
         let mut in_use = firewall::subnets_of_others(&mut self.netfilter, &self.table)?;
         // Left over, and about to be replaced; without this its own routes would be in the way.
-        link::remove(&mut self.route, &self.bridge)?;
+        link::remove_group(&mut self.route, self.group)?;
         in_use.extend(address::networks(&mut self.route)?);
         in_use.extend(route::networks(&mut self.route)?);
         subnet::choose(&config.instance, &in_use)
@@ -165,7 +167,14 @@ impl Machine {
         };
         let address = gateway(subnet);
         let alias = format!("podyard pods {subnet}");
-        let bridge = link::create_bridge(&mut self.route, &self.bridge, address, mtu, &alias)?;
+        let bridge = link::create_bridge(
+            &mut self.route,
+            &self.bridge,
+            address,
+            mtu,
+            self.group,
+            &alias,
+        )?;
         // Before it is up, so that it never listens to a pod's router advertisements. There may be no IPv6 at all.
         let no_ipv6 = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", self.bridge);
         match switch_on(&no_ipv6) {
@@ -182,29 +191,31 @@ impl Machine {
         Ok(bridge)
     }
 
-    /// Takes a pod's ports, flows and interface away. Goes on past errors.
+    /// Takes a pod's host ports away, and the flows through them. Goes on past errors.
+    pub(super) fn withdraw(&mut self, lease: &Lease) -> Vec<NetworkError> {
+        let Lease { address, ports, .. } = lease;
+        errors([
+            ports::withdraw(&mut self.netfilter, &self.table, ports, *address),
+            conntrack::forget_pod(&mut self.netfilter, ports, *address),
+        ])
+    }
+
+    /// Takes a pod's interface away. The kernel waits for everybody who may still be looking at it, some 20 ms.
     pub(super) fn disconnect(
         &mut self,
         subnet: Ipv4Net,
         lease: &Lease,
-    ) -> Result<(), Vec<NetworkError>> {
-        let Lease { address, ports, .. } = lease;
-        let interface = self.host_interface(subnet, *address);
-        let steps = [
-            ports::withdraw(&mut self.netfilter, &self.table, ports, *address),
-            conntrack::forget_pod(&mut self.netfilter, ports, *address),
-            link::remove(&mut self.route, &interface),
-        ];
-        all(steps)
+    ) -> Result<(), NetworkError> {
+        let interface = self.host_interface(subnet, lease.address);
+        link::remove(&mut self.route, &interface)
     }
 
-    /// Removes what the pods of the instance shared, and then the file that says that there were any.
-    pub(super) fn remove_base(&mut self, store: Store) -> Result<(), Vec<NetworkError>> {
-        all([
+    /// Removes what the pods of the instance shared, and any interface they left. Goes on past errors.
+    pub(super) fn remove_base(&mut self) -> Vec<NetworkError> {
+        errors([
             firewall::remove(&mut self.netfilter, &self.table),
-            link::remove(&mut self.route, &self.bridge),
-        ])?;
-        store.remove().map_err(|error| vec![error])
+            link::remove_group(&mut self.route, self.group),
+        ])
     }
 }
 
@@ -225,14 +236,8 @@ fn published(leases: &Leases, attaching: &str) -> Vec<(&'static str, nft::Elemen
     elements
 }
 
-/// Success, or every error.
-fn all<const N: usize>(results: [Result<(), NetworkError>; N]) -> Result<(), Vec<NetworkError>> {
-    let errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(errors)
-    }
+fn errors<const N: usize>(results: [Result<(), NetworkError>; N]) -> Vec<NetworkError> {
+    results.into_iter().filter_map(Result::err).collect()
 }
 
 /// Writes 1 to a switch of the calling thread's network namespace, unless it says so already.

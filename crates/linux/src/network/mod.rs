@@ -56,7 +56,7 @@ use std::path::PathBuf;
 /// One instance's network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkConfig {
-    /// 1 to 8 lower-case letters and digits that no other instance on this machine has. Becomes part of names.
+    /// 1 to 6 lower-case letters and digits that no other instance on this machine has. Becomes part of names.
     pub instance: String,
     /// Where leases are kept; on a file system that does not outlive the machine's uptime. Made when needed, removed
     /// with the last lease.
@@ -176,6 +176,7 @@ fn attach_or_fail(
         name: &host_interface,
         bridge: base.bridge.index,
         mtu: base.bridge.mtu,
+        group: machine.group,
         alias: &format!("podyard {} {}", pod.name, pod.uid),
         namespace,
         address: lease.address,
@@ -267,7 +268,7 @@ fn connect(
     Ok(())
 }
 
-/// Takes everything away that a lease stands for, last things first.
+/// Takes everything away that a lease stands for, last things first, and then the lease.
 fn release(
     machine: &mut Machine,
     config: &NetworkConfig,
@@ -277,27 +278,58 @@ fn release(
     let Some(store) = Store::lock_existing(&config.state_dir).map_err(one)? else {
         return Ok(());
     };
-    let Some(leases) = store.read().map_err(one)? else {
-        return machine.remove_base(store);
-    };
-    // The lease keeps the address taken: the slow part needs no lock.
-    drop(store);
-    if let Some(lease) = leases.pods.get(pod_uid) {
-        machine.disconnect(leases.subnet, lease)?;
+    let leases = store.read().map_err(one)?;
+    let mut errors = Vec::new();
+    if let Some((leases, lease)) = leases
+        .as_ref()
+        .and_then(|leases| Some((leases, leases.pods.get(pod_uid)?)))
+    {
+        errors.extend(machine.withdraw(lease));
+        if leases.pods.len() > 1 {
+            // The lease keeps the address taken, so the slow part needs no lock.
+            drop(store);
+            errors.extend(machine.disconnect(leases.subnet, lease).err());
+            return if errors.is_empty() {
+                drop_lease(machine, config, pod_uid)
+            } else {
+                Err(errors)
+            };
+        }
+    } else if leases.is_some_and(|leases| !leases.pods.is_empty()) {
+        return Ok(());
     }
+    errors.extend(machine.remove_base());
+    if errors.is_empty() {
+        errors.extend(store.remove().err());
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
+    }
+}
 
+/// Strikes a pod off the list. If it turns out to be the last one by now, what the pods shared goes too.
+fn drop_lease(
+    machine: &mut Machine,
+    config: &NetworkConfig,
+    pod_uid: &str,
+) -> Result<(), Vec<NetworkError>> {
+    let one = |error| vec![error];
     let Some(store) = Store::lock_existing(&config.state_dir).map_err(one)? else {
         return Ok(());
     };
     let Some(mut leases) = store.read().map_err(one)? else {
-        return machine.remove_base(store);
+        return Ok(());
     };
-    let known = leases.pods.remove(pod_uid).is_some();
-    if leases.pods.is_empty() {
-        return machine.remove_base(store);
+    leases.pods.remove(pod_uid);
+    if !leases.pods.is_empty() {
+        return store.write(&leases).map_err(one);
     }
-    if known {
-        store.write(&leases).map_err(one)?;
+    let errors = machine.remove_base();
+    if errors.is_empty() {
+        store.remove().map_err(one)
+    } else {
+        Err(errors)
     }
-    Ok(())
 }
