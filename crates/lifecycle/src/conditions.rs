@@ -1,230 +1,228 @@
-//! The pod's conditions, in the kubelet's order and words (section 8.3). Kept, because a transition time must survive.
+//! The pod's conditions (section 8.3). Kept is what cannot be computed again: since when. Reasons and messages are made when they are shown.
 
-use alloc::borrow::ToOwned;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use k8s_openapi::api::core::v1::PodCondition;
 use serde::{Deserialize, Serialize};
 
-use crate::container::Record;
-use crate::machine::{PodMachine, Sandbox};
-use crate::phase::{Phase, View};
+use crate::machine::{PodMachine, SandboxState, Stage};
+use crate::phase::{Phase, Shown};
 use crate::plan::Kind;
-use crate::reset::ResetMode;
+use crate::reset::ResetCause;
+use crate::time::kubernetes_time;
 use crate::{ContainerIndex, Timestamp};
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Condition {
-    pub(crate) name: String,
-    pub(crate) is_true: bool,
-    pub(crate) reason: String,
-    pub(crate) message: String,
-    pub(crate) since: Timestamp,
+/// A condition's status and since when it has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Since {
+    is_true: bool,
+    at: Timestamp,
 }
 
-/// All of them, and the phase that was shown last.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+impl Since {
+    fn set(&mut self, is_true: bool, at: Timestamp) {
+        if self.is_true != is_true {
+            *self = Self { is_true, at };
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Conditions {
-    pub(crate) list: Vec<Condition>,
-    phase: Option<Phase>,
+    ready_to_start: Since,
+    initialized: Since,
+    ready: Since,
+    containers_ready: Since,
+    scheduled: Since,
+    restarting: Since,
 }
 
 impl Conditions {
-    /// The phase that was shown last.
-    pub(crate) fn phase(&self) -> Phase {
-        self.phase.unwrap_or(Phase::Pending)
-    }
-
-    pub(crate) fn is_true(&self, name: &str) -> bool {
-        self.list
-            .iter()
-            .any(|condition| condition.name == name && condition.is_true)
-    }
-
-    fn set(&mut self, at: Timestamp, name: &str, verdict: Verdict) {
-        let Verdict {
-            is_true,
-            reason,
-            message,
-        } = verdict;
-        match self
-            .list
-            .iter_mut()
-            .find(|condition| condition.name == name)
-        {
-            Some(condition) => {
-                if condition.is_true != is_true {
-                    condition.since = at;
-                }
-                (condition.is_true, condition.reason, condition.message) =
-                    (is_true, reason, message);
-            }
-            None => self.list.push(Condition {
-                name: name.to_owned(),
-                is_true,
-                reason,
-                message,
-                since: at,
-            }),
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Verdict {
-    is_true: bool,
-    reason: String,
-    message: String,
-}
-
-impl Verdict {
-    fn truth(is_true: bool) -> Self {
+    pub(crate) fn new(at: Timestamp) -> Self {
+        let no = Since { is_true: false, at };
         Self {
-            is_true,
-            reason: String::new(),
-            message: String::new(),
-        }
-    }
-
-    fn no(reason: &str, message: String) -> Self {
-        Self {
-            is_true: false,
-            reason: reason.to_owned(),
-            message,
+            ready_to_start: no,
+            initialized: no,
+            ready: no,
+            containers_ready: no,
+            scheduled: Since { is_true: true, at },
+            restarting: no,
         }
     }
 }
 
 impl PodMachine {
-    /// Called at the end of every turn.
-    pub(crate) fn refresh_conditions(&mut self) {
-        let at = self.last_now.wall;
-        let phase = self.phase();
-        let ready_to_start = Verdict::truth(self.sandbox == Sandbox::Ready);
-        let initialized = self.initialized(phase);
-        let containers_ready = self.containers_ready(phase);
-        let ready = self.ready(&containers_ready);
-        let shown = self.shown_phase();
-        let restarting = self
-            .plan
-            .has_restart_all_rule()
-            .then(|| self.restarting(phase));
+    pub(crate) fn update_conditions(&mut self) {
+        let at = self.now.wall;
+        let containers_ready = !self.computed_phase.is_final()
+            && self
+                .plan
+                .all()
+                .all(|index| !self.counts_for_ready(index) || self.is_ready(index));
+        let initialized = self.conditions.initialized.is_true
+            || self.computed_phase == Phase::Succeeded
+            || self.plan.inits().all(|entry| self.is_complete(entry))
+            || self
+                .plan
+                .apps()
+                .any(|app| !matches!(self.shown(app), Shown::Waiting { .. }));
+        let restarting = self.is_restarting_all();
+        let is_sandbox_ready = self.sandbox.state == SandboxState::Ready;
         let conditions = &mut self.conditions;
-        conditions.set(at, "PodReadyToStartContainers", ready_to_start);
-        conditions.set(at, "Initialized", initialized);
-        conditions.set(at, "Ready", ready);
-        conditions.set(at, "ContainersReady", containers_ready);
-        conditions.set(at, "PodScheduled", Verdict::truth(true));
-        if let Some(restarting) = restarting {
-            conditions.set(at, "AllContainersRestarting", restarting);
+        conditions.ready_to_start.set(is_sandbox_ready, at);
+        conditions.initialized.set(initialized, at);
+        // Nobody but a cluster sets the conditions that readiness gates name.
+        conditions
+            .ready
+            .set(containers_ready && self.plan.readiness_gates.is_empty(), at);
+        conditions.containers_ready.set(containers_ready, at);
+        conditions.restarting.set(restarting, at);
+    }
+
+    /// As the API shows them, in its order.
+    pub(crate) fn shown_conditions(&self) -> Vec<PodCondition> {
+        let kept = &self.conditions;
+        let end_reason = match self.computed_phase {
+            Phase::Succeeded => Some("PodCompleted"),
+            Phase::Failed => Some("PodFailed"),
+            Phase::Pending | Phase::Running => None,
+        };
+        let generation = self.plan.generation;
+        let mut list = Vec::with_capacity(6);
+        let mut add = |name: &str, since: Since, why: Why| {
+            list.push(PodCondition {
+                type_: name.to_owned(),
+                status: if since.is_true { "True" } else { "False" }.to_owned(),
+                observed_generation: generation.filter(|_| name != "AllContainersRestarting"),
+                last_transition_time: Some(kubernetes_time(since.at)),
+                reason: why.reason.map(ToOwned::to_owned),
+                message: why.message.map(Cow::into_owned),
+                ..PodCondition::default()
+            });
+        };
+        add(
+            "PodReadyToStartContainers",
+            kept.ready_to_start,
+            Why::default(),
+        );
+        add("Initialized", kept.initialized, self.why_initialized());
+        let why_containers_ready = self.why_containers_ready(end_reason);
+        let why_ready = match kept.containers_ready.is_true {
+            true => self.why_gates(),
+            false => why_containers_ready.clone(),
+        };
+        add("Ready", kept.ready, why_ready);
+        add(
+            "ContainersReady",
+            kept.containers_ready,
+            why_containers_ready,
+        );
+        add("PodScheduled", kept.scheduled, Why::default());
+        if self.plan.has_restart_all_rule {
+            let why = match kept.restarting.is_true {
+                true => Why::new(
+                    "RestartAllContainersStarted",
+                    "container exited with restart policy rule".into(),
+                ),
+                false => Why {
+                    reason: end_reason,
+                    message: None,
+                },
+            };
+            add("AllContainersRestarting", kept.restarting, why);
         }
-        conditions.phase = Some(shown);
+        list
     }
 
-    fn names(&self, wanted: impl Iterator<Item = ContainerIndex>) -> String {
-        let names: Vec<&str> = wanted
-            .map(|index| self.plan.get(index).name.as_str())
-            .collect();
-        format!("[{}]", names.join(" "))
-    }
-
-    fn initialized(&self, phase: Phase) -> Verdict {
-        if phase == Phase::Succeeded {
-            return Verdict {
-                is_true: true,
-                reason: "PodCompleted".to_owned(),
-                message: String::new(),
+    fn why_initialized(&self) -> Why {
+        if self.conditions.initialized.is_true {
+            let reason = (self.computed_phase == Phase::Succeeded).then_some("PodCompleted");
+            return Why {
+                reason,
+                message: None,
             };
         }
-        let app_came = self
-            .plan
-            .app_indices()
-            .any(|index| matches!(self.view(index), View::Running | View::Terminated(_)));
-        let incomplete: Vec<_> = self
-            .plan
-            .init_indices()
-            .filter(
-                |index| match (self.plan.get(*index).kind, self.view(*index)) {
-                    (Kind::Sidecar, View::Running) => false,
-                    (Kind::Init, View::Terminated(ended)) => !ended.succeeded(),
-                    _ => true,
-                },
-            )
-            .collect();
-        if incomplete.is_empty() || app_came || self.conditions.is_true("Initialized") {
-            return Verdict::truth(true);
-        }
-        let names = self.names(incomplete.into_iter());
-        Verdict::no(
+        let incomplete = self.plan.inits().filter(|entry| !self.is_complete(*entry));
+        let names = self.names(incomplete);
+        Why::new(
             "ContainersNotInitialized",
             format!("containers with incomplete status: {names}"),
         )
     }
 
-    /// Without a readiness probe a container is ready when it runs.
-    pub(crate) fn is_ready(&self, container: ContainerIndex) -> bool {
-        matches!(self.state(container).record, Record::Running { .. })
-    }
-
-    fn containers_ready(&self, phase: Phase) -> Verdict {
-        match phase {
-            Phase::Succeeded => return Verdict::no("PodCompleted", String::new()),
-            Phase::Failed => return Verdict::no("PodFailed", String::new()),
-            Phase::Pending | Phase::Running => {}
+    fn why_containers_ready(&self, end_reason: Option<&'static str>) -> Why {
+        if end_reason.is_some() || self.conditions.containers_ready.is_true {
+            return Why {
+                reason: end_reason,
+                message: None,
+            };
         }
-        let mut unready = self
+        let unready = self
             .plan
-            .indices()
-            .filter(|index| self.plan.get(*index).kind != Kind::Init && !self.is_ready(*index))
-            .peekable();
-        if unready.peek().is_none() {
-            return Verdict::truth(true);
-        }
+            .all()
+            .filter(|index| self.counts_for_ready(*index) && !self.is_ready(*index));
         let names = self.names(unready);
-        Verdict::no(
+        Why::new(
             "ContainersNotReady",
             format!("containers with unready status: {names}"),
         )
     }
 
-    /// Nobody but a cluster sets the conditions that readiness gates name, so with a gate a pod is never Ready here.
-    fn ready(&self, containers_ready: &Verdict) -> Verdict {
-        if !containers_ready.is_true {
-            return containers_ready.clone();
+    fn why_gates(&self) -> Why {
+        let gates = &self.plan.readiness_gates;
+        if gates.is_empty() {
+            return Why::default();
         }
-        let missing: Vec<String> = self
-            .plan
-            .readiness_gates
+        let missing: Vec<_> = gates
             .iter()
             .map(|gate| {
                 format!("corresponding condition of pod readiness gate {gate:?} does not exist.")
             })
             .collect();
-        if missing.is_empty() {
-            Verdict::truth(true)
-        } else {
-            Verdict::no("ReadinessGatesNotReady", missing.join(", "))
+        Why::new("ReadinessGatesNotReady", missing.join(", "))
+    }
+
+    /// An init container that succeeded, a sidecar that is started.
+    fn is_complete(&self, entry: ContainerIndex) -> bool {
+        match (self.container_plan(entry).kind, self.shown(entry)) {
+            (Kind::Sidecar, _) => self.is_started(entry),
+            (_, Shown::Terminated { ended, .. }) => ended.succeeded(),
+            _ => false,
         }
     }
 
-    fn restarting(&self, phase: Phase) -> Verdict {
-        match phase {
-            Phase::Succeeded => Verdict::no("PodCompleted", String::new()),
-            Phase::Failed => Verdict::no("PodFailed", String::new()),
-            Phase::Pending | Phase::Running
-                if self
-                    .reset
-                    .as_ref()
-                    .is_some_and(|reset| reset.mode == ResetMode::AllContainers) =>
-            {
-                Verdict {
-                    is_true: true,
-                    reason: "RestartAllContainersStarted".to_owned(),
-                    message: "container exited with restart policy rule".to_owned(),
-                }
-            }
-            Phase::Pending | Phase::Running => Verdict::truth(false),
+    fn counts_for_ready(&self, index: ContainerIndex) -> bool {
+        self.container_plan(index).kind != Kind::Init
+    }
+
+    fn is_restarting_all(&self) -> bool {
+        matches!(&self.stage, Stage::Resetting(reset) if reset.cause == ResetCause::Rule)
+    }
+
+    /// `[a b]`, in the order of the spec.
+    fn names(&self, indices: impl Iterator<Item = ContainerIndex>) -> String {
+        let names: Vec<_> = indices
+            .map(|index| self.container_plan(index).name.as_str())
+            .collect();
+        format!("[{}]", names.join(" "))
+    }
+}
+
+/// Reason and message of a condition.
+#[derive(Clone, Debug, Default)]
+struct Why {
+    reason: Option<&'static str>,
+    message: Option<Cow<'static, str>>,
+}
+
+impl Why {
+    fn new(reason: &'static str, message: String) -> Self {
+        Self {
+            reason: Some(reason),
+            message: Some(message.into()),
         }
     }
 }

@@ -1,155 +1,295 @@
-//! One container: its newest instance, the one before, and what its next start waits for.
+//! What is known of one container: its newest record, the one before, and what its next start has to wait for.
 //!
 //! ```text
-//!   none ──▶ image ──▶ starting ──▶ running ──▶ exited ──┐
-//!    ▲         │           │                      │      │ next attempt
-//!    │         ▼           ▼                      ▼      │
-//!    └── failed before an instance was ◀──────────┴──────┘
+//!             StartContainer answered            ContainerExited
+//!   no record ─────────────────────▶ Running ─────────────────────▶ Ended ──┐
+//!       ▲                               ▲                             │     │
+//!       │ removed: new sandbox, reset   └─────── the next attempt ────┼─────┘
+//!       └─────────────────────────────────────────────────────────────┘
 //! ```
+//!
+//! The kubelet also knows records that were created and not started, and records whose state it cannot find out. Here a start is one step
+//! that succeeds or fails, and an instance of which nothing is known has ended ([`Cause::Lost`]); the rows of the tables about those two
+//! have no counterpart.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
-use core::time::Duration;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::backoff::Backoff;
-use crate::observation::Exit;
-use crate::{Attempt, Timestamp};
+use crate::probe::Probes;
+use crate::stop::Stop;
+use crate::time::Moment;
+use crate::{Attempt, Exit, ImageFailure, Timestamp};
 
-/// An instance that ran, or that should have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Instance {
-    pub(crate) attempt: Attempt,
-    pub(crate) restart_count: u32,
-    pub(crate) container_id: Option<String>,
-    /// Image name and id.
-    pub(crate) image: Option<(String, String)>,
-    pub(crate) started_at: Timestamp,
+/// Everything known of one container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Container {
+    /// The newest instance that came to be, unless it was removed.
+    pub(crate) record: Option<Record>,
+    /// `lastState`.
+    pub(crate) previous: Option<Ended>,
+    /// Instances whose remains nobody was told to remove, oldest first.
+    pub(crate) remains: Vec<Attempt>,
+    pub(crate) next_attempt: Attempt,
+    /// Count of the next instance; names its log.
+    pub(crate) next_restart_count: u32,
+    /// Count in the status; it never falls.
+    pub(crate) shown_restart_count: u32,
+    /// What is remembered of the last start that did not succeed, or is being put off.
+    pub(crate) waiting: Option<Waiting>,
+    /// No start before this moment: after an error that has no back-off of its own.
+    pub(crate) hold: Option<Moment>,
+    /// When a start that is put off will be looked at again.
+    pub(crate) wake: Option<Moment>,
+    pub(crate) backoff: Backoff,
+    pub(crate) backoff_step: BackoffStep,
+    /// A start that was decided together with the kill before it.
+    pub(crate) owed: Option<Owed>,
+    /// Set at the end of the pod, if by then nothing was known of the container.
+    pub(crate) missing: Option<Ended>,
+    pub(crate) probes: Probes,
 }
 
-/// An instance that has ended.
+/// An instance that came to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) attempt: Attempt,
+    pub(crate) restart_count: u32,
+    /// The sandbox it was made in.
+    pub(crate) sandbox: u32,
+    pub(crate) container_id: Option<String>,
+    pub(crate) image: ImageName,
+    pub(crate) life: Life,
+}
+
+/// An image as the status names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImageName {
+    pub(crate) name: String,
+    pub(crate) id: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Life {
+    Running(Running),
+    Ended(Ended),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Running {
+    pub(crate) started_at: Timestamp,
+    pub(crate) since: Moment,
+    /// Its postStart hook runs: the kubelet has not told anybody of it yet (section 6).
+    pub(crate) in_post_start: bool,
+    /// It is being stopped.
+    pub(crate) stop: Option<Stop>,
+}
+
+/// How an instance ended, as the status shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ended {
-    pub(crate) instance: Instance,
+    pub(crate) cause: Cause,
     pub(crate) code: i32,
-    pub(crate) reason: String,
     pub(crate) message: Option<String>,
-    pub(crate) finished_at: Timestamp,
-    /// The same moment on the clock of deadlines.
-    pub(crate) finished: Duration,
-    /// How it ended, when it did by itself.
-    pub(crate) exit: Option<Exit>,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
+    /// The same as `finished_at` on the clock of back-offs.
+    pub(crate) finished: Moment,
+    pub(crate) container_id: Option<String>,
+}
+
+/// The reasons of terminated containers (section 8.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Cause {
+    Completed,
+    Error,
+    OomKilled,
+    StartError,
+    /// Nothing is known of its end.
+    Lost,
+    /// Removed by RestartAllContainers.
+    Reset,
+}
+
+impl Cause {
+    pub(crate) fn of(exit: Exit) -> Self {
+        match exit {
+            Exit::Code(0) => Self::Completed,
+            Exit::Code(_) | Exit::Signal(_) => Self::Error,
+            Exit::OomKilled { .. } => Self::OomKilled,
+            Exit::Lost => Self::Lost,
+        }
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "Completed",
+            Self::Error => "Error",
+            Self::OomKilled => "OOMKilled",
+            Self::StartError => "StartError",
+            Self::Lost => "ContainerStatusUnknown",
+            Self::Reset => "RestartingAllContainers",
+        }
+    }
+}
+
+/// Reason and message of a waiting container (section 8.5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    pub(crate) reason: Reason,
+    pub(crate) message: Option<Cow<'static, str>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Reason {
+    CrashLoopBackOff,
+    Image(ImageFailure),
+    ImagePullBackOff,
+    CreateContainerConfigError,
+    CreateContainerError,
+    RunContainerError,
+    PostStartHookError,
+    RestartingAllContainers,
+}
+
+impl Reason {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::CrashLoopBackOff => "CrashLoopBackOff",
+            Self::Image(failure) => failure.reason(),
+            Self::ImagePullBackOff => "ImagePullBackOff",
+            Self::CreateContainerConfigError => "CreateContainerConfigError",
+            Self::CreateContainerError => "CreateContainerError",
+            Self::RunContainerError => "RunContainerError",
+            Self::PostStartHookError => "PostStartHookError",
+            Self::RestartingAllContainers => "RestartingAllContainers",
+        }
+    }
+}
+
+/// Where the newest record is with its back-off. A start that fails before it leaves a record is tried again without another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum BackoffStep {
+    #[default]
+    Ahead,
+    /// A person wants no wait; the next delay grows nevertheless.
+    Lifted,
+    Behind,
+}
+
+/// A start that was decided together with the kill before it, so that the exit code of that kill is not asked. Its back-off counts from the
+/// record before the killed one (section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owed {
+    pub(crate) since: Option<Moment>,
 }
 
 impl Ended {
+    /// An init container's work is done only by this.
     pub(crate) fn succeeded(&self) -> bool {
-        self.code == 0 && self.reason != "OOMKilled"
+        self.code == 0 && self.cause != Cause::OomKilled
     }
 }
 
-/// How far the signals to a running instance have come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Stopping {
-    /// The stop signal was sent; `SIGKILL` follows at that moment.
-    Signalled {
-        kill_at: Duration,
-    },
-    Killed,
-}
-
-/// The newest instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Record {
-    /// There is none, or it was removed.
-    None,
-    /// Its image is being looked for. `cancelled` once that was told to stop.
-    Image {
-        instance: Instance,
-        pulling: bool,
-        cancelled: bool,
-    },
-    /// It is being created and started.
-    Starting {
-        instance: Instance,
-    },
-    Running {
-        instance: Instance,
-        stopping: Option<Stopping>,
-    },
-    Exited(Ended),
-    /// It has exited and is being removed.
-    Removing(Ended),
-}
-
-/// Why no instance is there, or the next one is not yet: reason and message of `state.waiting`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Waiting {
-    pub(crate) reason: String,
-    pub(crate) message: Option<String>,
-}
-
-/// Everything known of one container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ContainerState {
-    pub(crate) record: Record,
-    /// The newest instance that has ended, while its successor is on its way.
-    pub(crate) replaced: Option<Ended>,
-    /// `lastState`.
-    pub(crate) last: Option<Ended>,
-    /// What was left of that instance has been removed already.
-    pub(crate) last_is_removed: bool,
-    pub(crate) next_attempt: Attempt,
-    /// The restart count of the next instance, by the logs that exist (section 1.7).
-    pub(crate) next_restart_count: u32,
-    /// The count that was shown last; it never falls.
-    pub(crate) shown_restart_count: u32,
-    /// The start error that is remembered until a start succeeds (section 8.4).
-    pub(crate) waiting: Option<Waiting>,
-    /// No start before this moment.
-    pub(crate) not_before: Option<Duration>,
-    pub(crate) backoff: Backoff,
-    /// An instance of it ran in the present sandbox: a sidecar that is down does not make the pod pending again (section 8.1).
-    pub(crate) ran_in_sandbox: bool,
-}
-
-impl ContainerState {
-    pub(crate) fn new() -> Self {
-        Self {
-            record: Record::None,
-            replaced: None,
-            last: None,
-            last_is_removed: false,
-            next_attempt: 0,
-            next_restart_count: 0,
-            shown_restart_count: 0,
-            waiting: None,
-            not_before: None,
-            backoff: Backoff::default(),
-            ran_in_sandbox: false,
+impl Container {
+    pub(crate) fn running(&self) -> Option<&Running> {
+        match &self.record.as_ref()?.life {
+            Life::Running(running) => Some(running),
+            Life::Ended(_) => None,
         }
     }
 
-    /// There is an instance that runs or will: the tables' "Created or Running".
-    pub(crate) fn is_alive(&self) -> bool {
-        matches!(
-            self.record,
-            Record::Image { .. } | Record::Starting { .. } | Record::Running { .. }
-        )
+    pub(crate) fn running_mut(&mut self) -> Option<&mut Running> {
+        match &mut self.record.as_mut()?.life {
+            Life::Running(running) => Some(running),
+            Life::Ended(_) => None,
+        }
+    }
+
+    pub(crate) fn ended(&self) -> Option<&Ended> {
+        match &self.record.as_ref()?.life {
+            Life::Ended(ended) => Some(ended),
+            Life::Running(_) => None,
+        }
     }
 
     pub(crate) fn is_running(&self) -> bool {
-        matches!(self.record, Record::Running { .. })
+        self.running().is_some()
     }
 
-    /// Between the decision to start and the answer.
-    pub(crate) fn is_starting(&self) -> bool {
-        matches!(self.record, Record::Image { .. } | Record::Starting { .. })
+    /// The instance that runs, if it is this one.
+    pub(crate) fn is_live(&self, attempt: Attempt) -> bool {
+        self.is_running()
+            && self
+                .record
+                .as_ref()
+                .is_some_and(|record| record.attempt == attempt)
     }
 
-    pub(crate) fn exited(&self) -> Option<&Ended> {
-        match &self.record {
-            Record::Exited(ended) | Record::Removing(ended) => Some(ended),
-            _ => None,
+    pub(crate) fn live_attempt(&self) -> Option<Attempt> {
+        self.record
+            .as_ref()
+            .filter(|_| self.is_running())
+            .map(|record| record.attempt)
+    }
+
+    /// A new instance came to be. The one before becomes `lastState`.
+    pub(crate) fn replace(&mut self, record: Record) {
+        self.remains.push(record.attempt);
+        self.next_restart_count = record.restart_count + 1;
+        self.shown_restart_count = self.shown_restart_count.max(record.restart_count);
+        self.backoff_step = BackoffStep::Ahead;
+        self.hold = None;
+        self.owed = None;
+        if let Some(Record {
+            life: Life::Ended(ended),
+            ..
+        }) = self.record.replace(record)
+        {
+            self.previous = Some(ended);
         }
+    }
+
+    /// Takes the record of an instance that has ended away.
+    pub(crate) fn take_ended(&mut self) -> Option<Ended> {
+        match self.record.take()?.life {
+            Life::Ended(ended) => Some(ended),
+            Life::Running(_) => None,
+        }
+    }
+
+    /// When the record before the newest one ended, if it is still there.
+    pub(crate) fn finished_before(&self) -> Option<Moment> {
+        self.previous
+            .as_ref()
+            .filter(|_| self.remains.len() > 1)
+            .map(|ended| ended.finished)
+    }
+
+    /// Every stored moment, for the day the clock begins again.
+    pub(crate) fn rebase(&mut self, rebase: impl Fn(&mut Moment) + Copy) {
+        if let Some(record) = &mut self.record {
+            match &mut record.life {
+                Life::Running(running) => {
+                    rebase(&mut running.since);
+                    running.stop.iter_mut().for_each(|stop| stop.rebase(rebase));
+                }
+                Life::Ended(ended) => rebase(&mut ended.finished),
+            }
+        }
+        self.previous
+            .iter_mut()
+            .for_each(|ended| rebase(&mut ended.finished));
+        self.hold.iter_mut().for_each(rebase);
+        self.wake.iter_mut().for_each(rebase);
+        self.owed
+            .iter_mut()
+            .filter_map(|owed| owed.since.as_mut())
+            .for_each(rebase);
+        self.backoff.rebase(rebase);
+        self.probes.rebase(rebase);
     }
 }

@@ -23,6 +23,8 @@ mod action;
 mod backoff;
 mod conditions;
 mod container;
+mod decide;
+mod ending;
 mod event;
 mod index;
 mod limits;
@@ -31,13 +33,17 @@ mod observation;
 mod observe;
 mod phase;
 mod plan;
+mod probe;
 mod request;
 mod reset;
 mod restart;
+mod retry;
 mod settings;
+mod snapshot;
+mod start;
 mod status;
+mod stop;
 mod sync;
-mod termination;
 mod time;
 
 pub use action::{Action, Hook, ProbeKind, StopSignal};
@@ -47,6 +53,7 @@ pub use machine::{End, PodMachine};
 pub use observation::{
     Exit, HookResult, ImageFacts, ImageFailure, Observation, ProbeOutcome, PullFacts, StartStage,
 };
+pub use phase::Phase;
 pub use request::{Accepted, Refusal, Request};
 pub use settings::{OnInitFailure, Settings};
 pub use time::{Now, Timestamp, go_duration, kubernetes_time};

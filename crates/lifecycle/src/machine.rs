@@ -1,14 +1,16 @@
 //! The machine: one pod, from its volumes to its end.
 //!
 //! ```text
-//!  volumes ─▶ sandbox ─▶ init 0 ─▶ … ─▶ init n ─▶ apps ─▶ (ending) ─▶ sandbox stopped ─▶ volumes removed
-//!                ▲           ▲                       │
-//!                │           └── reset: all removed ─┤  RestartAllContainers, restart-pod mode (section 3.4)
-//!                └────────────── sandbox lost ───────┘  (section 1.2)
+//!                      ┌───────────────────────── Living ─────────────────────────┐
+//!  new ──▶ volumes ──▶ sandbox ──▶ init 0 ──▶ … ──▶ init n ──▶ apps ──────────────┼──▶ Ending ──▶ over
+//!             ▲           ▲          ▲                                            │
+//!             │           │          └── Resetting (─▶ Pausing) ◀── a rule (3.4), restart-pod mode
+//!             │           └───────────── Rebuilding ◀─────────────── sandbox lost (1.2)
+//!             └── host rebooted
 //! ```
 //!
-//! [`PodMachine::advance`] decides what to do next from what is known, as the kubelet's sync does (section 1); nothing else starts anything.
-//! At most one container is between "decided" and "started" at any time, so starts are strictly in order.
+//! This file has the public face and the bookkeeping of instructions and Events. `sync.rs` decides, with the tables of `decide.rs`;
+//! `start.rs`, `stop.rs` and `probe.rs` carry single containers through; `observe.rs` takes facts in; `status.rs` shows.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -18,39 +20,106 @@ use core::time::Duration;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde::{Deserialize, Serialize};
 
-use crate::Settings;
 use crate::backoff::Backoff;
 use crate::conditions::Conditions;
-use crate::container::{ContainerState, Record};
+use crate::container::Container;
+use crate::ending::Ending;
 use crate::event::{Event, EventKind};
-use crate::plan::PodPlan;
+use crate::phase::Phase;
+use crate::plan::{ContainerPlan, PodPlan};
 use crate::reset::Reset;
-use crate::termination::Ending;
+use crate::snapshot::Version;
+use crate::start::{ImageBackoff, Start};
+use crate::time::Moment;
 use crate::{
-    Accepted, Action, ContainerIndex, Now, Observation, Refusal, Request, Timestamp, limits,
+    Accepted, Action, ContainerIndex, Now, Observation, Refusal, Request, Settings, Timestamp,
 };
 
-/// The volumes of the pod.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Decides about one pod. Serialized it is its own snapshot; one of another version is refused when read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PodMachine {
+    version: Version,
+    pub(crate) plan: PodPlan,
+    pub(crate) settings: Settings,
+    /// `status.startTime`.
+    pub(crate) start_time: Timestamp,
+    /// Where `activeDeadlineSeconds` ends.
+    pub(crate) deadline: Option<Moment>,
+    /// The time of the last call.
+    pub(crate) now: Now,
+    pub(crate) stage: Stage,
+    pub(crate) volumes: Volumes,
+    pub(crate) sandbox: Sandbox,
+    /// Of the newest sandbox; shown until another one is ready (quirk Q7).
+    pub(crate) pod_ips: Vec<String>,
+    pub(crate) containers: Vec<Container>,
+    /// Starts are strictly one after the other (1.7).
+    pub(crate) starting: Option<Start>,
+    /// By [`ContainerPlan::image_slot`].
+    pub(crate) images: Vec<ImageBackoff>,
+    /// Between rounds of restart-pod mode.
+    pub(crate) rounds: Backoff,
+    /// By section 8.1. One that was ever final stays.
+    pub(crate) computed_phase: Phase,
+    /// What people are told: a final phase only once no container can be running.
+    pub(crate) published_phase: Phase,
+    pub(crate) conditions: Conditions,
+    pending: Vec<Action>,
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+    next_deadline: Option<Moment>,
+}
+
+/// What the pod is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Stage {
+    /// Goes by the tables of section 1.
+    Living,
+    /// The sandbox is lost: everything in it is stopped, then there will be another one.
+    Rebuilding,
+    /// Every container is removed, in order (3.4).
+    Resetting(Reset),
+    /// Waits for the next round of restart-pod mode.
+    Pausing { until: Moment },
+    /// On its way out, or there.
+    Ending(Ending),
+}
+
+/// The pod's volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Volumes {
     Absent,
-    Preparing,
-    Failed { retry_at: Duration },
+    /// `delay` is what the next failure will wait.
+    Preparing {
+        delay: Duration,
+    },
+    Failed {
+        retry_at: Moment,
+        delay: Duration,
+    },
     Ready,
     Removing,
     Removed,
 }
 
 /// The newest sandbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Sandbox {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sandbox {
+    pub(crate) attempt: u32,
+    pub(crate) state: SandboxState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SandboxState {
+    /// There has not been any.
     Absent,
     Creating,
+    /// It could not be made, and nothing of it remains.
     Failed {
-        retry_at: Duration,
+        retry_at: Moment,
     },
     Ready,
-    /// It died by itself.
+    /// It died by itself; something of it may remain.
     Lost,
     Stopping,
     Stopped,
@@ -59,129 +128,81 @@ pub(crate) enum Sandbox {
 /// How a pod's story ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
-    /// Its phase is final and its containers' remains may be looked at.
-    Terminal,
-    /// It was deleted: nothing of it shall remain.
+    /// Its phase is final, and what its containers left can be looked at. A later `Delete` leads to [`End::Deleted`].
+    Terminal(Phase),
+    /// Somebody asked for its deletion, and nothing of it is left.
     Deleted,
 }
 
-/// Decides about one pod. Serialized, it is the snapshot.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PodMachine {
-    pub(crate) plan: PodPlan,
-    pub(crate) settings: Settings,
-    pub(crate) containers: Vec<ContainerState>,
-    pub(crate) volumes: Volumes,
-    pub(crate) volume_delay: Duration,
-    pub(crate) sandbox: Sandbox,
-    pub(crate) sandbox_attempt: u32,
-    pub(crate) pod_ips: Vec<String>,
-    /// An app container of the present sandbox came to be (section 8.1 rule 2).
-    pub(crate) app_ran_in_sandbox: bool,
-    /// Some container came to be in any sandbox (table C1).
-    pub(crate) any_record: bool,
-    /// Per image string: the back-off, when the last pull failed and how (section 4.4).
-    pub(crate) image_backoffs: Vec<ImageBackoff>,
-    pub(crate) reset: Option<Reset>,
-    /// Rounds of restart-pod mode wait like restarts do.
-    pub(crate) round_backoff: Backoff,
-    pub(crate) round_not_before: Option<Duration>,
-    pub(crate) round_trigger: Option<ContainerIndex>,
-    pub(crate) ending: Option<Ending>,
-    pub(crate) start_time: Timestamp,
-    pub(crate) deadline_at: Option<Duration>,
-    pub(crate) last_now: Now,
-    pub(crate) conditions: Conditions,
-    /// A phase that was ever final stays.
-    pub(crate) final_phase: Option<crate::phase::Phase>,
-    actions: VecDeque<Action>,
-    events: VecDeque<Event>,
-    /// Begun and not yet answered, in order.
-    pending: Vec<Action>,
-}
-
-/// The pull back-off of one image, shared by all containers that use it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ImageBackoff {
-    pub(crate) image: String,
-    pub(crate) backoff: Backoff,
-    pub(crate) until: Duration,
-    pub(crate) last_error: String,
-}
-
 impl PodMachine {
-    /// A machine for a pod that was accepted at `now`: defaulted, validated, with name, namespace and UID.
+    /// A machine for a pod that is accepted at `now`: defaulted, validated, with name, namespace and UID.
     #[must_use]
     pub fn new(pod: &Pod, settings: Settings, now: Now) -> Self {
         let plan = PodPlan::new(pod);
-        let deadline_at = plan
-            .active_deadline
-            .map(|deadline| now.since_boot + deadline);
-        let containers = plan
-            .containers
-            .iter()
-            .map(|_| ContainerState::new())
-            .collect();
         let mut machine = Self {
-            plan,
+            version: Version,
             settings,
-            containers,
-            volumes: Volumes::Absent,
-            volume_delay: limits::VOLUME_RETRY_INITIAL,
-            sandbox: Sandbox::Absent,
-            sandbox_attempt: 0,
-            pod_ips: Vec::new(),
-            app_ran_in_sandbox: false,
-            any_record: false,
-            image_backoffs: Vec::new(),
-            reset: None,
-            round_backoff: Backoff::default(),
-            round_not_before: None,
-            round_trigger: None,
-            ending: None,
             start_time: now.wall,
-            deadline_at,
-            last_now: now,
-            conditions: Conditions::default(),
-            final_phase: None,
+            deadline: plan
+                .active_deadline
+                .map(|deadline| now.moment().plus(deadline)),
+            now,
+            stage: Stage::Living,
+            volumes: Volumes::Absent,
+            sandbox: Sandbox {
+                attempt: 0,
+                state: SandboxState::Absent,
+            },
+            pod_ips: Vec::new(),
+            containers: plan
+                .containers
+                .iter()
+                .map(|_| Container::default())
+                .collect(),
+            starting: None,
+            images: (0..plan.image_count)
+                .map(|_| ImageBackoff::default())
+                .collect(),
+            rounds: Backoff::default(),
+            computed_phase: Phase::Pending,
+            published_phase: Phase::Pending,
+            conditions: Conditions::new(now.wall),
+            pending: Vec::new(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
-            pending: Vec::new(),
+            next_deadline: Some(now.moment()),
+            plan,
         };
-        machine.refresh_conditions();
+        machine.settle();
         machine
     }
 
     /// Takes note of a fact.
     pub fn observe(&mut self, now: Now, observation: &Observation) {
-        self.last_now = now;
         self.note(now, observation);
+        self.now = now;
     }
 
-    /// Grants or refuses a wish. What follows from it happens in [`Self::advance`].
+    /// Grants or refuses a wish. What follows from it is decided by [`Self::advance`].
     ///
     /// # Errors
     ///
     /// With the reason, when the wish makes no sense now.
     pub fn request(&mut self, now: Now, request: &Request) -> Result<Accepted, Refusal> {
-        self.last_now = now;
+        self.now = now;
         match request {
-            Request::Delete { grace_seconds } => Ok(self.delete(now, *grace_seconds)),
-            Request::Kill => Ok(self.kill(now)),
-            Request::Retry { container } => self.retry(now, *container),
+            Request::Delete { grace_seconds } => Ok(self.delete(*grace_seconds)),
+            Request::Kill => Ok(self.kill()),
+            Request::Retry { container } => self.retry(*container),
         }
     }
 
-    /// Decides until nothing more follows.
+    /// Decides until nothing more follows from what is known.
     pub fn advance(&mut self, now: Now) {
-        self.last_now = now;
-        // Each step either changes the state for good or does nothing; a pod has few steps that need no answer from the world.
-        while self.step(now) {}
-        self.refresh_conditions();
-        debug_assert!(
-            self.next_deadline()
-                .is_none_or(|deadline| deadline > now.since_boot)
-        );
+        self.now = now;
+        while self.step() {}
+        self.settle();
+        self.next_deadline = self.earliest_deadline();
     }
 
     /// The next instruction, in the order in which they are to be begun.
@@ -194,155 +215,163 @@ impl PodMachine {
         self.events.pop_front()
     }
 
-    /// Instructions that were given and are not answered, in order.
+    /// When [`Self::advance`] must be called at the latest, since boot. After `advance` it lies ahead.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.next_deadline.map(Moment::since_boot)
+    }
+
+    /// Instructions that were given and have no answer yet, in order. `CancelImage` and `CancelHook` stand here until that which they cancel
+    /// is answered.
     #[must_use]
     pub fn pending_actions(&self) -> Vec<Action> {
         self.pending.clone()
     }
 
-    /// When [`Self::advance`] must be called at the latest, since boot.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Duration> {
-        if self.end().is_some() {
-            return None;
-        }
-        let mut earliest: Option<Duration> = None;
-        let mut add = |at: Option<Duration>| {
-            earliest = match (earliest, at) {
-                (Some(earliest), Some(at)) => Some(earliest.min(at)),
-                (earliest, at) => earliest.or(at),
-            };
-        };
-        add(self.ending_deadline());
-        if self.ending.is_none() {
-            add(self.deadline_at);
-            if let Volumes::Failed { retry_at } = self.volumes {
-                add(Some(retry_at));
-            }
-            if let Sandbox::Failed { retry_at } = self.sandbox {
-                add(Some(retry_at));
-            }
-            add(self.round_not_before);
-            add(self.wait_until());
-        }
-        for state in &self.containers {
-            if let Record::Running {
-                stopping: Some(crate::container::Stopping::Signalled { kill_at }),
-                ..
-            } = &state.record
-            {
-                add(Some(*kill_at));
-            }
-        }
-        earliest
-    }
-
-    /// The status as of the last turn.
+    /// The status as of the last turn. `reason` and `message`, like a final phase, are told only when no container can be running.
     #[must_use]
     pub fn status(&self) -> PodStatus {
         crate::status::pod_status(self)
     }
 
-    /// The name of a container.
+    /// The name of a container. Empty if there is no such container.
     #[must_use]
     pub fn container_name(&self, container: ContainerIndex) -> &str {
-        &self.plan.get(container).name
+        self.plan
+            .containers
+            .get(container.position())
+            .map_or("", |plan| plan.name.as_str())
     }
 
     /// The container of this name.
     #[must_use]
     pub fn container_index(&self, name: &str) -> Option<ContainerIndex> {
         self.plan
-            .indices()
+            .all()
             .find(|index| self.plan.get(*index).name == name)
+    }
+
+    /// The phase as people are told it.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.published_phase
+    }
+
+    /// Nothing is left to do. A finished pod can still be deleted, and then has a little to do again.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.end().is_some()
     }
 
     /// Whether and how the story ended.
     #[must_use]
     pub fn end(&self) -> Option<End> {
-        let ending = self.ending.as_ref()?;
-        (self.volumes == Volumes::Removed).then_some(if ending.deleted {
-            End::Deleted
-        } else {
-            End::Terminal
+        let ending = self.ending().filter(|ending| ending.is_over)?;
+        Some(match ending.deletion {
+            Some(_) => End::Deleted,
+            None => End::Terminal(self.published_phase),
         })
     }
 
-    /// Whether the pod is being ended, or has.
+    /// The pod is being ended, or has ended.
     #[must_use]
     pub fn is_terminating(&self) -> bool {
-        self.ending.is_some()
+        self.ending().is_some()
     }
 
-    /// When somebody asked for the pod's deletion, and the grace in seconds: `metadata.deletionTimestamp` and its companion.
+    /// When the pod's deletion was asked for, and with what grace in seconds.
     #[must_use]
     pub fn deletion(&self) -> Option<(Timestamp, i64)> {
-        let ending = self.ending.as_ref().filter(|ending| ending.deleted)?;
-        Some((
-            ending.deletion_time,
-            i64::try_from(ending.grace.as_secs()).unwrap_or(i64::MAX),
-        ))
+        let deletion = self.ending()?.deletion.as_ref()?;
+        Some((deletion.at, deletion.grace_seconds))
     }
 
-    /// When the next start that is being waited for may be made: container, moment since boot.
+    /// The container whose next start is due first among those that wait for a back-off, and when, since boot.
     #[must_use]
     pub fn next_try(&self) -> Option<(ContainerIndex, Duration)> {
-        if self.ending.is_some() {
-            return None;
+        match self.stage {
+            Stage::Pausing { until } => Some((self.waiting_for_round()?, until.since_boot())),
+            Stage::Living => self
+                .plan
+                .all()
+                .filter_map(|index| Some((index, self.container(index).wake?)))
+                .min_by_key(|(_, wake)| *wake)
+                .map(|(index, wake)| (index, wake.since_boot())),
+            Stage::Rebuilding | Stage::Resetting(_) | Stage::Ending(_) => None,
         }
-        let own = self
-            .plan
-            .indices()
-            .filter_map(|index| Some((index, self.state(index).not_before?)))
-            .min_by_key(|(_, at)| *at);
-        let round = self
-            .round_not_before
-            .and_then(|at| Some((self.reset_trigger()?, at)));
-        own.or(round)
     }
 
-    pub(crate) fn state(&self, container: ContainerIndex) -> &ContainerState {
-        &self.containers[container.position()]
+    pub(crate) fn container(&self, index: ContainerIndex) -> &Container {
+        &self.containers[index.position()]
     }
 
-    pub(crate) fn state_mut(&mut self, container: ContainerIndex) -> &mut ContainerState {
-        &mut self.containers[container.position()]
+    pub(crate) fn container_mut(&mut self, index: ContainerIndex) -> &mut Container {
+        &mut self.containers[index.position()]
+    }
+
+    pub(crate) fn container_plan(&self, index: ContainerIndex) -> &ContainerPlan {
+        self.plan.get(index)
+    }
+
+    pub(crate) fn ending(&self) -> Option<&Ending> {
+        match &self.stage {
+            Stage::Ending(ending) => Some(ending),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn ending_mut(&mut self) -> Option<&mut Ending> {
+        match &mut self.stage {
+            Stage::Ending(ending) => Some(ending),
+            _ => None,
+        }
     }
 
     /// Gives an instruction and remembers that an answer is due.
     pub(crate) fn begin(&mut self, action: Action) {
-        if !matches!(
-            action,
-            Action::CancelImage { .. } | Action::SignalContainer { .. }
-        ) {
-            self.pending.push(action.clone());
+        if let Action::SignalContainer {
+            container, attempt, ..
+        } = action
+        {
+            // One exit answers both signals.
+            self.answered(|known| is_signal(known, container, attempt));
         }
+        self.pending.push(action.clone());
         self.actions.push_back(action);
     }
 
-    /// An answer came; true if it was due.
-    pub(crate) fn answered(&mut self, matches: impl Fn(&Action) -> bool) -> bool {
-        let position = self.pending.iter().position(matches);
-        position
-            .map(|position| self.pending.remove(position))
-            .is_some()
+    /// An answer came. False if none was due: then it is old news.
+    pub(crate) fn answered(&mut self, is_answered: impl Fn(&Action) -> bool) -> bool {
+        let before = self.pending.len();
+        self.pending.retain(|action| !is_answered(action));
+        self.pending.len() < before
     }
 
-    /// Nothing that was begun will be answered.
-    pub(crate) fn drop_pending(&mut self) {
-        self.pending.clear();
+    pub(crate) fn is_pending(&self, is_it: impl Fn(&Action) -> bool) -> bool {
+        self.pending.iter().any(is_it)
+    }
+
+    /// Whoever was to answer is gone. What only clears up is begun again.
+    pub(crate) fn abandon_pending(&mut self) {
         self.actions.clear();
+        self.pending.retain(|action| {
+            matches!(
+                action,
+                Action::RemoveContainer { .. } | Action::RemoveVolumes
+            )
+        });
+        self.actions.extend(self.pending.iter().cloned());
     }
 
     pub(crate) fn pod_event(&mut self, kind: EventKind, reason: &str, message: impl Into<String>) {
-        let at = self.last_now.wall;
-        self.events.push_back(Event {
-            at,
+        let event = Event {
+            at: self.now.wall,
             kind,
             reason: reason.into(),
             message: message.into(),
             field_path: None,
-        });
+        };
+        self.events.push_back(event);
     }
 
     pub(crate) fn event(
@@ -352,72 +381,18 @@ impl PodMachine {
         reason: &str,
         message: impl Into<String>,
     ) {
-        let at = self.last_now.wall;
-        let field_path = Some(self.plan.get(container).field_path.clone());
-        self.events.push_back(Event {
-            at,
+        let event = Event {
+            at: self.now.wall,
             kind,
             reason: reason.into(),
             message: message.into(),
-            field_path,
-        });
+            field_path: Some(self.container_plan(container).field_path.clone()),
+        };
+        self.events.push_back(event);
     }
+}
 
-    /// One decision; false when there is nothing to decide until something happens.
-    fn step(&mut self, now: Now) -> bool {
-        if self.end().is_some() {
-            return false;
-        }
-        if self.kill_overdue(now) {
-            return true;
-        }
-        if self.ending.is_some() {
-            return self.step_ending(now);
-        }
-        if self.deadline_at.is_some_and(|at| at <= now.since_boot) {
-            self.end_by_deadline(now);
-            return true;
-        }
-        if let Some(reason) = self.natural_end() {
-            self.begin_ending(now, reason);
-            return true;
-        }
-        match self.volumes {
-            Volumes::Absent => {
-                self.volumes = Volumes::Preparing;
-                self.begin(Action::PrepareVolumes);
-                return true;
-            }
-            Volumes::Failed { retry_at } if retry_at <= now.since_boot => {
-                self.volumes = Volumes::Absent;
-                return true;
-            }
-            Volumes::Ready => {}
-            _ => return false,
-        }
-        match self.sandbox {
-            Sandbox::Absent => {
-                self.create_sandbox();
-                true
-            }
-            Sandbox::Stopped => {
-                self.renew_sandbox();
-                true
-            }
-            Sandbox::Failed { retry_at } if retry_at <= now.since_boot => {
-                self.create_sandbox();
-                true
-            }
-            Sandbox::Lost => self.step_lost_sandbox(now),
-            Sandbox::Ready if self.reset.is_some() => self.step_reset(now),
-            Sandbox::Ready => self.step_containers(now),
-            _ => false,
-        }
-    }
-
-    fn create_sandbox(&mut self) {
-        self.sandbox = Sandbox::Creating;
-        let attempt = self.sandbox_attempt;
-        self.begin(Action::CreateSandbox { attempt });
-    }
+pub(crate) fn is_signal(action: &Action, of: ContainerIndex, instance: crate::Attempt) -> bool {
+    matches!(action, Action::SignalContainer { container, attempt, .. }
+        if *container == of && *attempt == instance)
 }

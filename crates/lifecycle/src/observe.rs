@@ -1,75 +1,101 @@
-//! Facts into state. Whatever is about an instance that is not expected any more is ignored: a driver that was restored after a crash may
-//! report what was known already.
+//! Facts into state. What concerns an instance, a sandbox or a round that is not the expected one any more is old news and changes nothing:
+//! after a crash a driver may report what was known already.
 
-use alloc::borrow::ToOwned;
 use alloc::format;
-use alloc::string::String;
-use core::time::Duration;
 
-use crate::container::{Ended, Instance, Record, Waiting};
-use crate::event::EventKind::{Normal, Warning};
-use crate::machine::{ImageBackoff, PodMachine, Sandbox, Volumes};
-use crate::observation::{Exit, ImageFacts, ImageFailure, StartStage};
-use crate::plan::Kind;
-use crate::time::go_duration;
-use crate::{Action, Attempt, ContainerIndex, Now, Observation, Timestamp, limits};
+use crate::container::{Cause, Ended, Life, Owed};
+use crate::event::EventKind::Warning;
+use crate::machine::{PodMachine, SandboxState, Stage, Volumes};
+use crate::start::StartStep;
+use crate::stop::is_hook;
+use crate::time::Moment;
+use crate::{Action, Attempt, ContainerIndex, Exit, Hook, Now, Observation, Timestamp, limits};
+
+const LOST_MESSAGE: &str = "The container could not be located when the pod was deleted.  The container used to be Running";
 
 impl PodMachine {
     pub(crate) fn note(&mut self, now: Now, observation: &Observation) {
+        if matches!(observation, Observation::HostRebooted) {
+            self.note_reboot(now);
+        }
+        self.now = now;
         match observation {
             Observation::VolumesReady => {
-                if self.answered(|action| *action == Action::PrepareVolumes) {
+                if let Volumes::Preparing { .. } = self.volumes {
                     self.volumes = Volumes::Ready;
-                    self.volume_delay = limits::VOLUME_RETRY_INITIAL;
                 }
+                self.answered(|action| *action == Action::PrepareVolumes);
             }
             Observation::VolumesFailed { volume, message } => {
-                self.volumes_failed(now, volume, message)
+                self.note_no_volumes(volume, message);
             }
             Observation::VolumesRemoved => {
-                if self.answered(|action| *action == Action::RemoveVolumes) {
+                if self.volumes == Volumes::Removing {
                     self.volumes = Volumes::Removed;
                 }
+                self.answered(|action| *action == Action::RemoveVolumes);
             }
             Observation::SandboxReady { attempt, pod_ips } => {
-                if self.answered(|action| *action == Action::CreateSandbox { attempt: *attempt }) {
-                    self.sandbox = Sandbox::Ready;
+                if self.is_creating_sandbox(*attempt) {
+                    self.sandbox.state = SandboxState::Ready;
                     self.pod_ips.clone_from(pod_ips);
                 }
             }
             Observation::SandboxFailed { attempt, message } => {
-                if self.answered(|action| *action == Action::CreateSandbox { attempt: *attempt }) {
-                    let retry_at = now.since_boot + self.settings.scaled(limits::ERROR_RETRY);
-                    self.sandbox = Sandbox::Failed { retry_at };
-                    let text = format!("Failed to create pod sandbox: {message}");
-                    self.pod_event(Warning, "FailedCreatePodSandBox", text);
+                if self.is_creating_sandbox(*attempt) {
+                    let retry_at = now.moment().plus(self.settings.scaled(limits::ERROR_RETRY));
+                    self.sandbox.state = SandboxState::Failed { retry_at };
+                    let message = format!("Failed to create pod sandbox: {message}");
+                    self.pod_event(Warning, "FailedCreatePodSandBox", message);
                 }
             }
             Observation::SandboxDied { attempt } => {
-                if *attempt == self.sandbox_attempt && self.sandbox == Sandbox::Ready {
-                    self.sandbox = Sandbox::Lost;
+                if self.sandbox.attempt == *attempt && self.sandbox.state == SandboxState::Ready {
+                    self.sandbox.state = SandboxState::Lost;
                 }
             }
             Observation::SandboxStopped { attempt } => {
-                if self.answered(|action| *action == Action::StopSandbox { attempt: *attempt }) {
-                    self.sandbox = Sandbox::Stopped;
+                let action = Action::StopSandbox { attempt: *attempt };
+                if self.answered(|known| *known == action) && self.sandbox.attempt == *attempt {
+                    self.sandbox.state = SandboxState::Stopped;
                 }
             }
+            Observation::HostRebooted => {}
+            Observation::ImagePulling { container, .. }
+            | Observation::ImageReady { container, .. }
+            | Observation::ImageFailed { container, .. }
+            | Observation::ContainerStarted { container, .. }
+            | Observation::ContainerNotStarted { container, .. }
+            | Observation::ContainerExited { container, .. }
+            | Observation::ContainerRemoved { container, .. }
+            | Observation::HookFinished { container, .. }
+            | Observation::ProbeFinished { container, .. } => {
+                if container.position() < self.containers.len() {
+                    self.note_about_container(observation);
+                }
+            }
+        }
+    }
+
+    fn note_about_container(&mut self, observation: &Observation) {
+        match observation {
             Observation::ImagePulling { container, attempt } => {
-                self.image_pulling(*container, *attempt)
+                self.note_pulling(*container, *attempt);
             }
             Observation::ImageReady {
                 container,
                 attempt,
                 image,
-            } => self.image_ready(*container, *attempt, image),
+            } => {
+                self.note_image(*container, *attempt, image);
+            }
             Observation::ImageFailed {
                 container,
                 attempt,
                 reason,
                 message,
             } => {
-                self.image_failed(now, *container, *attempt, *reason, message);
+                self.note_no_image(*container, *attempt, *reason, message);
             }
             Observation::ContainerStarted {
                 container,
@@ -77,7 +103,7 @@ impl PodMachine {
                 container_id,
                 at,
             } => {
-                self.started(*container, *attempt, container_id, *at);
+                self.note_started(*container, *attempt, container_id, *at);
             }
             Observation::ContainerNotStarted {
                 container,
@@ -87,15 +113,8 @@ impl PodMachine {
                 container_id,
                 at,
             } => {
-                self.not_started(
-                    now,
-                    *container,
-                    *attempt,
-                    *stage,
-                    message,
-                    container_id.as_deref(),
-                    *at,
-                );
+                let id = container_id.as_deref();
+                self.note_not_started(*container, *attempt, *stage, message, id, *at);
             }
             Observation::ContainerExited {
                 container,
@@ -104,390 +123,167 @@ impl PodMachine {
                 at,
                 message,
             } => {
-                self.exited(now, *container, *attempt, *exit, *at, message.as_deref());
+                self.note_exit(*container, *attempt, *exit, *at, message.as_deref());
             }
             Observation::ContainerRemoved { container, attempt } => {
-                self.removed(*container, *attempt)
+                self.answered(|action| is_removal(action, *container, *attempt));
             }
-            Observation::HookFinished { .. } | Observation::ProbeFinished { .. } => {}
-            Observation::HostRebooted => self.rebooted(now),
+            Observation::HookFinished {
+                container,
+                attempt,
+                hook,
+                result,
+            } => {
+                self.answered(|action| is_hook(action, *container, *attempt, *hook));
+                match hook {
+                    Hook::PostStart => self.note_post_start(*container, *attempt, result),
+                    Hook::PreStop => self.note_pre_stop(*container, *attempt, result),
+                }
+            }
+            Observation::ProbeFinished {
+                container,
+                attempt,
+                kind,
+                round,
+                outcome,
+            } => {
+                self.note_probe(*container, *attempt, *kind, *round, outcome);
+            }
+            _ => {}
         }
     }
 
-    fn volumes_failed(&mut self, now: Now, volume: &str, message: &str) {
+    fn note_no_volumes(&mut self, volume: &str, message: &str) {
         if !self.answered(|action| *action == Action::PrepareVolumes) {
             return;
         }
-        let delay = self.settings.scaled(self.volume_delay);
-        self.volumes = Volumes::Failed {
-            retry_at: now.since_boot + delay.max(Duration::from_millis(1)),
-        };
-        self.volume_delay = (self.volume_delay * 2).min(limits::VOLUME_RETRY_MAX);
-        self.pod_event(
-            Warning,
-            "FailedMount",
-            format!("MountVolume.SetUp failed for volume {volume:?} : {message}"),
-        );
-    }
-
-    fn is_known(&self, container: ContainerIndex) -> bool {
-        container.position() < self.containers.len()
-    }
-
-    fn image_pulling(&mut self, container: ContainerIndex, attempt: Attempt) {
-        if !self.is_known(container) {
-            return;
-        }
-        let image = self.plan.get(container).image.clone();
-        if let Record::Image {
-            instance, pulling, ..
-        } = &mut self.state_mut(container).record
-            && instance.attempt == attempt
-            && !*pulling
-        {
-            *pulling = true;
-            self.event(
-                container,
-                Normal,
-                "Pulling",
-                format!("Pulling image {image:?}"),
-            );
-        }
-    }
-
-    fn image_ready(&mut self, container: ContainerIndex, attempt: Attempt, facts: &ImageFacts) {
-        if !self.answered(|action| *action == Action::EnsureImage { container, attempt }) {
-            return;
-        }
-        let image = self.plan.get(container).image.clone();
-        self.image_backoffs.retain(|entry| entry.image != image);
-        let Record::Image { instance, .. } = &self.state(container).record else {
+        let Volumes::Preparing { delay } = self.volumes else {
             return;
         };
-        let mut instance = instance.clone();
-        instance.image = Some((facts.name.clone(), facts.id.clone()));
-        let text = match &facts.pulled {
-            Some(pulled) => format!(
-                "Successfully pulled image {image:?} in {} ({} including waiting). Image size: {} bytes.",
-                go_duration(pulled.took),
-                go_duration(pulled.including_waiting),
-                pulled.bytes
-            ),
-            None => format!(
-                "Container image {image:?} already present on machine and can be accessed by the pod"
-            ),
-        };
-        self.event(container, Normal, "Pulled", text);
-        if self.ending.is_some() || self.reset.is_some() {
-            // Nothing starts any more; the instance never came to be.
-            self.give_up_start(container);
-            return;
-        }
-        let restart_count = instance.restart_count;
-        self.state_mut(container).record = Record::Starting { instance };
-        self.begin(Action::StartContainer {
-            container,
-            attempt,
-            restart_count,
-        });
+        let retry_at = self.now.moment().plus(self.settings.scaled(delay));
+        let delay = delay.saturating_mul(2).min(limits::VOLUME_RETRY_MAX);
+        self.volumes = Volumes::Failed { retry_at, delay };
+        let message = format!("MountVolume.SetUp failed for volume {volume:?} : {message}");
+        self.pod_event(Warning, "FailedMount", message);
     }
 
-    fn image_failed(
+    fn is_creating_sandbox(&mut self, attempt: u32) -> bool {
+        self.answered(|action| *action == Action::CreateSandbox { attempt })
+            && self.sandbox.attempt == attempt
+            && self.sandbox.state == SandboxState::Creating
+    }
+
+    fn note_exit(
         &mut self,
-        now: Now,
-        container: ContainerIndex,
-        attempt: Attempt,
-        reason: ImageFailure,
-        message: &str,
-    ) {
-        if !self.answered(|action| *action == Action::EnsureImage { container, attempt }) {
-            return;
-        }
-        self.give_up_start(container);
-        if reason == ImageFailure::Cancelled {
-            return;
-        }
-        let image = self.plan.get(container).image.clone();
-        match reason {
-            ImageFailure::ErrImageNeverPull => {
-                self.event(container, Warning, "ErrImageNeverPull", message)
-            }
-            ImageFailure::InvalidImageName | ImageFailure::ImageInspectError => {
-                self.event(container, Warning, "InspectFailed", message);
-            }
-            _ => self.event(
-                container,
-                Warning,
-                "Failed",
-                format!("Failed to pull image {image:?}: {message}"),
-            ),
-        }
-        self.event(
-            container,
-            Warning,
-            "Failed",
-            format!("Error: {}", reason.reason()),
-        );
-        let retry_at = if matches!(
-            reason,
-            ImageFailure::ErrImagePull | ImageFailure::RegistryUnavailable
-        ) {
-            self.note_failed_pull(now, &image, reason, message)
-        } else {
-            now.since_boot + self.settings.scaled(limits::ERROR_RETRY)
-        };
-        let state = self.state_mut(container);
-        state.waiting = Some(Waiting {
-            reason: reason.reason().to_owned(),
-            message: Some(message.to_owned()),
-        });
-        state.not_before = Some(retry_at);
-    }
-
-    /// The back-off counts from the failed pull (section 4.4), the first wait being ten seconds.
-    fn note_failed_pull(
-        &mut self,
-        now: Now,
-        image: &str,
-        reason: ImageFailure,
-        message: &str,
-    ) -> Duration {
-        let settings = self.settings.clone();
-        let position = self
-            .image_backoffs
-            .iter()
-            .position(|entry| entry.image == image)
-            .unwrap_or_else(|| {
-                self.image_backoffs.push(ImageBackoff {
-                    image: image.to_owned(),
-                    backoff: crate::backoff::Backoff::default(),
-                    until: Duration::ZERO,
-                    last_error: String::new(),
-                });
-                self.image_backoffs.len() - 1
-            });
-        let entry = &mut self.image_backoffs[position];
-        entry
-            .backoff
-            .next(now.since_boot, now.since_boot, &settings);
-        entry.until = now.since_boot + entry.backoff.delay(now.since_boot).unwrap_or_default();
-        entry.last_error = format!("{}: {message}", reason.reason());
-        entry.until
-    }
-
-    fn started(&mut self, container: ContainerIndex, attempt: Attempt, id: &str, at: Timestamp) {
-        if !self.answered(is_start_of(container, attempt)) {
-            return;
-        }
-        let Some(instance) = self.take_starting(container, id, at) else {
-            return;
-        };
-        self.came_to_be(container, &instance);
-        let state = self.state_mut(container);
-        state.waiting = None;
-        state.not_before = None;
-        state.record = Record::Running {
-            instance,
-            stopping: None,
-        };
-        self.event(container, Normal, "Created", "Container created");
-        self.event(container, Normal, "Started", "Container started");
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the fields of one observation")]
-    fn not_started(
-        &mut self,
-        now: Now,
-        container: ContainerIndex,
-        attempt: Attempt,
-        stage: StartStage,
-        message: &str,
-        id: Option<&str>,
-        at: Timestamp,
-    ) {
-        if !self.answered(is_start_of(container, attempt)) {
-            return;
-        }
-        if stage == StartStage::Start {
-            let Some(mut instance) = self.take_starting(container, id.unwrap_or_default(), at)
-            else {
-                return;
-            };
-            instance.started_at = Timestamp::default();
-            self.came_to_be(container, &instance);
-            self.event(container, Normal, "Created", "Container created");
-            let ended = Ended {
-                instance,
-                code: 128,
-                reason: "StartError".to_owned(),
-                message: Some(message.to_owned()),
-                finished_at: at,
-                finished: now.since_boot,
-                exit: None,
-            };
-            let state = self.state_mut(container);
-            state.record = Record::Exited(ended);
-            state.waiting = Some(waiting("RunContainerError", message));
-            state.not_before = None;
-        } else {
-            self.give_up_start(container);
-            let reason = if stage == StartStage::Config {
-                "CreateContainerConfigError"
-            } else {
-                "CreateContainerError"
-            };
-            let retry_at = now.since_boot + self.settings.scaled(limits::ERROR_RETRY);
-            let state = self.state_mut(container);
-            state.waiting = Some(waiting(reason, message));
-            state.not_before = Some(retry_at);
-        }
-        self.event(container, Warning, "Failed", format!("Error: {message}"));
-    }
-
-    fn take_starting(
-        &mut self,
-        container: ContainerIndex,
-        id: &str,
-        at: Timestamp,
-    ) -> Option<Instance> {
-        let Record::Starting { instance } = &self.state(container).record else {
-            return None;
-        };
-        let mut instance = instance.clone();
-        instance.container_id = Some(id.to_owned());
-        instance.started_at = at;
-        Some(instance)
-    }
-
-    /// A new instance exists: the one before becomes `lastState`, and the one before that is forgotten with its log.
-    fn came_to_be(&mut self, container: ContainerIndex, instance: &Instance) {
-        self.any_record = true;
-        let is_app = self.plan.get(container).kind == Kind::App;
-        self.app_ran_in_sandbox |= is_app;
-        let state = self.state_mut(container);
-        state.ran_in_sandbox = true;
-        state.next_restart_count = instance.restart_count + 1;
-        state.shown_restart_count = state.shown_restart_count.max(instance.restart_count);
-        if let Some(replaced) = state.replaced.take() {
-            if let Some(older) = state.last.replace(replaced)
-                && !core::mem::take(&mut state.last_is_removed)
-            {
-                let attempt = older.instance.attempt;
-                self.begin(Action::RemoveContainer {
-                    container,
-                    attempt,
-                    keep_logs: false,
-                });
-            }
-        }
-    }
-
-    /// A start that led to no instance: what was before is the newest again.
-    pub(crate) fn give_up_start(&mut self, container: ContainerIndex) {
-        let state = self.state_mut(container);
-        if state.is_starting() {
-            state.record = state.replaced.take().map_or(Record::None, Record::Exited);
-        }
-    }
-
-    fn exited(
-        &mut self,
-        now: Now,
-        container: ContainerIndex,
+        index: ContainerIndex,
         attempt: Attempt,
         exit: Exit,
         at: Timestamp,
         message: Option<&str>,
     ) {
-        if !self.is_known(container) {
+        if !self.container(index).is_live(attempt) {
             return;
         }
-        let Record::Running { instance, .. } = &self.state(container).record else {
+        self.answer_exit(index, attempt);
+        let message = match exit {
+            Exit::Lost => Some(LOST_MESSAGE),
+            _ => message,
+        };
+        let message = message.and_then(|message| self.within_budget(message));
+        let now = self.now;
+        let container = self.container_mut(index);
+        let before = container.finished_before();
+        let Some(record) = &mut container.record else {
             return;
         };
-        if instance.attempt != attempt {
+        let Life::Running(running) = &record.life else {
             return;
-        }
-        let (reason, own_message) = match exit {
-            Exit::Code(0) => ("Completed", None),
-            Exit::Code(_) | Exit::Signal(_) => ("Error", None),
-            Exit::OomKilled { .. } => ("OOMKilled", None),
-            Exit::Lost => (
-                "ContainerStatusUnknown",
-                Some("The container could not be located when the pod was terminated"),
-            ),
         };
-        let budget = limits::TERMINATION_MESSAGES_BYTES / self.containers.len().max(1);
-        let message = message
-            .or(own_message)
-            .filter(|text| !text.is_empty())
-            .map(|text| first_bytes(text, budget).to_owned());
-        // The kubelet measures from `finishedAt`; an exit that was noticed late is that much older on the clock of deadlines.
-        let finished = now.since_boot.saturating_sub(now.wall.since(at));
-        let ended = Ended {
-            instance: instance.clone(),
+        let then_start = running.stop.as_ref().is_some_and(|stop| stop.then_start);
+        // A clock that was set back must not let a back-off begin before the instance did.
+        let finished = now.moment_of(at).max(running.since);
+        record.life = Life::Ended(Ended {
+            cause: Cause::of(exit),
             code: exit.code(),
-            reason: reason.to_owned(),
             message,
-            finished_at: at,
+            started_at: Some(running.started_at),
+            finished_at: Some(at),
             finished,
-            exit: Some(exit),
-        };
-        self.state_mut(container).record = Record::Exited(ended);
-    }
-
-    fn removed(&mut self, container: ContainerIndex, attempt: Attempt) {
-        let is_it = |action: &Action| matches!(action, Action::RemoveContainer { container: c, attempt: a, .. } if *c == container && *a == attempt);
-        if !self.answered(is_it) {
-            return;
+            container_id: record.container_id.clone(),
+        });
+        if then_start {
+            container.owed = Some(Owed { since: before });
         }
-        if let Record::Removing(ended) = &self.state(container).record
-            && ended.instance.attempt == attempt
+        let is_in_post_start = |step: &StartStep| *step == StartStep::PostStart;
+        if self
+            .starting
+            .as_ref()
+            .is_some_and(|start| start.container == index && is_in_post_start(&start.step))
         {
-            let ended = ended.clone();
-            self.record_removed(container, ended);
+            self.starting = None;
         }
     }
 
-    /// Everything of before is gone; deadlines are carried over by wall time.
-    fn rebooted(&mut self, now: Now) {
-        for container in self.plan.indices() {
-            self.give_up_start(container);
-            if let Record::Running { instance, .. } = &self.state(container).record {
-                let attempt = instance.attempt;
-                self.exited(now, container, attempt, Exit::Lost, now.wall, None);
+    /// Everything that ran is gone, and nothing that was begun will be answered. Moments are carried over by wall time.
+    fn note_reboot(&mut self, now: Now) {
+        let before = self.now;
+        let rebase = |moment: &mut Moment| *moment = moment.rebased(before, now);
+        self.rebase(rebase);
+        self.now = now;
+        if let Some(start) = self.starting.take()
+            && !self.container(start.container).is_live(start.attempt)
+        {
+            // Something of it may be there, and will have to be removed some day.
+            self.container_mut(start.container)
+                .remains
+                .push(start.attempt);
+        }
+        for index in self.plan.all() {
+            if let Some(attempt) = self.container(index).live_attempt() {
+                self.note_exit(index, attempt, Exit::Lost, now.wall, None);
             }
-            if let Record::Removing(ended) = &self.state(container).record {
-                let ended = ended.clone();
-                self.record_removed(container, ended);
-            }
         }
-        self.drop_pending();
-        if !matches!(self.sandbox, Sandbox::Absent | Sandbox::Stopped) {
-            self.sandbox = Sandbox::Lost;
+        self.abandon_pending();
+        let state = &mut self.sandbox.state;
+        if matches!(
+            state,
+            SandboxState::Creating | SandboxState::Ready | SandboxState::Stopping
+        ) {
+            *state = SandboxState::Lost;
         }
-        if self.volumes != Volumes::Removed {
-            self.volumes = Volumes::Absent;
+        if matches!(self.volumes, Volumes::Preparing { .. } | Volumes::Ready) {
+            self.volumes = match self.stage {
+                // They are not mounted any more, but may still be there.
+                Stage::Ending(_) => Volumes::Ready,
+                _ => Volumes::Absent,
+            };
+        }
+    }
+
+    fn rebase(&mut self, rebase: impl Fn(&mut Moment) + Copy) {
+        self.deadline.iter_mut().for_each(rebase);
+        self.containers
+            .iter_mut()
+            .for_each(|container| container.rebase(rebase));
+        self.images
+            .iter_mut()
+            .for_each(|image| image.rebase(rebase));
+        self.rounds.rebase(rebase);
+        if let Volumes::Failed { retry_at, .. } = &mut self.volumes {
+            rebase(retry_at);
+        }
+        if let SandboxState::Failed { retry_at } = &mut self.sandbox.state {
+            rebase(retry_at);
+        }
+        match &mut self.stage {
+            Stage::Pausing { until } => rebase(until),
+            Stage::Ending(ending) => ending.rebase(rebase),
+            Stage::Living | Stage::Rebuilding | Stage::Resetting(_) => {}
         }
     }
 }
 
-fn is_start_of(container: ContainerIndex, attempt: Attempt) -> impl Fn(&Action) -> bool {
-    move |action| matches!(action, Action::StartContainer { container: c, attempt: a, .. } if *c == container && *a == attempt)
-}
-
-pub(crate) fn waiting(reason: &str, message: &str) -> Waiting {
-    Waiting {
-        reason: reason.to_owned(),
-        message: (!message.is_empty()).then(|| message.to_owned()),
-    }
-}
-
-/// The first `budget` bytes, not cutting a character.
-fn first_bytes(text: &str, budget: usize) -> &str {
-    let mut end = budget.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+fn is_removal(action: &Action, of: ContainerIndex, instance: Attempt) -> bool {
+    matches!(action, Action::RemoveContainer { container, attempt, .. }
+        if *container == of && *attempt == instance)
 }

@@ -1,23 +1,31 @@
-//! The phase of a pod from its containers (section 8.1).
+//! What a container shows (section 8.4), and the pod's phase that follows from it (section 8.1).
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::{ContainerState, Ended, Record};
+use crate::ContainerIndex;
+use crate::container::{Cause, Ended, Life, Running, Waiting};
+use crate::ending::EndingCause;
 use crate::machine::PodMachine;
 use crate::plan::Kind;
 use crate::restart::{AfterExit, after};
-use crate::termination::EndReason;
 
+/// `status.phase`. The kubelet never says `Unknown`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Phase {
+pub enum Phase {
+    /// Something has never started yet.
     Pending,
+    /// Everything has, and something runs or will again.
     Running,
+    /// Every app container has ended well, for good.
     Succeeded,
+    /// Not every one has, or the pod could not get so far.
     Failed,
 }
 
 impl Phase {
-    pub(crate) fn as_str(self) -> &'static str {
+    /// As Kubernetes spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "Pending",
             Self::Running => "Running",
@@ -25,103 +33,155 @@ impl Phase {
             Self::Failed => "Failed",
         }
     }
-}
 
-/// What a container's status shows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum View<'a> {
-    Running,
-    Terminated(&'a Ended),
-    /// With the newest instance that ended, if any.
-    Waiting(Option<&'a Ended>),
-}
-
-/// Section 8.4: the newest record; a remembered start error turns an exit that will be followed by a restart into waiting.
-pub(crate) fn view(state: &ContainerState, will_restart: impl Fn(&Ended) -> bool) -> View<'_> {
-    let ended = match &state.record {
-        Record::Running { .. } => return View::Running,
-        Record::Exited(ended) | Record::Removing(ended) => Some(ended),
-        Record::None | Record::Image { .. } | Record::Starting { .. } => state.replaced.as_ref(),
-    };
-    match ended {
-        Some(ended) if state.waiting.is_some() && will_restart(ended) => View::Waiting(Some(ended)),
-        Some(ended) => View::Terminated(ended),
-        None => View::Waiting(state.last.as_ref()),
+    /// Succeeded or Failed: never left again.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
     }
+}
+
+/// A container's `state` and `lastState`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shown<'a> {
+    /// With the reason, if it is not merely its turn that it waits for.
+    Waiting {
+        why: Option<&'a Waiting>,
+        last: Option<&'a Ended>,
+    },
+    Running {
+        running: &'a Running,
+        last: Option<&'a Ended>,
+    },
+    Terminated {
+        ended: &'a Ended,
+        last: Option<&'a Ended>,
+    },
 }
 
 impl PodMachine {
-    pub(crate) fn view(&self, container: crate::ContainerIndex) -> View<'_> {
-        let plan = self.plan.get(container);
-        view(self.state(container), |ended| {
-            self.ending.is_none()
-                && (plan.kind == Kind::Sidecar || after(plan, ended) != AfterExit::Leave)
-        })
+    /// The newest record; but where another start will follow, a remembered start error comes first.
+    pub(crate) fn shown(&self, index: ContainerIndex) -> Shown<'_> {
+        let container = self.container(index);
+        let last = container.previous.as_ref();
+        if let Some(ended) = &container.missing {
+            return Shown::Terminated { ended, last };
+        }
+        let is_ending = self.ending().is_some();
+        let why = container.waiting.as_ref().filter(|_| !is_ending);
+        match container.record.as_ref().map(|record| &record.life) {
+            Some(Life::Running(running)) if !running.in_post_start => {
+                Shown::Running { running, last }
+            }
+            Some(Life::Ended(ended)) if why.is_some() && self.will_restart(index, ended) => {
+                Shown::Waiting {
+                    why,
+                    last: Some(ended),
+                }
+            }
+            Some(Life::Ended(ended)) => Shown::Terminated { ended, last },
+            // The kubelet shows what was before until the postStart hook is done.
+            Some(Life::Running(_)) => match last {
+                Some(ended) if why.is_none() && container.finished_before().is_some() => {
+                    Shown::Terminated { ended, last: None }
+                }
+                _ => Shown::Waiting { why, last },
+            },
+            None => Shown::Waiting { why, last },
+        }
     }
 
-    /// The phase, before it is kept back while containers still run.
-    pub(crate) fn phase(&self) -> Phase {
-        if let Some(phase) = self.final_phase {
-            return phase;
+    /// The restart predicate with everything that overrides it.
+    pub(crate) fn will_restart(&self, index: ContainerIndex, ended: &Ended) -> bool {
+        self.ending().is_none()
+            && (self.container(index).owed.is_some()
+                || ended.cause == Cause::Reset
+                || after(self.container_plan(index), ended) != AfterExit::Leave)
+    }
+
+    /// A final phase is kept; any other is looked at anew.
+    pub(crate) fn update_phase(&mut self) {
+        if !self.computed_phase.is_final() {
+            self.computed_phase = match self.ending() {
+                Some(ending) if ending.cause == EndingCause::Deadline => Phase::Failed,
+                _ => self.phase_of_containers(),
+            };
         }
-        let terminating = self.ending.as_ref();
-        if terminating.is_some_and(|ending| ending.reason == EndReason::Deadline) {
-            return Phase::Failed;
-        }
-        let (mut pending, mut failed_for_good, mut pending_sidecar, mut waiting) = (0, 0, 0, 0);
-        let (mut running, mut stopped, mut succeeded, mut stays) = (0, 0, 0, 0);
-        for index in self.plan.indices() {
-            let plan = self.plan.get(index);
-            let is_final = |ended: &Ended| after(plan, ended) == AfterExit::Leave;
-            match (plan.kind, self.view(index)) {
-                (Kind::Init, View::Running | View::Waiting(None)) => pending += 1,
-                (Kind::Init, View::Terminated(ended) | View::Waiting(Some(ended))) => {
-                    failed_for_good += usize::from(!ended.succeeded() && is_final(ended));
+    }
+
+    fn phase_of_containers(&self) -> Phase {
+        let (mut init_pending, mut init_failed) = (false, false);
+        let (mut sidecar_pending, mut waiting, mut running) = (false, false, false);
+        let (mut stopped, mut succeeded, mut is_any_not_final) = (0_usize, 0_usize, false);
+        let mut app_in_sandbox = false;
+        for (position, container) in self.containers.iter().enumerate() {
+            let index = ContainerIndex::at(position);
+            let kind = self.container_plan(index).kind;
+            match (kind, self.shown(index)) {
+                (Kind::Init, Shown::Running { .. } | Shown::Waiting { last: None, .. }) => {
+                    init_pending = true;
                 }
-                (Kind::Sidecar, View::Running) => running += 1,
-                (Kind::Sidecar, View::Waiting(None)) => {
-                    pending_sidecar += 1;
-                    waiting += 1;
+                (
+                    Kind::Init,
+                    Shown::Terminated { ended, .. }
+                    | Shown::Waiting {
+                        last: Some(ended), ..
+                    },
+                ) => init_failed |= !ended.succeeded() && !self.will_restart(index, ended),
+                (Kind::Sidecar, Shown::Running { .. }) => {
+                    running = true;
+                    sidecar_pending |= !self.is_started(index);
+                }
+                (Kind::Sidecar, Shown::Waiting { last: None, .. }) => {
+                    (sidecar_pending, waiting) = (true, true);
                 }
                 (Kind::Sidecar, _) => {}
-                (Kind::App, View::Running) => running += 1,
-                (Kind::App, View::Terminated(ended)) => {
+                (Kind::App, Shown::Running { .. }) => running = true,
+                (Kind::App, Shown::Waiting { last: None, .. }) => waiting = true,
+                (Kind::App, Shown::Terminated { ended, .. }) => {
                     stopped += 1;
                     succeeded += usize::from(ended.code == 0);
-                    stays += usize::from(!is_final(ended));
+                    is_any_not_final |= self.will_restart(index, ended);
                 }
-                (Kind::App, View::Waiting(Some(ended))) => {
+                // A record that was removed will have a successor; one in a back-off shows no success.
+                (
+                    Kind::App,
+                    Shown::Waiting {
+                        last: Some(ended), ..
+                    },
+                ) => {
                     stopped += 1;
-                    stays += usize::from(!is_final(ended));
+                    is_any_not_final |=
+                        container.record.is_none() || self.will_restart(index, ended);
                 }
-                (Kind::App, View::Waiting(None)) => waiting += 1,
             }
+            let sandbox = container.record.as_ref().map(|record| record.sandbox);
+            app_in_sandbox |= kind == Kind::App && sandbox == Some(self.sandbox.attempt);
         }
-        if failed_for_good > 0 {
-            Phase::Failed
-        } else if pending > 0 || (pending_sidecar > 0 && !self.app_ran_in_sandbox) || waiting > 0 {
-            Phase::Pending
-        } else if running > 0 {
-            Phase::Running
+        let is_terminating = self.ending().is_some();
+        if init_failed {
+            Phase::Failed // 1
+        } else if init_pending || (sidecar_pending && !app_in_sandbox) || waiting {
+            Phase::Pending // 2, 3
+        } else if running {
+            Phase::Running // 4
         } else if stopped == 0 {
-            Phase::Pending
-        } else if terminating.is_none() && stays > 0 {
-            Phase::Running
+            Phase::Pending // 6
+        } else if is_any_not_final && !is_terminating {
+            Phase::Running // 5b
         } else if stopped == succeeded {
-            Phase::Succeeded
+            Phase::Succeeded // 5a, 5c
         } else {
-            Phase::Failed
+            Phase::Failed // 5a, 5d
         }
     }
 
-    /// What people are told: a final phase only once no container can be running.
-    pub(crate) fn shown_phase(&self) -> Phase {
-        let phase = self.phase();
-        let is_final = matches!(phase, Phase::Succeeded | Phase::Failed);
-        if is_final && self.final_phase.is_none() {
-            self.conditions.phase()
-        } else {
-            phase
+    /// The end of a turn: what people are told.
+    pub(crate) fn settle(&mut self) {
+        self.update_phase();
+        if !self.computed_phase.is_final() || !self.is_anything_alive() {
+            self.published_phase = self.computed_phase;
         }
+        self.update_conditions();
     }
 }

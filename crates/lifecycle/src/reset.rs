@@ -1,147 +1,171 @@
-//! All containers are removed and the pod starts again in its place: sandbox, addresses and volumes stay (section 3.4).
+//! Starting the pod's containers over in place: sandbox, addresses and volumes stay (section 3.4).
 //!
-//! Two things ask for it: a `RestartAllContainers` rule, and in restart-pod mode an init container that failed. They differ in what the
-//! status remembers and in the wait afterwards: a rule's restart is immediate, rounds of restart-pod mode back off.
+//! Two things ask for it: a `RestartAllContainers` rule, and in restart-pod mode a failed init container. A rule's restart is immediate and
+//! the status forgets the real exits, as the kubelet's does; rounds of restart-pod mode wait in between, and the real exits stay visible.
 
-use alloc::borrow::ToOwned;
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::{Ended, Record};
-use crate::event::EventKind::Normal;
-use crate::machine::PodMachine;
-use crate::{Action, ContainerIndex, Now, limits};
+use crate::container::{Cause, Ended, Reason, Waiting};
+use crate::limits;
+use crate::machine::{PodMachine, Stage};
+use crate::start::StartStep;
+use crate::stop::StopOrder;
+use crate::{Action, ContainerIndex};
 
-pub(crate) const RESET_REASON: &str = "RestartingAllContainers";
-pub(crate) const RESET_MESSAGE: &str =
-    "The container is removed because RestartAllContainers in place";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum ResetMode {
-    AllContainers,
-    RestartPod,
-}
+const MESSAGE: &str = "The container is removed because RestartAllContainers in place";
 
 /// A reset under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reset {
-    pub(crate) mode: ResetMode,
-    /// Who asked for it; removed last, so that the reason is still on record if this is interrupted.
-    pub(crate) trigger: ContainerIndex,
-    /// What is still to be removed, in order.
+    pub(crate) cause: ResetCause,
+    /// What is still to be removed, the last one first.
     queue: Vec<ContainerIndex>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ResetCause {
+    Rule,
+    InitFailure { failed: ContainerIndex },
+}
+
 impl PodMachine {
-    pub(crate) fn begin_reset(&mut self, mode: ResetMode, triggers: Vec<ContainerIndex>) {
-        let is_init = |index: &ContainerIndex| index.position() < self.plan.init_count;
-        let mut queue: Vec<_> = self.plan.indices().collect();
-        // Stable: spec order within each of the four groups.
-        queue.sort_by_key(|index| (triggers.contains(index), is_init(index)));
-        if let Some(trigger) = triggers.first() {
-            self.reset = Some(Reset {
-                mode,
-                trigger: *trigger,
-                queue,
-            });
+    /// Those that asked for it go last, so that it is asked for again if this is interrupted; before them app containers, then init
+    /// containers and sidecars.
+    pub(crate) fn begin_reset(&mut self, cause: ResetCause, triggers: &[ContainerIndex]) {
+        let mut queue: Vec<_> = self.plan.all().collect();
+        queue.sort_by_key(|index| {
+            (
+                triggers.contains(index),
+                index.position() < self.plan.init_count,
+                *index,
+            )
+        });
+        queue.reverse();
+        self.stage = Stage::Resetting(Reset { cause, queue });
+    }
+
+    /// One container at a time is stopped and removed; its log stays.
+    pub(crate) fn reset(&mut self) -> bool {
+        self.cancel_start();
+        if self
+            .starting
+            .as_ref()
+            .is_some_and(|start| start.step != StartStep::PostStart)
+        {
+            return false;
         }
-    }
-
-    pub(crate) fn reset_trigger(&self) -> Option<ContainerIndex> {
-        self.round_trigger
-    }
-
-    /// One container at a time is stopped, then removed; its log stays.
-    pub(crate) fn step_reset(&mut self, now: Now) -> bool {
-        let Some(reset) = &mut self.reset else {
+        let Stage::Resetting(reset) = &self.stage else {
             return false;
         };
-        let Some(container) = reset.queue.first().copied() else {
-            let (mode, trigger) = (reset.mode, reset.trigger);
-            self.reset = None;
-            if mode == ResetMode::RestartPod {
-                self.wait_for_round(now, trigger);
-            }
+        let (cause, next) = (reset.cause, reset.queue.last().copied());
+        let Some(index) = next else {
+            self.finish_reset(cause);
             return true;
         };
-        match &self.state(container).record {
-            Record::None => {
-                if let Some(reset) = &mut self.reset {
-                    reset.queue.remove(0);
-                }
-                true
+        let container = self.container(index);
+        if container.is_running() {
+            // Without preStop, and with the least grace there is.
+            let until = self.now.moment();
+            let order = StopOrder {
+                until,
+                with_pre_stop: false,
+                in_order: false,
+                then_start: false,
+            };
+            self.stop(index, "killing", order);
+            return false;
+        }
+        if container.record.is_some() {
+            self.remove_remains(index, true);
+            if self.is_pending(|action| is_removal(action, index)) {
+                return false;
             }
-            Record::Image { .. } => self.cancel_start(container),
-            Record::Running { .. } => {
-                let stopped = self.stop(container, now, limits::MINIMUM_STOP);
-                if stopped {
-                    self.event(container, Normal, "Killing", "killing");
-                }
-                stopped
-            }
-            Record::Exited(ended) => {
-                let ended = ended.clone();
-                let attempt = ended.instance.attempt;
-                self.state_mut(container).record = Record::Removing(ended);
-                self.begin(Action::RemoveContainer {
-                    container,
-                    attempt,
-                    keep_logs: true,
+            self.forget_record(index, cause);
+        }
+        if let Stage::Resetting(reset) = &mut self.stage {
+            reset.queue.pop();
+        }
+        true
+    }
+
+    fn forget_record(&mut self, index: ContainerIndex, cause: ResetCause) {
+        let finished = self.now.moment();
+        let container = self.container_mut(index);
+        let ended = container.take_ended();
+        container.shown_restart_count = container.next_restart_count;
+        match cause {
+            ResetCause::Rule => {
+                container.previous = Some(Ended {
+                    cause: Cause::Reset,
+                    code: 137,
+                    message: Some(MESSAGE.into()),
+                    started_at: None,
+                    finished_at: None,
+                    finished,
+                    container_id: None,
                 });
-                true
+                let message = Some(Cow::Borrowed(MESSAGE));
+                let reason = Reason::RestartingAllContainers;
+                container.waiting = Some(Waiting { reason, message });
             }
-            Record::Starting { .. } | Record::Removing(_) => false,
+            ResetCause::InitFailure { .. } => {
+                container.previous = ended;
+                container.waiting = None;
+            }
         }
     }
 
-    /// The remains of an instance are gone: it becomes `lastState`.
-    pub(crate) fn record_removed(&mut self, container: ContainerIndex, mut ended: Ended) {
-        if self
-            .reset
-            .as_ref()
-            .is_some_and(|reset| reset.mode == ResetMode::AllContainers)
-        {
-            ended.code = 137;
-            ended.reason = RESET_REASON.to_owned();
-            ended.message = Some(RESET_MESSAGE.to_owned());
-        }
-        let is_rule = self
-            .reset
-            .as_ref()
-            .is_some_and(|reset| reset.mode == ResetMode::AllContainers);
-        let state = self.state_mut(container);
-        state.shown_restart_count = state
-            .shown_restart_count
-            .max(ended.instance.restart_count + 1);
-        let older = state.last.replace(ended).filter(|_| !state.last_is_removed);
-        state.last_is_removed = true;
-        state.record = Record::None;
-        state.not_before = None;
-        state.waiting = is_rule.then(|| crate::observe::waiting(RESET_REASON, RESET_MESSAGE));
-        if let Some(older) = older {
-            let attempt = older.instance.attempt;
-            self.begin(Action::RemoveContainer {
-                container,
-                attempt,
-                keep_logs: true,
-            });
-        }
+    fn finish_reset(&mut self, cause: ResetCause) {
+        self.stage = Stage::Living;
+        let ResetCause::InitFailure { failed } = cause else {
+            return;
+        };
+        let now = self.now.moment();
+        let previous = self.container(failed).previous.as_ref();
+        let since = previous.map_or(now, |ended| ended.finished);
+        let delay = self.rounds.raise(since, limits::CRASH_BACKOFF_MAX);
+        let until = since.plus(self.settings.scaled(delay));
+        // Ten minutes of a round that goes well begin with the round.
+        self.rounds.renew(until);
+        self.show_crash_loop(failed, delay);
+        self.stage = Stage::Pausing { until };
     }
 
-    /// Rounds of restart-pod mode wait 10 s, 20 s, 40 s … 300 s from the failure that ended them.
-    fn wait_for_round(&mut self, now: Now, trigger: ContainerIndex) {
-        let failed = self
-            .state(trigger)
-            .last
-            .as_ref()
-            .map_or(now.since_boot, |last| last.finished);
-        let settings = self.settings.clone();
-        self.round_backoff.next(failed, failed, &settings);
-        let delay = self.round_backoff.delay(failed).unwrap_or_default();
-        self.wait_for_restart(trigger, failed + delay, delay);
-        self.state_mut(trigger).not_before = None;
-        self.round_not_before = Some(failed + delay);
-        self.round_trigger = Some(trigger);
+    /// The pause is over.
+    pub(crate) fn begin_round(&mut self) {
+        self.rounds.renew(self.now.moment());
+        for container in &mut self.containers {
+            container.waiting = None;
+        }
+        self.stage = Stage::Living;
     }
+
+    /// The container whose failure ended the last round.
+    pub(crate) fn waiting_for_round(&self) -> Option<ContainerIndex> {
+        let is_it = |index: &ContainerIndex| {
+            let waiting = self.container(*index).waiting.as_ref();
+            waiting.is_some_and(|waiting| waiting.reason == Reason::CrashLoopBackOff)
+        };
+        self.plan.all().find(is_it)
+    }
+
+    /// With the first new instance, those that still wait wait for their turn like everybody.
+    pub(crate) fn forget_resets(&mut self) {
+        if !self.plan.has_restart_all_rule {
+            return;
+        }
+        for container in &mut self.containers {
+            let reason = container.waiting.as_ref().map(|waiting| waiting.reason);
+            if reason == Some(Reason::RestartingAllContainers) {
+                container.waiting = None;
+            }
+        }
+    }
+}
+
+fn is_removal(action: &Action, of: ContainerIndex) -> bool {
+    matches!(action, Action::RemoveContainer { container, .. } if *container == of)
 }

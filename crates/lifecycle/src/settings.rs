@@ -48,8 +48,4 @@ impl Settings {
     pub(crate) fn scaled(&self, nominal: Duration) -> Duration {
         nominal.saturating_mul(self.backoff_per_mille) / 1000
     }
-
-    pub(crate) fn backoff_max(&self) -> Duration {
-        self.scaled(self.max_container_restart_period)
-    }
 }

@@ -1,173 +1,141 @@
-//! `v1.PodStatus` out of the machine's state (section 8).
+//! `v1.PodStatus` out of the machine's state (section 8). Decides nothing: [`Shown`] and the phase are computed elsewhere.
 
 use alloc::borrow::ToOwned;
-use alloc::string::{String, ToString as _};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use k8s_openapi::api::core::v1::{
-    ContainerState as ApiState, ContainerStateRunning, ContainerStateTerminated,
-    ContainerStateWaiting, ContainerStatus, HostIP, PodCondition, PodIP, PodStatus,
-};
+use k8s_openapi::api::core::v1 as api;
 
-use crate::container::{Ended, Record};
+use crate::ContainerIndex;
+use crate::container::Ended;
+use crate::ending::{DEADLINE_MESSAGE, EndingCause};
 use crate::machine::PodMachine;
-use crate::phase::View;
+use crate::phase::{Phase, Shown};
 use crate::plan::Kind;
-use crate::termination::{DEADLINE_MESSAGE, EndReason};
 use crate::time::kubernetes_time;
-use crate::{ContainerIndex, Timestamp};
 
-pub(crate) fn pod_status(machine: &PodMachine) -> PodStatus {
-    let inits: Vec<_> = machine
-        .plan
-        .init_indices()
-        .map(|index| container_status(machine, index))
-        .collect();
-    let mut apps: Vec<_> = machine
-        .plan
-        .app_indices()
-        .map(|index| container_status(machine, index))
-        .collect();
-    apps.sort_by(|a, b| a.name.cmp(&b.name));
-    let by_deadline = machine
-        .ending
-        .as_ref()
-        .is_some_and(|ending| ending.reason == EndReason::Deadline);
-    let phase = machine.shown_phase();
-    let explains = by_deadline && phase == crate::phase::Phase::Failed;
-    let pod_ips = if machine.plan.host_network {
-        &machine.settings.host_ips
+pub(crate) fn pod_status(machine: &PodMachine) -> api::PodStatus {
+    let plan = &machine.plan;
+    let host_ips = &machine.settings.host_ips;
+    let pod_ips = if plan.host_network {
+        host_ips
     } else {
         &machine.pod_ips
     };
-    PodStatus {
-        phase: Some(phase.as_str().to_owned()),
-        reason: explains.then(|| "DeadlineExceeded".to_owned()),
-        message: explains.then(|| DEADLINE_MESSAGE.to_owned()),
-        start_time: Some(kubernetes_time(machine.start_time)),
-        observed_generation: machine.plan.generation,
-        qos_class: Some(machine.plan.qos_class.clone()),
-        host_ip: machine.settings.host_ips.first().cloned(),
-        host_ips: list(
-            machine
-                .settings
-                .host_ips
-                .iter()
-                .map(|ip| HostIP { ip: ip.clone() }),
-        ),
+    let is_over_deadline = machine.published_phase == Phase::Failed
+        && machine
+            .ending()
+            .is_some_and(|ending| ending.cause == EndingCause::Deadline);
+    let statuses = |indices: &mut dyn Iterator<Item = ContainerIndex>| {
+        list(indices.map(|index| container_status(machine, index)))
+    };
+    api::PodStatus {
+        observed_generation: plan.generation,
+        phase: Some(machine.published_phase.as_str().to_owned()),
+        conditions: Some(machine.shown_conditions()),
+        reason: is_over_deadline.then(|| "DeadlineExceeded".to_owned()),
+        message: is_over_deadline.then(|| DEADLINE_MESSAGE.to_owned()),
+        host_ip: host_ips.first().cloned(),
+        host_ips: list(host_ips.iter().map(|ip| api::HostIP { ip: ip.clone() })),
         pod_ip: pod_ips.first().cloned(),
-        pod_ips: list(pod_ips.iter().map(|ip| PodIP { ip: ip.clone() })),
-        conditions: list(machine.conditions.list.iter().map(|condition| {
-            PodCondition {
-                type_: condition.name.clone(),
-                status: if condition.is_true { "True" } else { "False" }.to_owned(),
-                reason: text(&condition.reason),
-                message: text(&condition.message),
-                last_transition_time: Some(kubernetes_time(condition.since)),
-                observed_generation: machine
-                    .plan
-                    .generation
-                    .filter(|_| condition.name != "AllContainersRestarting"),
-                ..PodCondition::default()
-            }
-        })),
-        init_container_statuses: list(inits.into_iter()),
-        container_statuses: list(apps.into_iter()),
-        ..PodStatus::default()
+        pod_ips: list(pod_ips.iter().map(|ip| api::PodIP { ip: ip.clone() })),
+        start_time: Some(kubernetes_time(machine.start_time)),
+        init_container_statuses: statuses(&mut plan.inits()),
+        container_statuses: statuses(&mut plan.apps_by_name.iter().copied()),
+        qos_class: Some(plan.qos_class.clone()),
+        resources: plan.resources.clone(),
+        ..api::PodStatus::default()
     }
 }
 
+fn container_status(machine: &PodMachine, index: ContainerIndex) -> api::ContainerStatus {
+    let plan = machine.container_plan(index);
+    let container = machine.container(index);
+    let record = container.record.as_ref();
+    let shown = machine.shown(index);
+    let (state, last) = match shown {
+        Shown::Waiting { why, last } => (waiting(machine, why), last),
+        Shown::Running { running, last } => {
+            let started_at = Some(kubernetes_time(running.started_at));
+            let running = Some(api::ContainerStateRunning { started_at });
+            (
+                api::ContainerState {
+                    running,
+                    ..api::ContainerState::default()
+                },
+                last,
+            )
+        }
+        Shown::Terminated { ended, last } => (terminated(ended), last),
+    };
+    let is_running = matches!(shown, Shown::Running { .. });
+    let (ready, started) = match (plan.kind, shown) {
+        (Kind::Init, Shown::Terminated { ended, .. }) => (ended.succeeded(), false),
+        (Kind::Init, _) => (false, is_running),
+        _ => (machine.is_ready(index), machine.is_started(index)),
+    };
+    let requests = plan
+        .resources
+        .as_ref()
+        .and_then(|resources| resources.requests.clone());
+    api::ContainerStatus {
+        name: plan.name.clone(),
+        state: Some(state),
+        last_state: Some(last.map(terminated).unwrap_or_default()),
+        ready,
+        started: Some(started),
+        restart_count: i32::try_from(container.shown_restart_count).unwrap_or(i32::MAX),
+        image: record.map_or_else(|| plan.image.clone(), |record| record.image.name.clone()),
+        image_id: record
+            .map(|record| record.image.id.clone())
+            .unwrap_or_default(),
+        container_id: record.and_then(|record| record.container_id.clone()),
+        resources: plan.resources.clone(),
+        allocated_resources: requests,
+        volume_mounts: plan.volume_mounts.clone(),
+        ..api::ContainerStatus::default()
+    }
+}
+
+/// Section 8.5. Without a reason of its own it is the container's turn that has not come.
+fn waiting(machine: &PodMachine, why: Option<&crate::container::Waiting>) -> api::ContainerState {
+    let reason = match why {
+        Some(why) => why.reason.as_str(),
+        None if machine.plan.init_count > 0 => "PodInitializing",
+        None => "ContainerCreating",
+    };
+    let message = why
+        .and_then(|why| why.message.as_ref())
+        .map(ToString::to_string);
+    let waiting = api::ContainerStateWaiting {
+        reason: Some(reason.to_owned()),
+        message,
+    };
+    api::ContainerState {
+        waiting: Some(waiting),
+        ..api::ContainerState::default()
+    }
+}
+
+fn terminated(ended: &Ended) -> api::ContainerState {
+    let terminated = api::ContainerStateTerminated {
+        container_id: ended.container_id.clone(),
+        exit_code: ended.code,
+        reason: Some(ended.cause.as_str().to_owned()),
+        message: ended.message.clone(),
+        started_at: ended.started_at.map(kubernetes_time),
+        finished_at: ended.finished_at.map(kubernetes_time),
+        // Never set, as by the kubelet: a signal shows in the exit code.
+        signal: None,
+    };
+    api::ContainerState {
+        terminated: Some(terminated),
+        ..api::ContainerState::default()
+    }
+}
+
+/// An empty list is absent.
 fn list<T>(items: impl Iterator<Item = T>) -> Option<Vec<T>> {
     let items: Vec<T> = items.collect();
     (!items.is_empty()).then_some(items)
-}
-
-fn text(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_string())
-}
-
-fn container_status(machine: &PodMachine, index: ContainerIndex) -> ContainerStatus {
-    let plan = machine.plan.get(index);
-    let state = machine.state(index);
-    let view = machine.view(index);
-    let (shown, last) = match view {
-        View::Running => {
-            let started = match &state.record {
-                Record::Running { instance, .. } => instance.started_at,
-                _ => Timestamp::default(),
-            };
-            let running = ContainerStateRunning {
-                started_at: Some(kubernetes_time(started)),
-            };
-            (
-                ApiState {
-                    running: Some(running),
-                    ..ApiState::default()
-                },
-                state.last.as_ref(),
-            )
-        }
-        View::Terminated(ended) => (terminated(ended), state.last.as_ref()),
-        View::Waiting(ended) => {
-            let (reason, message) = match &state.waiting {
-                Some(waiting) => (waiting.reason.clone(), waiting.message.clone()),
-                None if machine.plan.init_count > 0 => ("PodInitializing".to_owned(), None),
-                None => ("ContainerCreating".to_owned(), None),
-            };
-            let waiting = ContainerStateWaiting {
-                reason: Some(reason),
-                message,
-            };
-            (
-                ApiState {
-                    waiting: Some(waiting),
-                    ..ApiState::default()
-                },
-                ended.or(state.last.as_ref()),
-            )
-        }
-    };
-    let instance = match &state.record {
-        Record::Running { instance, .. } => Some(instance),
-        Record::Exited(ended) | Record::Removing(ended) => Some(&ended.instance),
-        Record::None | Record::Image { .. } | Record::Starting { .. } => {
-            state.replaced.as_ref().map(|ended| &ended.instance)
-        }
-    };
-    let running = state.is_running();
-    let image = instance.and_then(|instance| instance.image.clone());
-    ContainerStatus {
-        name: plan.name.clone(),
-        image: image
-            .as_ref()
-            .map_or_else(|| plan.image.clone(), |(name, _)| name.clone()),
-        image_id: image.map(|(_, id)| id).unwrap_or_default(),
-        container_id: instance.and_then(|instance| instance.container_id.clone()),
-        state: Some(shown),
-        last_state: Some(last.map(terminated).unwrap_or_default()),
-        ready: match (plan.kind, view) {
-            (Kind::Init, View::Terminated(ended)) => ended.succeeded(),
-            (Kind::Init, _) => false,
-            _ => machine.is_ready(index),
-        },
-        started: Some(running),
-        restart_count: i32::try_from(state.shown_restart_count).unwrap_or(i32::MAX),
-        ..ContainerStatus::default()
-    }
-}
-
-fn terminated(ended: &Ended) -> ApiState {
-    let terminated = ContainerStateTerminated {
-        container_id: ended.instance.container_id.clone(),
-        exit_code: ended.code,
-        reason: Some(ended.reason.clone()),
-        message: ended.message.clone(),
-        started_at: Some(kubernetes_time(ended.instance.started_at)),
-        finished_at: Some(kubernetes_time(ended.finished_at)),
-        ..ContainerStateTerminated::default()
-    };
-    ApiState {
-        terminated: Some(terminated),
-        ..ApiState::default()
-    }
 }

@@ -31,12 +31,6 @@ pub struct Now {
 }
 
 impl Timestamp {
-    /// The span from `earlier` to `self`; zero when the clock was set back in between.
-    #[must_use]
-    pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(u64::try_from(self.nanoseconds_since(earlier)).unwrap_or(0))
-    }
-
     /// From `earlier` to `self`, in nanoseconds; negative if it is the other way round.
     fn nanoseconds_since(self, earlier: Self) -> i64 {
         let seconds = self.seconds.saturating_sub(earlier.seconds);

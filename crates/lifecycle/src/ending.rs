@@ -1,0 +1,251 @@
+//! The end of a pod (section 7): everything is stopped, within one grace period; then the sandbox, then the volumes; of a deleted pod, then
+//! everything else.
+
+use alloc::string::ToString;
+
+use serde::{Deserialize, Serialize};
+
+use crate::container::{Cause, Ended};
+use crate::event::EventKind::Normal;
+use crate::machine::{PodMachine, SandboxState, Stage, Volumes};
+use crate::phase::Phase;
+use crate::plan::Kind;
+use crate::time::Moment;
+use crate::{Accepted, Action, ContainerIndex, Timestamp, limits};
+
+pub(crate) const DEADLINE_MESSAGE: &str =
+    "Pod was active on the node longer than the specified deadline";
+const MISSING_MESSAGE: &str = "The container could not be located when the pod was terminated";
+
+/// An end under way, or over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ending {
+    pub(crate) cause: EndingCause,
+    /// Where the grace ends.
+    until: Moment,
+    /// No grace at all.
+    is_kill: bool,
+    pub(crate) deletion: Option<Deletion>,
+    /// No container can be running any more: the statuses are final.
+    pub(crate) is_settled: bool,
+    pub(crate) is_over: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum EndingCause {
+    /// No work is left, or none that can be done.
+    Finished,
+    /// `activeDeadlineSeconds` is over.
+    Deadline,
+    /// Somebody asked for it.
+    Deleted,
+}
+
+/// A wish for deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deletion {
+    pub(crate) at: Timestamp,
+    pub(crate) grace_seconds: i64,
+}
+
+impl Ending {
+    pub(crate) fn rebase(&mut self, rebase: impl Fn(&mut Moment)) {
+        rebase(&mut self.until);
+    }
+}
+
+impl PodMachine {
+    /// From here on nothing starts.
+    pub(crate) fn begin_ending(&mut self, cause: EndingCause) {
+        if cause == EndingCause::Deadline {
+            self.pod_event(Normal, "DeadlineExceeded", DEADLINE_MESSAGE);
+        }
+        let until = self.now.moment().plus(self.plan.grace);
+        self.stage = Stage::Ending(Ending {
+            cause,
+            until,
+            is_kill: false,
+            deletion: None,
+            is_settled: false,
+            is_over: false,
+        });
+        for container in &mut self.containers {
+            (container.hold, container.wake, container.owed) = (None, None, None);
+        }
+    }
+
+    /// A later wish can only shorten the grace. Unlike the kubelet's, a stop under way is shortened with it: whoever asks twice means it
+    /// (case I17).
+    pub(crate) fn delete(&mut self, grace_seconds: Option<i64>) -> Accepted {
+        let now = self.now;
+        let own_seconds = i64::try_from(self.plan.grace.as_secs()).unwrap_or(i64::MAX);
+        let grace_seconds = match grace_seconds.unwrap_or(own_seconds) {
+            negative if negative < 0 => 1,
+            seconds => seconds,
+        };
+        // Also without any grace the kubelet gives at least a second (7.1).
+        let grace = core::time::Duration::from_secs(grace_seconds.unsigned_abs().max(1));
+        let until = now.moment().plus(grace);
+        let deletion = Deletion {
+            at: now.wall,
+            grace_seconds,
+        };
+        let Some(ending) = self.ending_mut() else {
+            self.begin_ending(EndingCause::Deleted);
+            if let Some(ending) = self.ending_mut() {
+                ending.until = until;
+                ending.deletion = Some(deletion);
+            }
+            return Accepted::Done;
+        };
+        let is_shorter = until < ending.until && !ending.is_over;
+        ending.until = ending.until.min(until);
+        let is_first = ending.deletion.is_none();
+        if is_first || is_shorter {
+            ending.deletion = Some(deletion);
+            // A pod that had ended still has to be cleared away.
+            ending.is_over &= !is_first;
+        }
+        for container in &mut self.containers {
+            if let Some(stop) = container
+                .running_mut()
+                .and_then(|running| running.stop.as_mut())
+            {
+                stop.shorten(until);
+            }
+        }
+        if is_first || is_shorter {
+            Accepted::Done
+        } else {
+            Accepted::AlreadySo
+        }
+    }
+
+    /// Deletion without any grace.
+    pub(crate) fn kill(&mut self) -> Accepted {
+        self.delete(Some(0));
+        let Some(ending) = self.ending_mut() else {
+            return Accepted::AlreadySo;
+        };
+        let was_so = core::mem::replace(&mut ending.is_kill, true);
+        if was_so {
+            Accepted::AlreadySo
+        } else {
+            Accepted::Done
+        }
+    }
+
+    /// One step of the way out.
+    pub(crate) fn end_in_order(&mut self) -> bool {
+        let Some(ending) = self.ending().cloned() else {
+            return false;
+        };
+        if ending.is_over {
+            return false;
+        }
+        self.cancel_start();
+        if ending.is_kill {
+            self.kill_all();
+        } else {
+            self.stop_all(ending.until);
+        }
+        if self.is_anything_alive() {
+            return false;
+        }
+        if !ending.is_settled {
+            self.settle_containers();
+        }
+        match self.sandbox.state {
+            SandboxState::Ready | SandboxState::Lost => {
+                self.stop_sandbox();
+                return false;
+            }
+            SandboxState::Creating | SandboxState::Stopping => return false,
+            SandboxState::Absent | SandboxState::Failed { .. } | SandboxState::Stopped => {}
+        }
+        match self.volumes {
+            Volumes::Ready | Volumes::Failed { .. } => {
+                self.volumes = Volumes::Removing;
+                self.begin(Action::RemoveVolumes);
+                return false;
+            }
+            Volumes::Preparing { .. } | Volumes::Removing => return false,
+            Volumes::Absent | Volumes::Removed => {}
+        }
+        if ending.deletion.is_some() {
+            for index in self.plan.all() {
+                self.remove_remains(index, false);
+            }
+        }
+        if self.is_pending(|_| true) {
+            return false;
+        }
+        if let Some(ending) = self.ending_mut() {
+            ending.is_over = true;
+        }
+        false
+    }
+
+    /// Section 7.4: of a container that should have run and of which nothing is known, that is what the status says.
+    fn settle_containers(&mut self) {
+        if let Some(ending) = self.ending_mut() {
+            ending.is_settled = true;
+        }
+        let has_run = |machine: &Self, index: ContainerIndex| {
+            let container = machine.container(index);
+            container.record.is_some() || container.previous.is_some()
+        };
+        let was_initialised = self.plan.apps().any(|app| has_run(self, app))
+            || self
+                .plan
+                .last_init()
+                .is_none_or(|last| self.has_done_its_part(last));
+        // Trailing entries that never ran stay as they are, but never the first one.
+        let last_run = self.plan.inits().rev().find(|entry| has_run(self, *entry));
+        let inits = self
+            .plan
+            .inits()
+            .take_while(|entry| *entry <= last_run.unwrap_or_default());
+        let apps = self.plan.apps().filter(|_| was_initialised);
+        for index in inits.chain(apps) {
+            let now = self.now;
+            let container = self.container_mut(index);
+            if container.record.is_none() {
+                container.missing = Some(Ended {
+                    cause: Cause::Lost,
+                    code: 137,
+                    message: Some(MISSING_MESSAGE.to_string()),
+                    started_at: None,
+                    finished_at: None,
+                    finished: now.moment(),
+                    container_id: None,
+                });
+            }
+        }
+        self.update_phase();
+        if !self.computed_phase.is_final() {
+            self.computed_phase = Phase::Failed;
+        }
+    }
+
+    /// An init container that succeeded, a sidecar that ran.
+    fn has_done_its_part(&self, index: ContainerIndex) -> bool {
+        let container = self.container(index);
+        match self.container_plan(index).kind {
+            Kind::Sidecar => container.record.is_some(),
+            Kind::Init | Kind::App => container.ended().is_some_and(Ended::succeeded),
+        }
+    }
+
+    /// What a message may take of the pod's budget (8.8), cut at a character.
+    pub(crate) fn within_budget(&self, message: &str) -> Option<alloc::string::String> {
+        let mut end = limits::TERMINATION_MESSAGES_BYTES / self.containers.len().max(1);
+        if message.len() > end {
+            while !message.is_char_boundary(end) {
+                end -= 1;
+            }
+        }
+        let message = message.get(..end).unwrap_or(message);
+        (!message.is_empty()).then(|| message.to_string())
+    }
+}

@@ -1,0 +1,610 @@
+//! The one start that is under way, and what puts starts off (sections 1.7, 4.1 and 4.4).
+//!
+//! ```text
+//!   wanted ──▶ hold? ──▶ crash back-off? ──▶ image back-off? ──▶ EnsureImage ──▶ StartContainer ──▶ (postStart) ──▶ runs
+//!                └──────────── wake, reason in the status ◀──────────┴─ failed ─────────┘
+//! ```
+
+use alloc::format;
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backoff::Backoff;
+use crate::container::{
+    BackoffStep, Cause, Ended, ImageName, Life, Reason, Record, Running, Waiting,
+};
+use crate::event::EventKind::{Normal, Warning};
+use crate::machine::PodMachine;
+use crate::plan::PullPolicy;
+use crate::stop::StopOrder;
+use crate::time::{Moment, go_duration};
+use crate::{
+    Action, Attempt, ContainerIndex, Hook, HookResult, ImageFacts, ImageFailure, Now, StartStage,
+    Timestamp, limits,
+};
+
+/// A start under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Start {
+    pub(crate) container: ContainerIndex,
+    pub(crate) attempt: Attempt,
+    pub(crate) step: StartStep,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum StartStep {
+    /// `EnsureImage` is out.
+    Image { is_cancelled: bool },
+    /// The image is there; the rest follows if the start is still wanted.
+    Ready { image: ImageName },
+    /// `StartContainer` is out, and cannot be taken back.
+    Create {
+        image: ImageName,
+        restart_count: u32,
+    },
+    /// It runs, and so does its postStart hook; or that has failed, and it is being killed.
+    PostStart,
+}
+
+/// The back-off of an image, shared by all containers of the pod that use it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImageBackoff {
+    backoff: Backoff,
+    /// `reason: text` of the last failure.
+    last_error: String,
+    /// The container that failed pulls always, so nothing is known about whether the image is present.
+    is_about_pull_alone: bool,
+    /// It is there after all, or a person wants it to be tried now.
+    is_lifted: bool,
+}
+
+impl ImageBackoff {
+    pub(crate) fn rebase(&mut self, rebase: impl Fn(&mut Moment)) {
+        self.backoff.rebase(rebase);
+    }
+}
+
+impl PodMachine {
+    /// Makes the first start of `wanted` that nothing puts off, unless one is under way. Returns whether the records must be looked at again.
+    pub(crate) fn drive_starts(&mut self, wanted: &[ContainerIndex]) -> bool {
+        if let Some(start) = &self.starting
+            && !wanted.contains(&start.container)
+        {
+            self.cancel_start();
+        }
+        let under_way = self.starting.as_ref().map(|start| start.container);
+        for container in wanted
+            .iter()
+            .copied()
+            .filter(|container| under_way != Some(*container))
+        {
+            let was_owed = self.container(container).owed.is_some();
+            if self.may_start(container) && self.starting.is_none() {
+                self.begin_start(container);
+            } else if was_owed && self.container(container).owed.is_none() {
+                // It was put off, and now its exit code counts after all.
+                return true;
+            }
+        }
+        if let Some(Start {
+            container,
+            attempt,
+            step: StartStep::Ready { image },
+        }) = self.starting.clone()
+        {
+            let restart_count = self.container(container).next_restart_count;
+            let step = StartStep::Create {
+                image,
+                restart_count,
+            };
+            self.starting = Some(Start {
+                container,
+                attempt,
+                step,
+            });
+            self.begin(Action::StartContainer {
+                container,
+                attempt,
+                restart_count,
+            });
+        }
+        false
+    }
+
+    /// Whether nothing puts the start off. What does is shown in the status and wakes the machine when it is over.
+    fn may_start(&mut self, index: ContainerIndex) -> bool {
+        let now = self.now.moment();
+        let container = self.container_mut(index);
+        if let Some(until) = container.hold {
+            if until > now {
+                container.wake = Some(until);
+                return false;
+            }
+            container.hold = None;
+        }
+        if let Some(wait) = self.crash_wait(index) {
+            let container = self.container_mut(index);
+            if container.owed.take().is_none() {
+                container.wake = Some(wait.until);
+                self.show_crash_loop(index, wait.delay);
+            }
+            return false;
+        }
+        if let Some(until) = self.image_wait(index) {
+            self.container_mut(index).wake = Some(until);
+            self.show_image_backoff(index);
+            return false;
+        }
+        true
+    }
+
+    /// Section 4.1. The wait counts from the exit, and there is none before the first restart.
+    fn crash_wait(&self, index: ContainerIndex) -> Option<crate::backoff::Wait> {
+        let container = self.container(index);
+        if container.backoff_step != BackoffStep::Ahead {
+            return None;
+        }
+        let finished = self.last_finished(index)?;
+        container
+            .backoff
+            .wait(finished, self.now.moment(), &self.settings)
+    }
+
+    /// The exit that the next start's back-off counts from.
+    fn last_finished(&self, index: ContainerIndex) -> Option<Moment> {
+        let container = self.container(index);
+        match container.owed {
+            Some(owed) => owed.since,
+            None => container.ended().map(|ended| ended.finished),
+        }
+    }
+
+    /// Section 4.4. A container that is content with an image that is present asks for it, unless another one like it has just failed to.
+    fn image_wait(&self, index: ContainerIndex) -> Option<Moment> {
+        let plan = self.container_plan(index);
+        let image = &self.images[plan.image_slot];
+        let may_be_present = match plan.pull_policy {
+            PullPolicy::Never => true,
+            PullPolicy::IfNotPresent => image.is_about_pull_alone,
+            PullPolicy::Always => false,
+        };
+        if may_be_present || image.is_lifted {
+            return None;
+        }
+        let wait = image
+            .backoff
+            .wait_since_raise(self.now.moment(), &self.settings)?;
+        Some(wait.until)
+    }
+
+    /// Published at once, while the kubelet shows it at its next look (quirk Q2).
+    pub(crate) fn show_crash_loop(&mut self, index: ContainerIndex, delay: core::time::Duration) {
+        if self.is_shown(index, Reason::CrashLoopBackOff) {
+            return;
+        }
+        let (name, pod) = (&self.container_plan(index).name, &self.plan.full_name);
+        let delay = go_duration(delay);
+        let shown = format!("back-off {delay} restarting failed container={name} pod={pod}");
+        let event = format!("Back-off restarting failed container {name} in pod {pod}");
+        self.show(index, Reason::CrashLoopBackOff, shown);
+        self.event(index, Warning, "BackOff", event);
+    }
+
+    fn show_image_backoff(&mut self, index: ContainerIndex) {
+        if self.is_shown(index, Reason::ImagePullBackOff) {
+            return;
+        }
+        let plan = self.container_plan(index);
+        let text = format!("Back-off pulling image {:?}", plan.image);
+        let last_error = &self.images[plan.image_slot].last_error;
+        self.show(
+            index,
+            Reason::ImagePullBackOff,
+            format!("{text}: {last_error}"),
+        );
+        self.event(index, Normal, "BackOff", text);
+        self.event(index, Warning, "Failed", "Error: ImagePullBackOff");
+    }
+
+    fn is_shown(&self, index: ContainerIndex, reason: Reason) -> bool {
+        let waiting = &self.container(index).waiting;
+        waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.reason == reason)
+    }
+
+    fn show(&mut self, index: ContainerIndex, reason: Reason, message: String) {
+        let message = (!message.is_empty()).then_some(message.into());
+        self.container_mut(index).waiting = Some(Waiting { reason, message });
+    }
+
+    fn begin_start(&mut self, index: ContainerIndex) {
+        let (now, max) = (
+            self.now.moment(),
+            self.settings.max_container_restart_period,
+        );
+        let is_restart = self.container(index).backoff_step != BackoffStep::Behind
+            && self.last_finished(index).is_some();
+        let container = self.container_mut(index);
+        if is_restart {
+            container.backoff.raise(now, max);
+        }
+        container.backoff_step = BackoffStep::Behind;
+        let attempt = container.next_attempt;
+        container.next_attempt += 1;
+        let step = StartStep::Image {
+            is_cancelled: false,
+        };
+        self.starting = Some(Start {
+            container: index,
+            attempt,
+            step,
+        });
+        self.begin(Action::EnsureImage {
+            container: index,
+            attempt,
+        });
+    }
+
+    /// Takes a start back as far as that is possible: a pull is given up (quirk Q1), a process that is being made is waited for.
+    pub(crate) fn cancel_start(&mut self) {
+        let Some(start) = &mut self.starting else {
+            return;
+        };
+        let (container, attempt) = (start.container, start.attempt);
+        match &mut start.step {
+            StartStep::Image { is_cancelled } if !*is_cancelled => {
+                *is_cancelled = true;
+                self.begin(Action::CancelImage { container, attempt });
+            }
+            StartStep::Ready { .. } => self.starting = None,
+            _ => {}
+        }
+    }
+
+    /// Whatever puts the next start off does so no more.
+    pub(crate) fn lift_back_off(&mut self, index: ContainerIndex) {
+        if self.crash_wait(index).is_some() {
+            self.container_mut(index).backoff_step = BackoffStep::Lifted;
+        }
+        let slot = self.container_plan(index).image_slot;
+        self.images[slot].is_lifted = true;
+    }
+
+    /// The start that waits for this kind of answer about this instance.
+    fn start_of(&self, container: ContainerIndex, attempt: Attempt) -> Option<&StartStep> {
+        let start = self.starting.as_ref()?;
+        (start.container == container && start.attempt == attempt).then_some(&start.step)
+    }
+
+    pub(crate) fn note_pulling(&mut self, container: ContainerIndex, attempt: Attempt) {
+        if matches!(
+            self.start_of(container, attempt),
+            Some(StartStep::Image { .. })
+        ) {
+            let message = format!("Pulling image {:?}", self.container_plan(container).image);
+            self.event(container, Normal, "Pulling", message);
+        }
+    }
+
+    pub(crate) fn note_image(
+        &mut self,
+        container: ContainerIndex,
+        attempt: Attempt,
+        facts: &ImageFacts,
+    ) {
+        self.answered(|action| is_image(action, container, attempt));
+        let Some(StartStep::Image { is_cancelled }) = self.start_of(container, attempt) else {
+            return;
+        };
+        if *is_cancelled {
+            self.starting = None;
+            return;
+        }
+        let plan = self.container_plan(container);
+        let slot = plan.image_slot;
+        let image = &plan.image;
+        let message = match &facts.pulled {
+            Some(pull) => format!(
+                "Successfully pulled image {image:?} in {} ({} including waiting). Image size: {} bytes.",
+                go_duration(whole_milliseconds(pull.took)),
+                go_duration(whole_milliseconds(pull.including_waiting)),
+                pull.bytes
+            ),
+            None => format!(
+                "Container image {image:?} already present on machine and can be accessed by the pod"
+            ),
+        };
+        self.event(container, Normal, "Pulled", message);
+        // Whoever else wants it need not wait for what is there.
+        self.images[slot].is_lifted = true;
+        let image = ImageName {
+            name: facts.name.clone(),
+            id: facts.id.clone(),
+        };
+        let step = StartStep::Ready { image };
+        self.starting = Some(Start {
+            container,
+            attempt,
+            step,
+        });
+    }
+
+    pub(crate) fn note_no_image(
+        &mut self,
+        container: ContainerIndex,
+        attempt: Attempt,
+        failure: ImageFailure,
+        message: &str,
+    ) {
+        self.answered(|action| is_image(action, container, attempt));
+        let Some(StartStep::Image { is_cancelled }) = self.start_of(container, attempt) else {
+            return;
+        };
+        let is_cancelled = *is_cancelled;
+        self.starting = None;
+        if is_cancelled || failure == ImageFailure::Cancelled {
+            return;
+        }
+        let plan = self.container_plan(container);
+        let image = plan.image.clone();
+        let (event, event_message, is_pull) = match failure {
+            ImageFailure::ErrImagePull
+            | ImageFailure::RegistryUnavailable
+            | ImageFailure::SignatureValidationFailed => (
+                "Failed",
+                format!("Failed to pull image {image:?}: {message}"),
+                true,
+            ),
+            ImageFailure::ErrImageNeverPull => ("ErrImageNeverPull", never_pull(&image), false),
+            ImageFailure::InvalidImageName
+            | ImageFailure::ImageInspectError
+            | ImageFailure::Cancelled => ("InspectFailed", message.into(), false),
+        };
+        let shown = match failure {
+            ImageFailure::ErrImageNeverPull => never_pull(&image),
+            _ => message.into(),
+        };
+        let now = self.now.moment();
+        let hold = if is_pull {
+            let is_about_pull_alone = plan.pull_policy == PullPolicy::Always;
+            let slot = plan.image_slot;
+            let entry = &mut self.images[slot];
+            entry.is_about_pull_alone = is_about_pull_alone;
+            entry.is_lifted = false;
+            entry.last_error = format!("{}: {message}", failure.reason());
+            entry.backoff.raise(now, limits::IMAGE_BACKOFF_MAX);
+            now.plus(limits::PULL_ERROR_SHOWN.min(self.settings.scaled(limits::BACKOFF_INITIAL)))
+        } else {
+            now.plus(self.settings.scaled(limits::ERROR_RETRY))
+        };
+        self.container_mut(container).hold = Some(hold);
+        self.show(container, Reason::Image(failure), shown);
+        self.event(container, Warning, event, event_message);
+        self.event(
+            container,
+            Warning,
+            "Failed",
+            format!("Error: {}", failure.reason()),
+        );
+    }
+
+    pub(crate) fn note_started(
+        &mut self,
+        container: ContainerIndex,
+        attempt: Attempt,
+        container_id: &str,
+        at: Timestamp,
+    ) {
+        let since = self.now.moment_of(at);
+        let has_hook = self.container_plan(container).has_post_start && self.ending().is_none();
+        let running = Running {
+            started_at: at,
+            since,
+            in_post_start: has_hook,
+            stop: None,
+        };
+        if !self.put_on_record(
+            container,
+            attempt,
+            Some(container_id),
+            Life::Running(running),
+        ) {
+            return;
+        }
+        self.event(container, Normal, "Started", "Container started");
+        self.forget_resets();
+        self.container_mut(container).probes.begin_instance();
+        if has_hook {
+            let step = StartStep::PostStart;
+            self.starting = Some(Start {
+                container,
+                attempt,
+                step,
+            });
+            self.begin(Action::RunHook {
+                container,
+                attempt,
+                hook: Hook::PostStart,
+            });
+        } else {
+            self.finish_start(container);
+        }
+    }
+
+    pub(crate) fn note_not_started(
+        &mut self,
+        container: ContainerIndex,
+        attempt: Attempt,
+        stage: StartStage,
+        message: &str,
+        container_id: Option<&str>,
+        at: Timestamp,
+    ) {
+        let now = self.now;
+        let reason = match stage {
+            StartStage::Start => {
+                let ended = self.start_error(now, message, container_id, at);
+                if !self.put_on_record(container, attempt, container_id, Life::Ended(ended)) {
+                    return;
+                }
+                Reason::RunContainerError
+            }
+            StartStage::Config | StartStage::Create => {
+                self.answered(|action| is_start(action, container, attempt));
+                if !matches!(
+                    self.start_of(container, attempt),
+                    Some(StartStep::Create { .. })
+                ) {
+                    return;
+                }
+                self.starting = None;
+                let hold = now.moment().plus(self.settings.scaled(limits::ERROR_RETRY));
+                self.container_mut(container).hold = Some(hold);
+                match stage {
+                    StartStage::Config => Reason::CreateContainerConfigError,
+                    _ => Reason::CreateContainerError,
+                }
+            }
+        };
+        self.show(container, reason, message.into());
+        self.event(container, Warning, "Failed", format!("Error: {message}"));
+    }
+
+    /// An instance came to be. False if it is not the one that was asked for.
+    fn put_on_record(
+        &mut self,
+        index: ContainerIndex,
+        attempt: Attempt,
+        container_id: Option<&str>,
+        life: Life,
+    ) -> bool {
+        self.answered(|action| is_start(action, index, attempt));
+        let Some(StartStep::Create {
+            image,
+            restart_count,
+        }) = self.start_of(index, attempt)
+        else {
+            return false;
+        };
+        let record = Record {
+            attempt,
+            restart_count: *restart_count,
+            sandbox: self.sandbox.attempt,
+            container_id: container_id.map(Into::into),
+            image: image.clone(),
+            life,
+        };
+        self.starting = None;
+        self.container_mut(index).replace(record);
+        self.event(index, Normal, "Created", "Container created");
+        // The kubelet keeps the remains of one instance beside the newest (section 12).
+        while self.container(index).remains.len() > 2 {
+            let attempt = self.container_mut(index).remains.remove(0);
+            self.begin(Action::RemoveContainer {
+                container: index,
+                attempt,
+                keep_logs: false,
+            });
+        }
+        true
+    }
+
+    /// An instance whose program could not be run counts as one that exited (section 8.6).
+    fn start_error(
+        &self,
+        now: Now,
+        message: &str,
+        container_id: Option<&str>,
+        at: Timestamp,
+    ) -> Ended {
+        Ended {
+            cause: Cause::StartError,
+            code: 128,
+            message: self.within_budget(message),
+            started_at: Some(Timestamp::default()),
+            finished_at: Some(at),
+            finished: now.moment_of(at),
+            container_id: container_id.map(Into::into),
+        }
+    }
+
+    /// The start has succeeded; what was remembered of earlier ones is forgotten.
+    fn finish_start(&mut self, index: ContainerIndex) {
+        let container = self.container_mut(index);
+        container.waiting = None;
+        if let Some(running) = container.running_mut() {
+            running.in_post_start = false;
+        }
+        if self
+            .starting
+            .as_ref()
+            .is_some_and(|start| start.container == index)
+        {
+            self.starting = None;
+        }
+        self.begin_probes(index);
+    }
+
+    /// Section 6: until the hook is done nobody hears of the container, and if it fails the container is killed.
+    pub(crate) fn note_post_start(
+        &mut self,
+        container: ContainerIndex,
+        attempt: Attempt,
+        result: &HookResult,
+    ) {
+        if !matches!(
+            self.start_of(container, attempt),
+            Some(StartStep::PostStart)
+        ) || !self.container(container).is_live(attempt)
+        {
+            return;
+        }
+        match result {
+            HookResult::Succeeded => self.finish_start(container),
+            HookResult::Cancelled => {
+                let running = self.container(container).running();
+                if running.is_some_and(|running| running.stop.is_none()) {
+                    // Nobody here has asked for it: the hook was lost with its driver.
+                    self.finish_start(container);
+                }
+            }
+            HookResult::Failed { message } => {
+                self.event(
+                    container,
+                    Warning,
+                    "FailedPostStartHook",
+                    "PostStartHook failed",
+                );
+                self.show(container, Reason::PostStartHookError, message.clone());
+                let until = self.now.moment().plus(self.plan.grace);
+                let order = StopOrder {
+                    until,
+                    with_pre_stop: true,
+                    in_order: false,
+                    then_start: false,
+                };
+                self.stop(container, "FailedPostStartHook", order);
+            }
+        }
+    }
+}
+
+pub(crate) fn is_image(action: &Action, of: ContainerIndex, instance: Attempt) -> bool {
+    matches!(action, Action::EnsureImage { container, attempt } | Action::CancelImage { container, attempt }
+        if *container == of && *attempt == instance)
+}
+
+pub(crate) fn is_start(action: &Action, of: ContainerIndex, instance: Attempt) -> bool {
+    matches!(action, Action::StartContainer { container, attempt, .. }
+        if *container == of && *attempt == instance)
+}
+
+fn never_pull(image: &str) -> String {
+    format!("Container image {image:?} is not present with pull policy of Never")
+}
+
+fn whole_milliseconds(duration: core::time::Duration) -> core::time::Duration {
+    core::time::Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
