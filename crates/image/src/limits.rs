@@ -72,8 +72,11 @@ pub const MAX_ARCHIVE_IMAGES: usize = 1000;
 /// Layers unpacked at the same time, at most: each takes two threads.
 pub const MAX_PARALLEL_LAYERS: usize = 3;
 
-/// How often a broken or stalled download of a layer is started again.
+/// How often in a row a layer's download may break off without a byte gained, before it is given up.
 pub const MAX_DOWNLOAD_ATTEMPTS: u32 = 3;
+
+/// Milliseconds before the next attempt; doubled for each failure in a row.
+pub const RETRY_PAUSE_MILLISECONDS: u64 = 50;
 
 /// Seconds until a connection to a registry stands.
 pub const CONNECT_TIMEOUT_SECONDS: u64 = 15;

@@ -35,7 +35,7 @@ pub enum Progress {
         /// Bytes altogether, compressed.
         total: u64,
     },
-    /// A layer's transfer broke off and starts again from its beginning.
+    /// A layer's transfer broke off and goes on from there.
     Retrying {
         /// Which layer.
         layer: Digest,

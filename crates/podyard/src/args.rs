@@ -41,17 +41,15 @@ pub(crate) struct GlobalArgs {
         help_heading = "Global options"
     )]
     pub(crate) root: Option<PathBuf>,
-    /// The namespace of the pods that are meant
+    /// The namespace of the pods that are meant; `default` if not given
     #[arg(
         short,
         long,
         global = true,
-        default_value = "default",
         value_name = "NAME",
-        help_heading = "Global options",
-        hide_default_value = true
+        help_heading = "Global options"
     )]
-    pub(crate) namespace: String,
+    pub(crate) namespace: Option<String>,
     /// Say more on stderr
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub(crate) verbose: bool,

@@ -38,8 +38,8 @@ impl Environment {
 pub(crate) struct Context {
     /// The directory of this instance, if it is not the system's.
     pub(crate) root: Option<PathBuf>,
-    /// The namespace of the pods that are meant.
-    pub(crate) namespace: String,
+    /// The namespace that was asked for.
+    pub(crate) namespace: Option<String>,
     /// Say more on stderr.
     pub(crate) verbose: bool,
     /// Colours of stdout.
@@ -48,6 +48,13 @@ pub(crate) struct Context {
     pub(crate) stderr: Palette,
     /// stderr can show a view that redraws itself.
     pub(crate) live: bool,
+}
+
+impl Context {
+    /// The namespace of the pods that are meant.
+    pub(crate) fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("default")
+    }
 }
 
 /// Which namespaces to look in.

@@ -1,23 +1,22 @@
 //! Helper processes of the supervisor: the same binary in another role, awaited through a pidfd.
 
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::io::unix::AsyncFd;
+use crate::ready::{self, Ready};
 
 /// A child in a role of its own.
 pub(crate) struct ChildProcess {
     child: Child,
-    pidfd: AsyncFd<OwnedFd>,
+    pidfd: Ready,
 }
 
 impl ChildProcess {
     pub(crate) fn spawn(arguments: &[OsString], stdout: Stdio) -> std::io::Result<Self> {
         let child = Command::new("/proc/self/exe").args(arguments).stdin(Stdio::null()).stdout(stdout).spawn()?;
         let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-        Ok(Self { child, pidfd: AsyncFd::new(pidfd)? })
+        Ok(Self { child, pidfd: ready::watch(pidfd)? })
     }
 
     /// Waits for its end and returns what it wrote: answers are a line, and fit into the pipe.

@@ -176,7 +176,7 @@ impl Journal {
     ///
     /// When a file cannot be written. The journal is whole then, only longer.
     pub fn compact(&mut self, dirs: &PodDirs, machine: &PodMachine, events: &EventLog) -> std::io::Result<()> {
-        let snapshot = serde_json::to_vec(&Snapshot { version: VERSION, turn: self.turn, machine, events })?;
+        let snapshot = serde_json::to_vec(&Snapshot { version: VERSION, turn: self.turn, machine, events: events.clone() })?;
         atomic::write_durable(&dirs.snapshot(), &snapshot)?;
         self.file.set_len(0)?;
         self.file.seek(SeekFrom::Start(0))?;

@@ -24,7 +24,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, WaitId, WaitIdOptions};
+use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
@@ -135,7 +137,7 @@ impl Keeper {
             .stdout(Stdio::null())
             .spawn()?;
         link::hand_over_listener(&ours, self.listener.as_fd())?;
-        let pid = Pid::from_child(&child);
+        let pid = Pid::from_raw(i32::try_from(child.id()).map_err(std::io::Error::other)?);
         // Reaped with everything else below, by process id.
         drop(child);
         Ok(RunningSupervisor { pid, link: ours, since: Instant::now() })
@@ -179,37 +181,32 @@ impl Keeper {
         let mut supervisor_died = false;
         loop {
             // Looked at first and reaped after it is written down: a keeper killed in between leaves it to whoever comes next.
-            let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-            let status = match rustix::process::waitid(WaitId::All, peek) {
-                Ok(Some(status)) => status,
-                Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(supervisor_died),
-                Err(rustix::io::Errno::INTR) => continue,
+            let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+            let (pid, code, signal) = match waitid(Id::All, peek) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid, Some(code), None),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, None, Some(signal as i32)),
+                Ok(_) | Err(Errno::ECHILD) => return Ok(supervisor_died),
+                Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno.into()),
             };
-            let Some(pid) = status.si_pid_if_known() else { return Ok(supervisor_died) };
             if self.supervisor.as_ref().is_some_and(|supervisor| supervisor.pid == pid) {
                 supervisor_died = true;
             } else {
                 let at = clock::wall();
                 let record = ExitRecord {
-                    pid: pid.as_raw_nonzero().get(),
+                    pid: pid.as_raw(),
                     start_time: start_time(pid).unwrap_or_default(),
-                    code: status.exit_status(),
-                    signal: status.terminating_signal(),
+                    code,
+                    signal,
                     at: (at.seconds, at.nanoseconds),
                 };
                 let mut line = serde_json::to_vec(&record)?;
                 line.push(b'\n');
                 self.exits.write_all(&line)?;
             }
-            rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED)?;
+            waitid(Id::Pid(pid), WaitPidFlag::WEXITED)?;
         }
     }
-}
-
-/// `waitid` on all children tells which one; rustix leaves that field to `/proc`-free code by an accessor of its own name.
-trait ChildPid {
-    fn si_pid_if_known(&self) -> Option<Pid>;
 }
 
 /// A supervisor that lasted is replaced at once; one that keeps dying is given time, so that a broken pod does not eat a processor.

@@ -28,6 +28,7 @@ pub mod logs;
 pub mod pods;
 pub mod pull;
 mod query;
+mod ready;
 mod record;
 mod role;
 mod roots;

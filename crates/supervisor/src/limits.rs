@@ -31,5 +31,8 @@ pub const JOURNAL_BYTES: u64 = 1 << 20;
 /// Distinct Events kept for one pod; the oldest go first.
 pub const EVENTS: usize = 1000;
 
+/// Killed processes leave their cgroup within this time, unless they hang in the kernel; then the directory stays and is complained about.
+pub const CGROUP_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A pod's cgroup `pids.max` is left to the machine, as the kubelet does by default; its sandbox's /dev/shm has this size.
 pub const SHM_BYTES: u64 = 64 << 20;

@@ -333,6 +333,8 @@ impl PodHandle {
         let child = Command::new("/proc/self/exe")
             .args(arguments.to_command_line("keep"))
             .env_clear()
+            // Where the account's registry credentials are; nothing else of the caller's environment has a meaning for the pod.
+            .envs(["HOME", "XDG_RUNTIME_DIR"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)))
             .stdout(Stdio::null())
             .stderr(stderr)

@@ -43,6 +43,9 @@ pub enum SuperviseError {
     /// The image store cannot be used.
     #[error("cannot open the image store")]
     Images(#[from] podyard_image::StoreError),
+    /// The machine has no cgroup hierarchy that can be used.
+    #[error("cannot find the cgroup hierarchies")]
+    Cgroups(#[from] podyard_linux::cgroup::CgroupError),
     /// The loop cannot go on.
     #[error(transparent)]
     Loop(#[from] LoopError),
@@ -131,7 +134,7 @@ async fn supervise(
         default_seccomp: if pod_record.options.seccomp_unconfined { Seccomp::Unconfined } else { Seccomp::RuntimeDefault },
         machine_memory: translate::resources::machine_memory(&meminfo),
         store: Store::open(&roots.images())?,
-        cgroups: CgroupRoot::detect().map_err(system("find the cgroup hierarchies"))?,
+        cgroups: CgroupRoot::detect()?,
         keeper,
         observations: observe,
         logs_grew: watch::channel(0).0,

@@ -1,17 +1,59 @@
-//! The rules of the API server for Pods: every error at once, in its order, with its words (`bad-manifests.md`).
+//! The rules of the API server for Pods, ConfigMaps and Secrets: every error at once, in its order, with its words.
+//!
+//! All of them look at defaulted objects. What podyard itself cannot do yet is another question and another module,
+//! `support`.
 
-use crate::core::Pod;
 use crate::diagnostic::Diagnostic;
 use crate::path::Path;
 
-/// Everything that is wrong with a defaulted pod.
-#[must_use]
-pub fn pod(pod: &Pod) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    let spec = Path::fields("spec");
-    let containers = pod.spec.as_ref().map_or(&[][..], |spec| &spec.containers);
-    if containers.is_empty() {
-        found.push(Diagnostic::required(&spec.field("containers"), ""));
+mod annotations;
+mod claims;
+mod common;
+mod config;
+mod containers;
+mod env;
+mod metadata;
+mod mounts;
+mod network;
+mod operating_system;
+mod pod;
+mod pod_resources;
+mod probes;
+mod projected;
+mod references;
+mod resources;
+mod restart;
+mod scheduling;
+mod security;
+mod selectors;
+mod volume_sources;
+mod volumes;
+
+pub use config::{config_map, secret};
+pub use pod::pod;
+
+/// What has been found so far.
+#[derive(Default)]
+struct Found(Vec<Diagnostic>);
+
+impl Found {
+    fn add(&mut self, diagnostic: Diagnostic) {
+        self.0.push(diagnostic);
     }
-    found
+
+    /// One `Invalid value` for each message about `text`.
+    fn each(&mut self, path: &Path, text: &str, messages: Vec<String>) {
+        self.0.extend(
+            messages
+                .iter()
+                .map(|message| Diagnostic::invalid(path, text, message)),
+        );
+    }
+
+    /// `Unsupported value` unless `text` is among `supported`, which are printed in this order.
+    fn one_of(&mut self, path: &Path, text: &str, supported: &[&str]) {
+        if !supported.contains(&text) {
+            self.add(Diagnostic::unsupported(path, text, supported));
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::limits::{MAX_ARCHIVE_FILES, MAX_STREAM_BYTES};
 use crate::progress::Counter;
 use crate::store::files::read_limited;
 use crate::unpack::archive::{Archive, EntryKind};
-use crate::unpack::inflate::decoder;
+use crate::unpack::inflate::{decoder, is_compressed};
 
 /// Where the files of an image come from.
 pub(super) enum Source {
@@ -48,7 +48,8 @@ impl Source {
         }
         let file = File::open(path).map_err(read_error)?;
         let mut reader = BufReader::new(file.try_clone().map_err(read_error)?);
-        let file = match is_compressed(&mut reader).map_err(read_error)? {
+        let start = reader.fill_buf().map_err(read_error)?;
+        let file = match is_compressed(start) {
             false => file,
             true => {
                 inflate(&mut reader, &scratch.join("archive")).map_err(|error| match error {
@@ -159,12 +160,6 @@ fn clean(name: &str) -> Option<String> {
         }
     }
     Some(components.join("/"))
-}
-
-fn is_compressed(reader: &mut BufReader<File>) -> io::Result<bool> {
-    use std::io::BufRead;
-    let start = reader.fill_buf()?;
-    Ok(start.starts_with(&[0x1f, 0x8b]) || start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]))
 }
 
 /// `Err(None)` if there is too much of it.

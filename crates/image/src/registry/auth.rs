@@ -314,7 +314,8 @@ fn ask_helper(name: &str, registry: &str) -> Result<Option<Credentials>, AuthErr
             .stderr(Stdio::piped())
             .spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(server.as_bytes())?;
+            // A helper may end without having read it; how it ended says more than a broken pipe.
+            let _ = stdin.write_all(server.as_bytes());
         }
         child.wait_with_output()
     };

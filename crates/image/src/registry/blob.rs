@@ -5,11 +5,12 @@
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::client::Client;
 use super::error::PullError;
 use crate::digest::Digest;
-use crate::limits::MAX_DOWNLOAD_ATTEMPTS;
+use crate::limits::{MAX_DOWNLOAD_ATTEMPTS, RETRY_PAUSE_MILLISECONDS};
 use crate::progress::{Counter, Progress};
 
 /// Reads a blob of known size from a registry.
@@ -64,9 +65,19 @@ impl<'a> BlobReader<'a> {
         }
     }
 
-    fn connect(&self) -> Result<Box<dyn Read + Send>, PullError> {
+    fn connect(&mut self) -> Result<Box<dyn Read + Send>, PullError> {
         let answer = self.client.blob_from(&self.digest, self.done)?;
         let heeded = answer.status() == 206;
+        // A registry that announces fewer bytes has other content: its digest will tell. Waiting for the rest
+        // would look like a broken connection.
+        let announced = answer
+            .header("Content-Length")
+            .and_then(|length| length.parse().ok());
+        if let Some(announced) = announced
+            && !heeded
+        {
+            self.size = self.size.min(announced);
+        }
         let mut connection = answer.into_reader();
         if self.done > 0 && !heeded {
             // A registry that knows no ranges sends everything again.
@@ -98,6 +109,10 @@ impl<'a> BlobReader<'a> {
     fn note_failure(&mut self, error: &dyn std::error::Error) {
         self.failures += 1;
         self.connection = None;
+        // A registry that is being restarted needs a moment.
+        std::thread::sleep(Duration::from_millis(
+            RETRY_PAUSE_MILLISECONDS << self.failures,
+        ));
         let mut reason = error.to_string();
         if let Some(source) = error.source() {
             reason = format!("{reason}: {source}");

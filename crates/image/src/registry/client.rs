@@ -313,7 +313,10 @@ struct Challenge {
 
 impl Challenge {
     fn parse(text: &str) -> Option<Self> {
-        let (scheme, mut rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+        let (scheme, mut rest) = text
+            .trim()
+            .split_once(' ')
+            .unwrap_or_else(|| (text.trim(), ""));
         let mut parameters = Vec::new();
         loop {
             rest = rest.trim_start_matches([' ', ',']);

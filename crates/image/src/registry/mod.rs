@@ -18,6 +18,8 @@ mod transport;
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 pub use auth::{AuthError, AuthFile, Credentials};
 pub use error::{PullError, PullErrorKind};
 
@@ -25,7 +27,7 @@ use crate::platform::Platform;
 use crate::store::Image;
 
 /// How to pull. The default is anonymous, for this machine's platform, over HTTPS except to this machine itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PullOptions {
     /// Tried one after the other, the best fitting first (see [`AuthFile::credentials_for`]). If there are
     /// none the pull is anonymous; if there are some it is not, as with the kubelet.
@@ -57,7 +59,7 @@ impl Default for PullOptions {
 }
 
 /// A registry with copies of another's content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mirror {
     /// The registry it stands in for, such as `docker.io`.
     pub registry: String,
@@ -66,7 +68,7 @@ pub struct Mirror {
 }
 
 /// What a pull has come to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pulled {
     /// The image, complete.
     pub image: Image,

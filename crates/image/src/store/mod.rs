@@ -28,6 +28,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::reference::Reference;
@@ -47,7 +49,7 @@ pub struct Store {
 }
 
 /// An image that is completely there: unpacked and ready to be mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// The names it goes by. [`Store::lookup`] gives the one that was asked for, [`Store::list`] all of them;
     /// empty for an image whose last name has moved on to another.
@@ -72,7 +74,7 @@ pub struct Image {
 }
 
 /// How an image came into the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// From an archive.

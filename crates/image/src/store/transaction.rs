@@ -189,17 +189,26 @@ impl Transaction {
     /// Shows complete layers to everybody, without an image that has them yet: after a failure further on, the
     /// next attempt need not fetch them again.
     pub(crate) fn keep_layers(&self) -> Result<(), StoreError> {
-        self.synchronise()?;
-        self.publish_layers()
+        if !self.complete_layers()?.is_empty() {
+            self.synchronise()?;
+            self.publish_layers()?;
+        }
+        Ok(())
     }
 
     /// Makes the image durable and visible, layers first, names last.
     pub(crate) fn commit(&mut self, image: NewImage) -> Result<(), StoreError> {
         let new = self.path.join("new");
         let mut renames: Vec<(PathBuf, PathBuf)> = Vec::new();
+        // Without new layers there is little to synchronise: each file by itself.
+        let is_small = self.complete_layers()?.is_empty();
         let mut stage = |content: &[u8], target: PathBuf| -> Result<(), StoreError> {
             let temporary = new.join(renames.len().to_string());
-            files::write_new(&temporary, content)?;
+            let file = files::write_new(&temporary, content)?;
+            if is_small {
+                file.sync_data()
+                    .map_err(|source| StoreError::io("synchronise", &temporary, source))?;
+            }
             renames.push((temporary, target));
             Ok(())
         };
@@ -261,7 +270,9 @@ impl Transaction {
             };
             stage(&records::encode(&path, &record)?, path)?;
         }
-        self.synchronise()?;
+        if !is_small {
+            self.synchronise()?;
+        }
         let shared = self.store.lock(LockKind::Shared)?;
         self.publish_layers()?;
         for (temporary, target) in renames {
@@ -274,14 +285,22 @@ impl Transaction {
 
     /// Renames complete layers into place. Each is pinned, so none can be collected in between.
     fn publish_layers(&self) -> Result<(), StoreError> {
-        let directory = self.path.join("layers");
-        for name in files::list(&directory)? {
-            let from = directory.join(&name);
-            if from.join("layer.json").exists() {
-                files::rename(&from, &self.store.root.join("layers").join(&name))?;
-            }
+        for diff_id in self.complete_layers()? {
+            files::rename(
+                &self.layer_directory(&diff_id),
+                &self.store.layer_path(&diff_id),
+            )?;
         }
         Ok(())
+    }
+
+    /// Diff ids of the layers that were made here and are not published yet.
+    fn complete_layers(&self) -> Result<Vec<Digest>, StoreError> {
+        let made = files::list(&self.path.join("layers"))?;
+        let made = made.iter().filter_map(|name| Digest::from_hex(name));
+        Ok(made
+            .filter(|diff_id| self.layer_directory(diff_id).join("layer.json").exists())
+            .collect())
     }
 
     /// Everything written so far reaches the disk: one call, however many files there are.

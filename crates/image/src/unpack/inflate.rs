@@ -148,8 +148,8 @@ enum Pumped {
 }
 
 fn pump(source: impl Read, limit: u64, writer: &ChunkWriter) -> io::Result<Pumped> {
-    let mut source = BufReader::with_capacity(CHUNK_BYTES, source);
-    let mut decoder = decoder(&mut source)?;
+    let source = BufReader::with_capacity(CHUNK_BYTES, source);
+    let mut decoder = decoder(source)?;
     let mut hasher = Hasher::new();
     let mut total = 0_u64;
     loop {
@@ -172,21 +172,42 @@ fn pump(source: impl Read, limit: u64, writer: &ChunkWriter) -> io::Result<Pumpe
 }
 
 /// Chooses by the magic number of gzip or zstd; anything else is taken as it is.
-pub(crate) fn decoder<'a>(source: &'a mut impl BufRead) -> io::Result<Box<dyn Read + 'a>> {
-    // A short first read must not hide the magic number: peek until four bytes are there or the source ends.
-    let start = source.fill_buf()?;
-    Ok(if start.starts_with(&[0x1f, 0x8b]) {
+pub(crate) fn decoder<'a>(source: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let mut source = source;
+    // A source may give as little as one byte at a time, which must not hide the number.
+    let mut start = [0; 4];
+    let length = fill(&mut source, &mut start)?;
+    let start = &start[..length];
+    let (is_gzip, is_zstd) = (
+        start.starts_with(&GZIP),
+        start == ZSTD || is_skippable_zstd(start),
+    );
+    let source = io::Cursor::new(start.to_vec()).chain(source);
+    Ok(if is_gzip {
         Box::new(MultiGzDecoder::new(source))
-    } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
-        || start.starts_with(&[0x50, 0x2a, 0x4d, 0x18])
-    {
+    } else if is_zstd {
         Box::new(zstd::stream::read::Decoder::with_buffer(source)?)
     } else {
         Box::new(source)
     })
 }
 
-fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Some writers begin with a frame of metadata (zstd's format document, "skippable frames").
+fn is_skippable_zstd(start: &[u8]) -> bool {
+    matches!(start, [0x50..=0x5f, 0x2a, 0x4d, 0x18])
+}
+
+/// Whether something that begins like this is compressed.
+pub(crate) fn is_compressed(start: &[u8]) -> bool {
+    start.starts_with(&GZIP)
+        || start.starts_with(&ZSTD)
+        || is_skippable_zstd(start.get(..4).unwrap_or_default())
+}
+
+fn fill(reader: &mut (impl Read + ?Sized), buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match reader.read(&mut buffer[filled..]) {
@@ -217,5 +238,41 @@ impl<R: Read> Read for &mut NotingReader<R> {
             }
             kind.into()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives one byte at a time, as a slow connection may.
+    struct Trickle(&'static [u8]);
+
+    impl Read for Trickle {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let (Some((first, rest)), false) = (self.0.split_first(), buffer.is_empty()) else {
+                return Ok(0);
+            };
+            buffer[0] = *first;
+            self.0 = rest;
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn compression_is_recognised_however_slowly_it_comes() {
+        let zstd: &'static [u8] = Box::leak(
+            zstd::encode_all(&b"content"[..], 1)
+                .unwrap()
+                .into_boxed_slice(),
+        );
+        for (stored, expected) in [(zstd, &b"content"[..]), (b"abc", b"abc"), (b"", b"")] {
+            let mut content = Vec::new();
+            decoder(BufReader::new(Trickle(stored)))
+                .unwrap()
+                .read_to_end(&mut content)
+                .unwrap();
+            assert_eq!(content, expected);
+        }
     }
 }

@@ -222,3 +222,96 @@ fn judge(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: no bytes at all make the unpacking panic, hang or leave its directory.
+    #[test]
+    fn mutated_archives() {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (kind, name, link) in [
+            (tar::EntryType::Directory, "dir", ""),
+            (tar::EntryType::Symlink, "dir/link", "../outside"),
+            (tar::EntryType::Regular, "dir/file", ""),
+            (tar::EntryType::Link, "hard", "dir/file"),
+            (tar::EntryType::Regular, ".wh.gone", ""),
+            (tar::EntryType::GNUSparse, "sparse", ""),
+        ] {
+            builder
+                .append_pax_extensions([("mtime", &b"1.5"[..]), ("path", name.as_bytes())])
+                .unwrap();
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
+            header.set_size(if kind == tar::EntryType::Regular {
+                700
+            } else {
+                0
+            });
+            header.set_cksum();
+            builder
+                .append(
+                    &header,
+                    &[7; 700][..if kind == tar::EntryType::Regular {
+                        700
+                    } else {
+                        0
+                    }],
+                )
+                .unwrap();
+        }
+        let archive = builder.into_inner().unwrap();
+        let base = std::env::temp_dir().join(format!("podyard-mutated-{}", std::process::id()));
+        fs::create_dir_all(&base).unwrap();
+        let mut state = 1_u64;
+        let mut random = |below: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        let mut unpacked = 0;
+        for round in 0..600 {
+            let mut mutated = archive.clone();
+            for _ in 0..=random(4) {
+                // Headers are where it hurts: most changes go there, with the checksum put right.
+                let block = random(mutated.len() / 512) * 512;
+                let position = block + random(512);
+                mutated[position] = [
+                    0,
+                    b'/',
+                    b'.',
+                    b'7',
+                    0x80,
+                    0xff,
+                    u8::try_from(random(256)).unwrap(),
+                ][random(7)];
+                let mut header = tar::Header::new_old();
+                header
+                    .as_mut_bytes()
+                    .copy_from_slice(&mutated[block..block + 512]);
+                header.set_cksum();
+                mutated[block..block + 512].copy_from_slice(header.as_bytes());
+            }
+            mutated.truncate(mutated.len() - random(600));
+            let expected = Expected {
+                diff_id: Digest::of(&mutated),
+                blob: None,
+            };
+            let directory = base.join(round.to_string()).join("layer");
+            unpacked += usize::from(unpack_layer(&mutated[..], &expected, &directory).is_ok());
+            let beside: Vec<_> = fs::read_dir(directory.parent().unwrap()).unwrap().collect();
+            assert_eq!(beside.len(), 1, "round {round}");
+            assert_eq!(
+                fs::read_dir(&directory).unwrap().count(),
+                1,
+                "round {round}"
+            );
+        }
+        assert!(unpacked > 20, "some mutations are harmless: {unpacked}");
+        fs::remove_dir_all(&base).unwrap();
+    }
+}

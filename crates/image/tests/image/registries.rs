@@ -49,7 +49,7 @@ fn there_and_back() {
         .map(|(stored, _)| stored.len() as u64)
         .sum();
     assert_eq!(pulled.transferred_bytes, size);
-    assert_eq!(pulled.image.names, [name.clone()]);
+    assert_eq!(pulled.image.names, std::slice::from_ref(&name));
     assert_eq!(pulled.image.config.entrypoint, ["/app"]);
     assert_eq!(pulled.image.origin, Origin::Pulled);
     assert_eq!(pulled.image.manifest_digest, image.manifest_digest());
@@ -320,28 +320,24 @@ fn collections_during_pulls() {
 #[test]
 fn encrypted_connections() {
     let dir = TempDir::new();
+    let config = "[req]\ndistinguished_name=dn\nx509_extensions=ext\nprompt=no\n[dn]\nCN=test\n\
+         [ext]\nsubjectAltName=IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n";
+    fs::write(dir.path().join("openssl.cnf"), config).unwrap();
     let output = std::process::Command::new("openssl")
+        .current_dir(dir.path())
         .args([
             "req",
             "-x509",
+            "-config",
+            "openssl.cnf",
             "-newkey",
             "ec",
             "-pkeyopt",
             "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
         ])
         .args([
-            "-subj",
-            "/CN=test",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-keyout",
+            "-nodes", "-days", "2", "-keyout", "key.pem", "-out", "cert.pem",
         ])
-        .arg(dir.path().join("key.pem"))
-        .arg("-out")
-        .arg(dir.path().join("cert.pem"))
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");

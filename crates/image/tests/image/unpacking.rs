@@ -652,3 +652,69 @@ fn concatenated_streams() {
         assert_eq!(import_image(&dir, &image).unwrap().size_bytes, 100_001);
     }
 }
+
+/// Goal: the kernel's overlayfs shows what the layers mean: hidden names, emptied directories, replaced ones.
+#[test]
+fn overlayfs_agrees() {
+    let dir = TempDir::new();
+    let image = TestImage::new()
+        .layer(
+            Layer::new()
+                .file("hidden", "")
+                .file("kept", "lowest")
+                .file("emptied/old", "")
+                .file("replaced/old", "")
+                .file("dir/hidden", "")
+                .file("dir/kept", ""),
+        )
+        .layer(
+            Layer::new()
+                .file(".wh.hidden", "")
+                .file("emptied/.wh..wh..opq", "")
+                .file("emptied/new", "")
+                .file("replaced/new", "")
+                .file(".wh.replaced", "")
+                .file("dir/.wh.hidden", ""),
+        )
+        .layer(Layer::new().file("top", ""));
+    let image = import_image(&dir, &image).unwrap();
+    // Highest first is how overlayfs wants them.
+    let lower: Vec<String> = image
+        .layers
+        .iter()
+        .rev()
+        .map(|layer| layer.display().to_string())
+        .collect();
+    let mount = dir.path().join("mount");
+    fs::create_dir(&mount).unwrap();
+    let script = "mount -t overlay -o ro,lowerdir=$0 none $1 && cd $1 && find . -mindepth 1 | sort";
+    let output = std::process::Command::new("unshare")
+        .args([
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            script,
+            &lower.join(":"),
+        ])
+        .arg(&mount)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let seen = String::from_utf8(output.stdout).unwrap();
+    let expected = [
+        "dir",
+        "dir/kept",
+        "emptied",
+        "emptied/new",
+        "kept",
+        "replaced",
+        "replaced/new",
+        "top",
+    ];
+    assert_eq!(
+        seen.lines().map(|line| &line[2..]).collect::<Vec<_>>(),
+        expected
+    );
+}

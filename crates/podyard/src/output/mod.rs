@@ -8,10 +8,12 @@ pub(crate) mod events;
 pub(crate) mod object;
 pub(crate) mod prefix;
 pub(crate) mod progress;
+pub(crate) mod size;
 pub(crate) mod status_column;
 pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod timeline;
+pub(crate) mod times;
 pub(crate) mod verdict;
 
 #[cfg(test)]

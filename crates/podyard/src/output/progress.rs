@@ -2,82 +2,17 @@
 //!
 //! Pure: a pod, the known times and the clock come in, text goes out. Drawing and redrawing is in `commands::run`.
 
-use std::time::Duration;
-
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::age;
 use super::escape::one_line;
 use super::style::{Palette, Tone};
-use super::verdict::{exit_text, next_start, next_try_text};
+use super::times::Times;
+use super::verdict::exit_text;
 use crate::objects::{
-    Container, ContainerStateTerminated, ContainerStatus, Pod, PodExt as _, Timestamp, is_sidecar,
-    moment, terminated, waiting_reason,
+    Container, ContainerStatus, Pod, PodExt as _, Timestamp, is_sidecar,
+    terminated, waiting_reason,
 };
-
-/// What the pod object does not tell: times finer than its whole seconds, and when a wait is over.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Times {
-    /// One entry per container instance, newest last.
-    pub(crate) instances: Vec<InstanceTime>,
-    /// When the next attempt of a container comes.
-    pub(crate) next_tries: Vec<(String, Timestamp)>,
-}
-
-/// When one instance of a container started and ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct InstanceTime {
-    /// The container.
-    pub(crate) container: String,
-    /// When it started.
-    pub(crate) start: Timestamp,
-    /// When it ended; absent while it runs.
-    pub(crate) end: Option<Timestamp>,
-}
-
-impl Times {
-    /// The moment of the next attempt of `container`, if it waits for one.
-    pub(crate) fn next_try(&self, container: &str) -> Option<Timestamp> {
-        self.next_tries
-            .iter()
-            .find(|(name, _)| name == container)
-            .map(|(_, at)| *at)
-    }
-
-    fn newest(&self, container: &str) -> Option<&InstanceTime> {
-        self.instances
-            .iter()
-            .rev()
-            .find(|instance| instance.container == container)
-    }
-
-    /// How long the instance that ended as `end` says ran. Whole seconds would turn most init containers into "0 s", so those are not
-    /// told at all.
-    fn took(&self, container: &str, end: &ContainerStateTerminated) -> Option<Duration> {
-        let coarse = || {
-            let start = moment(end.started_at.as_ref())?;
-            age::between(start, moment(end.finished_at.as_ref())?)
-                .filter(|took| took.as_secs() > 0 && start.as_second() > 0)
-        };
-        match self.newest(container) {
-            Some(InstanceTime {
-                start,
-                end: Some(end),
-                ..
-            }) => age::between(*start, *end),
-            _ => coarse(),
-        }
-    }
-
-    fn running_since(&self, status: &ContainerStatus) -> Option<Timestamp> {
-        match self.newest(&status.name) {
-            Some(InstanceTime {
-                start, end: None, ..
-            }) => Some(*start),
-            _ => moment(status.state.as_ref()?.running.as_ref()?.started_at.as_ref()),
-        }
-    }
-}
 
 /// One container and what it is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,10 +186,7 @@ fn waiting_text(reason: &str, status: &ContainerStatus, times: &Times, now: Time
     let message = waiting
         .and_then(|waiting| waiting.message.as_deref())
         .unwrap_or_default();
-    let next = next_start(status).or_else(|| times.next_try(&status.name));
-    let next = next_try_text(next, now)
-        .map(|text| format!(", {text}"))
-        .unwrap_or_default();
+    let next = times.next_try(status, now).map(|text| format!(", {text}")).unwrap_or_default();
     match (reason, terminated(status.last_state.as_ref())) {
         ("CrashLoopBackOff", Some(end)) => {
             let how = if end.exit_code == 0 {
@@ -378,6 +310,7 @@ pub(crate) fn is_settled(lines: &[Line]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::times::InstanceTime;
     use crate::output::samples::{
         START, StatusExt as _, app, exited, init, pod, running, sidecar, waiting,
     };

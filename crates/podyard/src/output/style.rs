@@ -45,6 +45,11 @@ impl Palette {
         Self { enabled }
     }
 
+    /// Whether it paints.
+    pub(crate) fn is_enabled(self) -> bool {
+        self.enabled
+    }
+
     /// `text` in the colour of `tone`.
     pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
         if !self.enabled || text.is_empty() {

@@ -2,23 +2,16 @@
 //!
 //! The status has it all, spread over phases, conditions, states and texts. This puts it in the order in which a person asks.
 
-use std::time::Duration;
-
 use super::age;
 use super::escape::one_line;
-use crate::duration;
+use super::times::Times;
 use crate::objects::{
     Container, ContainerStateTerminated, ContainerStatus, Pod, PodExt as _, Timestamp, is_sidecar,
     moment, terminated, waiting_reason,
 };
 
-/// The sentence, without a full stop. `next_try` is the moment of the next attempt of a container that waits for one, where the
-/// status does not tell.
-pub(crate) fn verdict(
-    pod: &Pod,
-    next_try: impl Fn(&str) -> Option<Timestamp>,
-    now: Timestamp,
-) -> String {
+/// The sentence, without a full stop.
+pub(crate) fn verdict(pod: &Pod, times: &Times, now: Timestamp) -> String {
     if pod.is_terminating() && !pod.is_terminal() {
         return terminating(pod, now);
     }
@@ -27,10 +20,7 @@ pub(crate) fn verdict(
         "Failed" => return failed(pod),
         _ => {}
     }
-    let clock = Clock {
-        now,
-        next_try: &next_try,
-    };
+    let clock = Clock { now, times };
     if let Some((index, container, status)) = first_open_init(pod) {
         let kind = if is_sidecar(container) {
             "sidecar"
@@ -53,33 +43,6 @@ pub(crate) fn verdict(
     apps(pod, &clock)
 }
 
-/// When the container will be tried again, as far as its status tells: the stage of its back-off counts from its last end.
-pub(crate) fn next_start(status: &ContainerStatus) -> Option<Timestamp> {
-    if waiting_reason(status.state.as_ref()) != Some("CrashLoopBackOff") {
-        return None;
-    }
-    let message = status
-        .state
-        .as_ref()?
-        .waiting
-        .as_ref()?
-        .message
-        .as_deref()?;
-    let ended = moment(terminated(status.last_state.as_ref())?.finished_at.as_ref())?;
-    let text = message.strip_prefix("back-off ")?.split(' ').next()?;
-    ended.checked_add(duration::parse(text)?).ok()
-}
-
-/// `next try in 7s`, or nothing if there is none to come or it is not known when.
-pub(crate) fn next_try_text(at: Option<Timestamp>, now: Timestamp) -> Option<String> {
-    let left = age::between(now, at?)?;
-    // Rounded up: "in 1s" until it is there.
-    Some(format!(
-        "next try in {}",
-        age::human(left + Duration::from_millis(999))
-    ))
-}
-
 /// `exit code 3`, `exit code 137 (OOMKilled)`.
 pub(crate) fn exit_text(end: &ContainerStateTerminated) -> String {
     match end.reason.as_deref() {
@@ -90,15 +53,13 @@ pub(crate) fn exit_text(end: &ContainerStateTerminated) -> String {
 
 struct Clock<'a> {
     now: Timestamp,
-    next_try: &'a dyn Fn(&str) -> Option<Timestamp>,
+    times: &'a Times,
 }
 
 impl Clock<'_> {
     fn next(&self, status: &ContainerStatus) -> String {
-        let at = next_start(status).or_else(|| (self.next_try)(&status.name));
-        next_try_text(at, self.now)
-            .map(|text| format!("; {text}"))
-            .unwrap_or_default()
+        let next = self.times.next_try(status, self.now);
+        next.map(|text| format!("; {text}")).unwrap_or_default()
     }
 
     fn init_state(&self, container: &Container, status: Option<&ContainerStatus>) -> String {
@@ -347,7 +308,7 @@ mod tests {
 
     fn check(pod: &Pod, expected: &str) {
         let now = Timestamp::from_second(START + 5).expect("in range");
-        assert_eq!(verdict(pod, |_| None, now), expected);
+        assert_eq!(verdict(pod, &Times::default(), now), expected);
     }
 
     #[test]

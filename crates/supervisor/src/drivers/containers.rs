@@ -15,7 +15,6 @@ use std::rc::Rc;
 use podyard_image::Image;
 use podyard_lifecycle::{Action, Attempt, ContainerIndex, Exit, Observation, StartStage, StopSignal, Timestamp};
 use podyard_linux::{Cgroup, Launch, LaunchRecord, Process, WaitStatus};
-use tokio::io::unix::AsyncFd;
 
 use super::logs::{self, LogPump};
 use super::{World, launch_plan};
@@ -23,6 +22,7 @@ use crate::clock;
 use crate::keeper;
 use crate::limits;
 use crate::pull::chain;
+use crate::ready;
 use crate::record::{self, InstanceRecord};
 
 /// A container instance that was created and is not known to have ended.
@@ -145,7 +145,7 @@ async fn see_through(world: Rc<World>, container: ContainerIndex, live: Rc<LiveC
         }
         Err(message) => {
             drop(launch);
-            let _ = readable(&live.process).await;
+            let _ = ready::readable(&live.process).await;
             let _ = live.process.reap();
             live.pump.finish();
             forget(&world, container, &live);
@@ -159,7 +159,7 @@ async fn see_through(world: Rc<World>, container: ContainerIndex, live: Rc<LiveC
 
 /// Waits for the end of a running instance and reports it.
 async fn see_exit(world: Rc<World>, container: ContainerIndex, live: Rc<LiveContainer>) {
-    let _ = readable(&live.process).await;
+    let _ = ready::readable(&live.process).await;
     let status = live.process.peek_exit().or_else(|| keeper_knows(&world, &live.process)).or_else(|| live.process.exit_info());
     let at = clock::wall();
     report_exit(&world, container, &live, status, at);
@@ -225,7 +225,7 @@ fn last_bytes(path: &Path, bytes: u64) -> std::io::Result<String> {
 fn forget(world: &World, container: ContainerIndex, live: &LiveContainer) {
     let name = world.container_name(container);
     if let Some(cgroup) = &live.cgroup
-        && let Err(error) = cgroup.remove()
+        && let Err(error) = cgroup.remove(limits::CGROUP_PATIENCE)
     {
         world.complain(&format!("cannot remove the cgroup of {name}: {error}"));
     }
@@ -316,7 +316,7 @@ fn adopt_one(world: &Rc<World>, container: ContainerIndex, instance: &InstanceRe
                 container,
                 attempt,
                 stage: StartStage::Start,
-                message: error.oci_message(),
+                message: error.oci_text(),
                 container_id: Some(container_id),
                 at: started_at,
             });
@@ -376,7 +376,7 @@ fn report_lost(world: &Rc<World>, container: ContainerIndex, instance: &Instance
     let message = last_bytes(&file, limits::TERMINATION_MESSAGE_BYTES).ok().filter(|text| !text.is_empty());
     if let Some(cgroup) = cgroup {
         let _ = cgroup.kill_all();
-        let _ = cgroup.remove();
+        let _ = cgroup.remove(limits::CGROUP_PATIENCE);
     }
     let run = world.dirs.container_run(&instance.container, attempt);
     let clear = {
@@ -388,12 +388,6 @@ fn report_lost(world: &Rc<World>, container: ContainerIndex, instance: &Instance
     };
     world.live.ended.borrow_mut().insert((container, attempt), clear);
     world.report(Observation::ContainerExited { container, attempt, exit, at, message });
-}
-
-async fn readable(process: &Process) -> std::io::Result<()> {
-    let fd = AsyncFd::with_interest(process.as_fd(), tokio::io::Interest::READABLE)?;
-    let _ = fd.readable().await?;
-    Ok(())
 }
 
 impl LiveContainer {

@@ -2,16 +2,16 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use podyard_linux::{ExecPlan, Launch, LaunchEvent, Process, Stdio, CapabilitySets};
 use rustix::pipe::{PipeFlags, pipe_with};
-use tokio::io::unix::AsyncFd;
 
 use super::containers::LiveContainer;
 use super::{World, launch_plan};
 use crate::pull::chain;
+use crate::ready::{self, Ready};
 
 /// Read at once from a stream.
 const CHUNK: usize = 32 << 10;
@@ -30,9 +30,9 @@ pub(crate) struct ExecRequest {
 pub(crate) struct ExecSession {
     process: Process,
     launch: RefCell<Option<Launch>>,
-    stdin: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
-    stdout: Option<AsyncFd<OwnedFd>>,
-    stderr: Option<AsyncFd<OwnedFd>>,
+    stdin: RefCell<Option<Rc<Ready>>>,
+    stdout: Option<Ready>,
+    stderr: Option<Ready>,
     terminal: Option<OwnedFd>,
     // Its cgroup and namespaces are the container's.
     _container: Rc<LiveContainer>,
@@ -76,11 +76,11 @@ impl ExecSession {
         launch.start().map_err(|error| error.to_string())?;
 
         let Ends { stdin, stdout, stderr } = ours;
-        let nonblocking = |fd: Option<OwnedFd>| -> Result<Option<AsyncFd<OwnedFd>>, String> {
+        let nonblocking = |fd: Option<OwnedFd>| -> Result<Option<Ready>, String> {
             fd.map(|fd| {
                 let flags = rustix::fs::fcntl_getfl(&fd).map_err(|errno| errno.to_string())?;
                 rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK).map_err(|errno| errno.to_string())?;
-                AsyncFd::new(fd).map_err(|error| error.to_string())
+                ready::watch(fd).map_err(|error| error.to_string())
             })
             .transpose()
         };
@@ -152,8 +152,7 @@ impl ExecSession {
             Some(mut launch) => launched(&mut launch).await.err(),
             None => None,
         };
-        let pidfd = AsyncFd::with_interest(self.process.as_fd(), tokio::io::Interest::READABLE).map_err(|error| error.to_string())?;
-        let _ = pidfd.readable().await;
+        ready::readable(&self.process).await.map_err(|error| error.to_string())?;
         let status = self.process.reap().map_err(|error| error.to_string())?;
         match (failed, status) {
             (Some(message), _) => Err(message),
@@ -165,14 +164,12 @@ impl ExecSession {
 
 pub(super) async fn launched(launch: &mut Launch) -> Result<(), String> {
     loop {
-        match launch.next_event() {
+        match launch.next() {
             Ok(Some(LaunchEvent::Running)) => return Ok(()),
-            Ok(Some(LaunchEvent::Failed(error))) => return Err(error.oci_message()),
+            Ok(Some(LaunchEvent::Failed(error))) => return Err(error.oci_text()),
             Ok(Some(LaunchEvent::Ready)) => {}
             Ok(None) => {
-                let waiting = AsyncFd::with_interest(launch.as_fd(), tokio::io::Interest::READABLE);
-                let waiting = waiting.map_err(|error| format!("cannot watch the start: {error}"))?;
-                let _ = waiting.readable().await;
+                ready::readable(&*launch).await.map_err(|error| format!("cannot watch the start: {error}"))?;
             }
             Err(error) => return Err(format!("cannot watch the start: {error}")),
         }

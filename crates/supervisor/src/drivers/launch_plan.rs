@@ -95,12 +95,12 @@ pub(super) fn config(world: &World, index: ContainerIndex, image: &Image, data: 
     let args = translate::command_line(container, &image.config, &persona.given).map_err(NotStarted::create)?;
     let spec = world.spec();
     Ok(Config {
-        resources: resources::of_container(container),
+        resources: resources::of_container(container, security::is_privileged(container)),
         stop_signal: stop_signal(image.config.stop_signal.as_deref()),
         rootfs: Rootfs::Overlay { layers: image.layers.clone(), upper: data.join("upper"), work: data.join("work") },
         readonly_rootfs: security::readonly_rootfs(container),
         args: args.into_iter().map(c_string).collect::<Result<_, _>>()?,
-        mounts: mounts(world, container, image, data)?,
+        mounts: mounts(world, container, data)?,
         privileged: security::is_privileged(container),
         pid: match (spec.host_pid == Some(true), spec.share_process_namespace == Some(true)) {
             (true, _) => PidChoice::Host,
@@ -135,8 +135,9 @@ fn stop_signal(text: Option<&str>) -> i32 {
     NAMES.iter().find(|(known, _)| *known == name).map_or(15, |(_, number)| *number)
 }
 
-/// The kernel's file systems, the files the kubelet writes, the volumes; a mount of the manifest replaces one of ours at the same place.
-fn mounts(world: &World, container: &Container, image: &Image, data: &Path) -> Result<Vec<Mount>, NotStarted> {
+/// The volumes and the files that the kubelet writes; a mount of the manifest replaces one of ours at the same place.
+/// A VOLUME of the image needs nothing: its directory is in the writable layer, which is new for every instance.
+fn mounts(world: &World, container: &Container, data: &Path) -> Result<Vec<Mount>, NotStarted> {
     let io = |what: &'static str| move |error: std::io::Error| NotStarted::create(format!("cannot write {what}: {error}"));
     let mut wanted: Vec<Mount> = Vec::new();
     for mount in container.volume_mounts.iter().flatten() {
@@ -174,14 +175,14 @@ fn mounts(world: &World, container: &Container, image: &Image, data: &Path) -> R
         std::fs::set_permissions(&path, mode).map_err(io("the termination message file"))?;
         wanted.push(Mount::bind(path, message_path));
     }
-    for path in &image.config.volumes {
-        if is_free(&wanted, path) {
-            wanted.push(Mount::bind(image_volume(world, image, path, data)?, path.as_str()));
-        }
-    }
+    wanted.sort_by_key(Mount::depth);
+    Ok(wanted)
+}
+
+/// The kernel's file systems before the container's own mounts, of which each replaces one at the same place.
+fn with_defaults(world: &World, defaults: Vec<Mount>, wanted: Vec<Mount>, privileged: bool) -> Vec<Mount> {
     let host_ipc = world.spec().host_ipc == Some(true);
-    let privileged = security::is_privileged(container);
-    let mut all: Vec<Mount> = podyard_linux::default_mounts()
+    let mut all: Vec<Mount> = defaults
         .into_iter()
         .filter(|mount| !wanted.iter().any(|own| own.destination == mount.destination))
         .map(|mount| match mount.destination.to_str() {
@@ -190,17 +191,8 @@ fn mounts(world: &World, container: &Container, image: &Image, data: &Path) -> R
             _ => mount,
         })
         .collect();
-    wanted.sort_by_key(Mount::depth);
     all.extend(wanted);
-    Ok(all)
-}
-
-/// A VOLUME of the image: a fresh directory per instance with what the image has there (`pod-api.md` section 4.4).
-fn image_volume(_world: &World, image: &Image, path: &str, data: &Path) -> Result<PathBuf, NotStarted> {
-    let directory = data.join("image-volumes").join(path.trim_matches('/').replace('/', "~"));
-    podyard_image::copy_tree(&image.layers, path, &directory)
-        .map_err(|error| NotStarted::create(format!("cannot fill the image's volume {path}: {error}")))?;
-    Ok(directory)
+    all
 }
 
 fn volume_mount(world: &World, container: &Container, mount: &VolumeMount) -> Result<Mount, NotStarted> {
@@ -271,7 +263,7 @@ pub(super) fn spawn(
     plan.user = persona.user();
     plan.oom_score_adj = Some(persona.oom_score_adj());
     plan.readonly_rootfs = config.readonly_rootfs;
-    plan.mounts = config.mounts;
+    plan.mounts = with_defaults(world, std::mem::take(&mut plan.mounts), config.mounts, config.privileged);
     if config.privileged {
         plan.masked_paths.clear();
         plan.readonly_paths.clear();

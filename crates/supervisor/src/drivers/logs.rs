@@ -12,18 +12,18 @@
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::pipe::{PipeFlags, SpliceFlags};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
 use crate::clock;
 use crate::cri;
 use crate::limits;
+use crate::ready::{self, Ready};
 
 /// Which of a container's two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Stream {
 /// The output of one container instance on its way into its log file.
 pub struct LogPump {
     file: RefCell<LogFile>,
-    pipes: [AsyncFd<OwnedFd>; 2],
+    pipes: [Ready; 2],
     /// Everything up to the pipes' end has been written.
     done: Cell<bool>,
     task: Cell<Option<tokio::task::JoinHandle<()>>>,
@@ -101,7 +101,7 @@ impl LogPump {
         let [stdout, stderr] = pipes;
         Ok(Rc::new(Self {
             file: RefCell::new(file),
-            pipes: [AsyncFd::new(stdout)?, AsyncFd::new(stderr)?],
+            pipes: [ready::watch(stdout)?, ready::watch(stderr)?],
             done: Cell::new(false),
             task: Cell::new(None),
             grew,

@@ -8,6 +8,7 @@ mod containers;
 mod exec;
 mod images;
 mod launch_plan;
+mod payload;
 pub(crate) mod logs;
 mod sandbox;
 pub(crate) mod volumes;
@@ -15,7 +16,7 @@ mod world;
 
 use std::rc::Rc;
 
-use podyard_lifecycle::{Action, Observation};
+use podyard_lifecycle::{Action, HookResult, Observation, ProbeOutcome};
 
 pub(crate) use exec::{ExecRequest, ExecSession};
 pub(crate) use world::{Live, World};
@@ -42,7 +43,17 @@ pub(crate) fn begin(world: &Rc<World>, action: Action) {
             containers::start(world, container, attempt, restart_count);
         }
         Action::SignalContainer { container, attempt, signal } => containers::signal(world, container, attempt, signal),
-        Action::RemoveContainer { container, attempt, keep_log } => containers::remove(world, container, attempt, keep_log),
+        Action::RemoveContainer { container, attempt, keep_logs } => containers::remove(world, container, attempt, keep_logs),
+        // Manifests with hooks and probes are refused when they are read; a journal of a later version may still ask for one.
+        Action::RunHook { container, attempt, hook } => {
+            let result = HookResult::Failed { message: "lifecycle hooks are not supported by this version".to_owned() };
+            world.report(Observation::HookFinished { container, attempt, hook, result });
+        }
+        Action::CancelHook { .. } => {}
+        Action::Probe { container, attempt, kind, round } => {
+            let outcome = ProbeOutcome::Error { message: "probes are not supported by this version".to_owned() };
+            world.report(Observation::ProbeFinished { container, attempt, kind, round, outcome });
+        }
     }
 }
 

@@ -9,10 +9,10 @@ use podyard_api::core::ContainerPort;
 use podyard_lifecycle::{Action, Observation};
 use podyard_linux::network::{self, NetworkConfig, PodIdentity, PortMapping, Protocol};
 use podyard_linux::{Sandbox, SandboxNetwork, SandboxPlan};
-use tokio::io::unix::AsyncFd;
 
 use super::World;
 use crate::pull::chain;
+use crate::ready;
 use crate::record::{self, SandboxRecord};
 
 pub(super) fn create(world: &Rc<World>, attempt: u32) {
@@ -39,7 +39,7 @@ pub(super) fn stop(world: &Rc<World>, attempt: u32) {
 fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> {
     let spec = world.spec();
     let host_network = spec.host_network == Some(true);
-    let hostname = world.with_facts(crate::translate::PodFacts::hostname);
+    let hostname = world.with_facts(|facts| facts.hostname());
     let sysctls = spec.security_context.iter().flat_map(|context| context.sysctls.iter().flatten());
     let plan = SandboxPlan {
         hostname,
@@ -130,9 +130,7 @@ fn watch(world: &Rc<World>, attempt: u32) {
     let Some(sandbox) = world.live.sandbox.borrow().clone() else { return };
     let world = Rc::clone(world);
     tokio::task::spawn_local(async move {
-        let Ok(pidfd) = sandbox.as_fd().try_clone_to_owned() else { return };
-        let Ok(pidfd) = AsyncFd::new(pidfd) else { return };
-        if pidfd.readable().await.is_err() {
+        if ready::readable(&*sandbox).await.is_err() {
             return;
         }
         let _ = sandbox.process().reap();

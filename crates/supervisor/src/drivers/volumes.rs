@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use podyard_api::core::{HostPathVolumeSource, Pod, Volume};
 
-use super::World;
+use super::{World, payload};
 use crate::roots::PodDirs;
 
 /// Why a volume could not be set up; becomes the kubelet's `FailedMount` event.
@@ -22,17 +22,23 @@ pub(crate) struct VolumeError {
 /// Sets up every used volume; may be repeated at any time.
 pub(crate) fn set_up(world: &World) -> Result<(), VolumeError> {
     for volume in used(&world.pod) {
-        set_up_one(volume, &world.dirs).map_err(|message| VolumeError { volume: volume.name.clone(), message })?;
+        set_up_one(world, volume).map_err(|message| VolumeError { volume: volume.name.clone(), message })?;
     }
     Ok(())
 }
 
-fn set_up_one(volume: &Volume, dirs: &PodDirs) -> Result<(), String> {
+fn set_up_one(world: &World, volume: &Volume) -> Result<(), String> {
     if let Some(source) = &volume.host_path {
         return check_host_path(source);
     }
-    let path = dirs.volume("empty-dir", &volume.name);
+    let path = host_path(volume, &world.dirs);
     fs::create_dir_all(&path).map_err(|error| format!("mkdir {}: {error}", path.display()))?;
+    if payload::plugin(volume).is_some() {
+        if payload::is_in_memory(volume) {
+            mount_tmpfs(&path, None)?;
+        }
+        return payload::write(world, volume, &path);
+    }
     let in_memory = volume.empty_dir.as_ref().and_then(|source| source.medium.as_deref()) == Some("Memory");
     if in_memory {
         let limit = volume.empty_dir.as_ref().and_then(|source| source.size_limit.as_ref());
@@ -93,13 +99,13 @@ fn check_host_path(source: &HostPathVolumeSource) -> Result<(), String> {
 pub(crate) fn host_path(volume: &Volume, dirs: &PodDirs) -> PathBuf {
     match &volume.host_path {
         Some(source) => PathBuf::from(&source.path),
-        None => dirs.volume("empty-dir", &volume.name),
+        None => dirs.volume(payload::plugin(volume).unwrap_or("empty-dir"), &volume.name),
     }
 }
 
 /// Whether a volume is read-only whatever its mounts say.
 pub(crate) fn is_read_only(volume: &Volume) -> bool {
-    volume.config_map.is_some() || volume.secret.is_some() || volume.downward_api.is_some() || volume.projected.is_some()
+    payload::plugin(volume).is_some()
 }
 
 /// Unmounts what is mounted and deletes what is ours. Goes on past errors and reports the first.

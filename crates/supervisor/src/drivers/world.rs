@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::containers::{LiveContainer, NotStarted};
 use super::logs;
+use crate::limits;
 use crate::link::KeeperLink;
 use crate::roots::{PodDirs, Roots};
 use crate::translate::security::Seccomp;
@@ -139,39 +140,46 @@ impl World {
         format!("{}/{name}.{attempt}", self.pod_cgroup_path())
     }
 
-    pub(super) fn container_cgroup(&self, name: &str, attempt: Attempt, limits: &Resources) -> Result<Option<Cgroup>, NotStarted> {
+    pub(super) fn container_cgroup(&self, name: &str, attempt: Attempt, resources: &Resources) -> Result<Option<Cgroup>, NotStarted> {
         let failed = |error: podyard_linux::cgroup::CgroupError| {
             NotStarted::create(format!("cannot create the cgroup: {}", crate::pull::chain(&error)))
         };
         if !self.live.has_pod_cgroup.get() {
-            let limits = self.with_facts(translate::resources::of_pod);
-            Cgroup::create(&self.cgroups, &self.pod_cgroup_path(), &limits).map_err(failed)?;
+            let resources = self.with_facts(|facts| translate::resources::of_pod(facts));
+            Cgroup::create(&self.cgroups, &self.pod_cgroup_path(), &resources).map_err(failed)?;
             self.live.has_pod_cgroup.set(true);
         }
-        Cgroup::create(&self.cgroups, &self.container_cgroup_path(name, attempt), limits).map(Some).map_err(failed)
+        Cgroup::create(&self.cgroups, &self.container_cgroup_path(name, attempt), resources).map(Some).map_err(failed)
     }
 
     pub(super) fn open_container_cgroup(&self, name: &str, attempt: Attempt) -> Option<Cgroup> {
-        Cgroup::open(&self.cgroups, &self.container_cgroup_path(name, attempt)).ok()
+        Cgroup::open(&self.cgroups, &self.container_cgroup_path(name, attempt)).ok().flatten()
     }
 
     pub(super) fn remove_container_cgroup(&self, name: &str, attempt: Attempt) {
         if let Some(cgroup) = self.open_container_cgroup(name, attempt) {
             let _ = cgroup.kill_all();
-            let _ = cgroup.remove();
+            let _ = cgroup.remove(limits::CGROUP_PATIENCE);
         }
     }
 
     pub(super) fn remove_pod_cgroup(&self) {
-        if let Ok(cgroup) = Cgroup::open(&self.cgroups, &self.pod_cgroup_path())
-            && let Err(error) = cgroup.remove()
+        if let Ok(Some(cgroup)) = Cgroup::open(&self.cgroups, &self.pod_cgroup_path())
+            && let Err(error) = cgroup.remove(limits::CGROUP_PATIENCE)
         {
             self.complain(&format!("cannot remove the pod's cgroup: {}", crate::pull::chain(&error)));
         }
         self.live.has_pod_cgroup.set(false);
-        // The instance's own directory is removed by whoever was last; the others find it in use.
-        if let Ok(cgroup) = Cgroup::open(&self.cgroups, &self.roots.cgroup()) {
-            let _ = cgroup.remove();
+        self.remove_instance_cgroup();
+    }
+
+    /// The instance's own directory in each hierarchy goes with its last pod. A plain rmdir: it fails as long as another pod has one in it.
+    fn remove_instance_cgroup(&self) {
+        let root = std::path::Path::new("/sys/fs/cgroup");
+        let name = self.roots.cgroup();
+        let _ = std::fs::remove_dir(root.join(&name));
+        for hierarchy in std::fs::read_dir(root).into_iter().flatten().flatten() {
+            let _ = std::fs::remove_dir(hierarchy.path().join(&name));
         }
     }
 }

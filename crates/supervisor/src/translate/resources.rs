@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use podyard_api::core::{Container, ResourceFieldSelector};
 use podyard_api::quantity;
-use podyard_linux::cgroup::Resources;
+use podyard_linux::cgroup::{Devices, Resources, WeightConversion};
 
 use super::{PodFacts, containers};
 
@@ -12,9 +12,9 @@ use super::{PodFacts, containers};
 const MIN_SHARES: u64 = 2;
 const MAX_SHARES: u64 = 262_144;
 const PERIOD_MICROSECONDS: u64 = 100_000;
-const MIN_QUOTA_MICROSECONDS: i64 = 1_000;
+const MIN_QUOTA_MICROSECONDS: u64 = 1_000;
 
-type List = BTreeMap<String, podyard_api::Quantity>;
+type List = BTreeMap<String, podyard_api::k8s_openapi::apimachinery::pkg::api::resource::Quantity>;
 
 fn amount(list: Option<&List>, name: &str) -> Option<i128> {
     list.and_then(|list| list.get(name)).and_then(|quantity| quantity::milli(&quantity.0).ok()).filter(|milli| *milli > 0)
@@ -29,15 +29,45 @@ fn request(container: &Container, name: &str) -> Option<i128> {
 }
 
 /// The values of a container's own cgroup.
-pub(crate) fn of_container(container: &Container) -> Resources {
-    let memory = limit(container, "memory").map(whole);
+pub(crate) fn of_container(container: &Container, privileged: bool) -> Resources {
     Resources {
         cpu_shares: Some(shares(request(container, "cpu"))),
-        cpu_quota: limit(container, "cpu").map(quota),
-        cpu_period: limit(container, "cpu").map(|_| PERIOD_MICROSECONDS),
-        memory_limit: memory,
-        // Swap is not used by default: memory and swap together have the same limit.
-        memory_swap_limit: memory,
+        weight_conversion: WeightConversion::Quadratic,
+        cpu_quota_us: limit(container, "cpu").map(quota),
+        cpu_period_us: limit(container, "cpu").map(|_| PERIOD_MICROSECONDS),
+        memory_limit_bytes: limit(container, "memory").map(whole),
+        // Swap is not used by default.
+        swap_limit_bytes: limit(container, "memory").map(|_| 0),
+        oom_group: true,
+        devices: if privileged { Devices::Inherited } else { Devices::Container },
+        ..Resources::default()
+    }
+}
+
+/// The values of the pod's cgroup (sections 7.4 and 7.5): the larger of what runs at last and what init needs on the way; a limit only
+/// when every container has one.
+pub(crate) fn of_pod(facts: &PodFacts<'_>) -> Resources {
+    let effective = |of: &dyn Fn(&Container) -> Option<i128>| {
+        let mut sidecars = 0;
+        let mut init_peak = 0;
+        for container in facts.spec.init_containers.iter().flatten() {
+            let amount = of(container).unwrap_or_default();
+            if container.restart_policy.as_deref() == Some("Always") {
+                sidecars += amount;
+            } else {
+                init_peak = init_peak.max(amount + sidecars);
+            }
+        }
+        let running = sidecars + facts.spec.containers.iter().filter_map(|container| of(container)).sum::<i128>();
+        running.max(init_peak)
+    };
+    let all_limited = |name: &str| containers(facts.spec).all(|container| limit(container, name).is_some());
+    let request_cpu = effective(&|container| request(container, "cpu"));
+    let limited = |name: &'static str| all_limited(name).then(|| effective(&|container| limit(container, name)));
+    Resources {
+        cpu_shares: Some(shares((request_cpu > 0).then_some(request_cpu))),
+        cpu_quota_us: limited("cpu").map(quota),
+        memory_limit_bytes: limited("memory").map(whole),
         ..Resources::default()
     }
 }
@@ -46,8 +76,8 @@ fn shares(milli: Option<i128>) -> u64 {
     milli.map_or(MIN_SHARES, |milli| u64::try_from(milli * 1024 / 1000).unwrap_or(MAX_SHARES).clamp(MIN_SHARES, MAX_SHARES))
 }
 
-fn quota(milli: i128) -> i64 {
-    i64::try_from(milli * i128::from(PERIOD_MICROSECONDS) / 1000).unwrap_or(i64::MAX).max(MIN_QUOTA_MICROSECONDS)
+fn quota(milli: i128) -> u64 {
+    u64::try_from(milli * i128::from(PERIOD_MICROSECONDS) / 1000).unwrap_or(u64::MAX).max(MIN_QUOTA_MICROSECONDS)
 }
 
 fn whole(milli: i128) -> u64 {

@@ -1,28 +1,9 @@
 //! The security context as capabilities, flags and a seccomp choice (`pod-api.md` section 6).
 
 use podyard_api::core::Container;
-use podyard_linux::capabilities::{Capability, CapabilitySet};
+use podyard_linux::{Capability, CapabilitySet, CapabilitySets};
 
 use super::PodFacts;
-
-/// Masked by default (section 6.7).
-pub(crate) const MASKED_PATHS: [&str; 12] = [
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-];
-
-/// Read-only by default.
-pub(crate) const READONLY_PATHS: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// Which filter a container runs under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,15 +19,15 @@ pub(crate) fn is_privileged(container: &Container) -> bool {
 /// The capabilities of section 6.3, in its order: add ALL, drop ALL, single adds, single drops.
 pub(crate) fn capabilities(container: &Container) -> Result<CapabilitySet, String> {
     if is_privileged(container) {
-        return Ok(CapabilitySet::known());
+        return Ok(CapabilitySet::available());
     }
     let changes = container.security_context.as_ref().and_then(|context| context.capabilities.as_ref());
     let added = changes.and_then(|changes| changes.add.as_deref()).unwrap_or_default();
     let dropped = changes.and_then(|changes| changes.drop.as_deref()).unwrap_or_default();
     let is_all = |name: &String| name.eq_ignore_ascii_case("ALL");
-    let mut set = if added.iter().any(is_all) { CapabilitySet::known() } else { CapabilitySet::container_default() };
+    let mut set = if added.iter().any(is_all) { CapabilitySet::available() } else { CapabilitySets::containerd_default().bounding };
     if dropped.iter().any(is_all) {
-        set = CapabilitySet::empty();
+        set = CapabilitySet::default();
     }
     for name in added.iter().filter(|name| !is_all(name)) {
         set.insert(parse(name)?);
@@ -58,7 +39,7 @@ pub(crate) fn capabilities(container: &Container) -> Result<CapabilitySet, Strin
 }
 
 fn parse(name: &str) -> Result<Capability, String> {
-    Capability::parse(name).ok_or_else(|| format!("unknown capability {name:?} to add or drop"))
+    name.parse().map_err(|_| format!("unknown capability {name:?} to add or drop"))
 }
 
 /// An unset profile means the runtime's default unless `default_seccomp` says otherwise (design.md section 5).

@@ -1,0 +1,169 @@
+//! Which cgroup hierarchies the machine has, told from a directory.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::CgroupError;
+
+/// Where hierarchies are mounted by every init system and container engine.
+const CONVENTION: &str = "/sys/fs/cgroup";
+
+/// What a hierarchy can limit, as far as containers need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Controller {
+    Cpu,
+    Cpuacct,
+    Cpuset,
+    Memory,
+    Pids,
+    Devices,
+    Hugetlb,
+}
+
+impl Controller {
+    const ALL: [Self; 7] = [
+        Self::Cpu,
+        Self::Cpuacct,
+        Self::Cpuset,
+        Self::Memory,
+        Self::Pids,
+        Self::Devices,
+        Self::Hugetlb,
+    ];
+
+    /// The kernel's name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cpuacct => "cpuacct",
+            Self::Cpuset => "cpuset",
+            Self::Memory => "memory",
+            Self::Pids => "pids",
+            Self::Devices => "devices",
+            Self::Hugetlb => "hugetlb",
+        }
+    }
+}
+
+/// One mounted hierarchy.
+#[derive(Debug)]
+pub(super) struct Hierarchy {
+    pub(super) controllers: Vec<Controller>,
+    pub(super) unified: bool,
+    pub(super) path: PathBuf,
+    pub(super) fd: OwnedFd,
+}
+
+/// How the machine is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One hierarchy per controller.
+    V1,
+    /// v1 for the controllers, with a v2 hierarchy beside them.
+    Hybrid,
+    /// One unified hierarchy.
+    V2,
+}
+
+/// The hierarchies of this machine.
+#[derive(Debug)]
+pub struct CgroupRoot {
+    layout: Layout,
+    hierarchies: Vec<Hierarchy>,
+    delegated: Vec<Controller>,
+}
+
+impl CgroupRoot {
+    /// Looks at the conventional place, `/sys/fs/cgroup`.
+    ///
+    /// # Errors
+    /// When there is no hierarchy or it cannot be read.
+    pub fn detect() -> Result<Self, CgroupError> {
+        Self::detect_in(Path::new(CONVENTION))
+    }
+
+    /// The same for another directory.
+    ///
+    /// # Errors
+    /// When there is no hierarchy in it or it cannot be read.
+    pub fn detect_in(directory: &Path) -> Result<Self, CgroupError> {
+        if let Some((unified, delegated)) = unified(directory)? {
+            return Ok(Self { layout: Layout::V2, hierarchies: vec![unified], delegated });
+        }
+        let mut hierarchies: Vec<Hierarchy> = Vec::new();
+        for controller in Controller::ALL {
+            // Controllers mounted together are links to one directory, such as `cpu` to `cpu,cpuacct`.
+            let Ok(path) = directory.join(controller.name()).canonicalize() else {
+                continue;
+            };
+            if let Some(known) = hierarchies.iter_mut().find(|known| known.path == path) {
+                known.controllers.push(controller);
+            } else if path.join("cgroup.procs").exists() {
+                let fd = open(&path)?;
+                hierarchies.push(Hierarchy {
+                    controllers: vec![controller],
+                    unified: false,
+                    path,
+                    fd,
+                });
+            }
+        }
+        if hierarchies.is_empty() {
+            return Err(CgroupError::NoHierarchy { path: directory.to_owned() });
+        }
+        // A controller is in one hierarchy only: those still with v1 are not to be had in the other.
+        let Some((unified, delegated)) = unified(&directory.join("unified"))? else {
+            return Ok(Self { layout: Layout::V1, hierarchies, delegated: Vec::new() });
+        };
+        hierarchies.push(unified);
+        Ok(Self { layout: Layout::Hybrid, hierarchies, delegated })
+    }
+
+    /// How the machine is set up.
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub(super) fn hierarchies(&self) -> &[Hierarchy] {
+        &self.hierarchies
+    }
+
+    /// Controllers of the v2 hierarchy that cgroups hand down to their children.
+    pub(super) fn delegated_controllers(&self) -> &[Controller] {
+        &self.delegated
+    }
+}
+
+fn unified(path: &Path) -> Result<Option<(Hierarchy, Vec<Controller>)>, CgroupError> {
+    let file = path.join("cgroup.controllers");
+    let available = match std::fs::read_to_string(&file) {
+        Ok(available) => available,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(CgroupError::Io { attempt: "read", path: file, source });
+        }
+    };
+    let controllers: Vec<Controller> = Controller::ALL
+        .into_iter()
+        .filter(|controller| {
+            available.split_ascii_whitespace().any(|name| name == controller.name())
+        })
+        .collect();
+    let hierarchy = Hierarchy {
+        controllers: controllers.clone(),
+        unified: true,
+        path: path.to_owned(),
+        fd: open(path)?,
+    };
+    Ok(Some((hierarchy, controllers)))
+}
+
+fn open(path: &Path) -> Result<OwnedFd, CgroupError> {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|errno| super::io_error("open", path.to_owned(), errno))
+}

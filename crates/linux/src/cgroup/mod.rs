@@ -1,0 +1,430 @@
+//! Control groups: made, limited, entered, watched, emptied and removed, on v1, v2 and the hybrid of both.
+//!
+//! Where the hierarchies are is found by looking at the directory they are conventionally mounted in ([`detect`]), never by
+//! reading the mount table, whose size depends on what else runs on the machine. On a hybrid machine limits live in the
+//! v1 hierarchies and one more directory in the v2 hierarchy serves for killing and for noticing emptiness.
+//!
+//! On v1 a container has a directory in the hierarchies of cpu, cpuacct, memory, pids and devices, and in those of hugetlb and
+//! cpuset only when its resources ask for them; in all others it stays where its creator is.
+
+mod detect;
+mod device_filter;
+mod events;
+mod resources;
+mod teardown;
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+pub use detect::{CgroupRoot, Layout};
+pub use events::OomEvents;
+pub use resources::{Devices, Resources, WeightConversion};
+
+use detect::Controller;
+
+/// Why something about a cgroup failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CgroupError {
+    /// The machine has no cgroup hierarchy at the place that was looked at.
+    #[error("no cgroup hierarchy is mounted at `{}`", path.display())]
+    NoHierarchy {
+        /// The place.
+        path: PathBuf,
+    },
+    /// A name cannot be one of a cgroup.
+    #[error("`{path}` is not a relative path of plain names")]
+    BadPath {
+        /// The name.
+        path: String,
+    },
+    /// A file or directory of a cgroup refused an operation.
+    #[error("could not {attempt} `{}`", path.display())]
+    Io {
+        /// What was attempted.
+        attempt: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A control file refused a value.
+    #[error("`{}` does not take `{value}`", path.display())]
+    Value {
+        /// The control file.
+        path: PathBuf,
+        /// The value.
+        value: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The device filter of cgroup v2 could not be attached.
+    #[error("could not attach the device filter to `{}`", path.display())]
+    DeviceFilter {
+        /// The cgroup.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Processes did not go away in time although they were killed.
+    #[error("`{}` still has processes after {} ms", path.display(), waited.as_millis())]
+    Busy {
+        /// The cgroup.
+        path: PathBuf,
+        /// How long was waited.
+        waited: std::time::Duration,
+    },
+}
+
+/// One cgroup: a directory in each hierarchy that matters.
+///
+/// Dropping it leaves the directories where they are; [`Cgroup::remove`] removes them.
+#[derive(Debug)]
+pub struct Cgroup {
+    path: String,
+    directories: Vec<Directory>,
+}
+
+/// The cgroup's directory in one hierarchy.
+#[derive(Debug)]
+struct Directory {
+    controllers: Vec<Controller>,
+    unified: bool,
+    path: PathBuf,
+    fd: OwnedFd,
+}
+
+/// What a cgroup uses right now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Processor time so far, in nanoseconds.
+    pub cpu_nanoseconds: u64,
+    /// Memory charged, in bytes.
+    pub memory_bytes: u64,
+    /// The part of it that cannot be reclaimed easily: without inactive file pages.
+    pub working_set_bytes: u64,
+}
+
+impl Cgroup {
+    /// Makes the cgroup `path`, like `podyard/ab12/pod<uid>/app`, with its missing parents, and limits it.
+    ///
+    /// One that exists already is taken over and limited anew.
+    ///
+    /// # Errors
+    /// When a directory cannot be made or a limit is refused. What was made until then stays; `open` and `remove` it.
+    pub fn create(
+        root: &CgroupRoot,
+        path: &str,
+        resources: &Resources,
+    ) -> Result<Self, CgroupError> {
+        check_path(path)?;
+        let mut directories = Vec::with_capacity(root.hierarchies().len());
+        for hierarchy in root.hierarchies() {
+            let wanted =
+                hierarchy.unified || hierarchy.controllers.iter().any(|&c| resources.needs(c));
+            if !wanted {
+                continue;
+            }
+            make_directories(root, hierarchy, path)?;
+            directories.push(Directory::open(hierarchy, path)?);
+        }
+        let cgroup = Self { path: path.to_owned(), directories };
+        resources::apply(&cgroup, resources)?;
+        Ok(cgroup)
+    }
+
+    /// Finds a cgroup again. `None` when it exists in no hierarchy.
+    ///
+    /// # Errors
+    /// When a directory exists and cannot be opened.
+    pub fn open(root: &CgroupRoot, path: &str) -> Result<Option<Self>, CgroupError> {
+        check_path(path)?;
+        let mut directories = Vec::new();
+        for hierarchy in root.hierarchies() {
+            match Directory::open(hierarchy, path) {
+                Ok(directory) => directories.push(directory),
+                Err(CgroupError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((!directories.is_empty()).then(|| Self { path: path.to_owned(), directories }))
+    }
+
+    /// Its path, relative to the root of each hierarchy.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Changes its limits.
+    ///
+    /// # Errors
+    /// When one is refused, for instance a memory limit below what is used.
+    pub fn update(&self, resources: &Resources) -> Result<(), CgroupError> {
+        resources::apply(self, resources)
+    }
+
+    /// Moves a process in. Containers and sandboxes enter by themselves; this is for others, and it may take the kernel some
+    /// 10 ms.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn attach(&self, pid: i32) -> Result<(), CgroupError> {
+        for directory in &self.directories {
+            directory.write("cgroup.procs", &pid.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// The processes in it and below it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn pids(&self) -> Result<Vec<i32>, CgroupError> {
+        let mut pids = Vec::new();
+        if let Some(directory) = self.tracking() {
+            teardown::collect_pids(&directory.path, &mut pids)?;
+        }
+        Ok(pids)
+    }
+
+    /// How often a process in it was killed because its memory limit was reached.
+    ///
+    /// # Errors
+    /// When the counter cannot be read. A cgroup without memory control counts nothing.
+    pub fn oom_kills(&self) -> Result<u64, CgroupError> {
+        let Some(directory) = self.controlled_by(Controller::Memory) else {
+            return Ok(0);
+        };
+        let file = if directory.unified { "memory.events" } else { "memory.oom_control" };
+        Ok(keyed_value(&directory.read(file)?, "oom_kill").unwrap_or(0))
+    }
+
+    /// What it uses.
+    ///
+    /// # Errors
+    /// When a counter cannot be read.
+    pub fn usage(&self) -> Result<Usage, CgroupError> {
+        let mut usage = Usage::default();
+        if let Some(directory) = self.controlled_by(Controller::Memory) {
+            let (current, inactive) = if directory.unified {
+                ("memory.current", "inactive_file")
+            } else {
+                ("memory.usage_in_bytes", "total_inactive_file")
+            };
+            usage.memory_bytes = directory.read(current)?.trim().parse().unwrap_or(0);
+            let inactive = keyed_value(&directory.read("memory.stat")?, inactive).unwrap_or(0);
+            usage.working_set_bytes = usage.memory_bytes.saturating_sub(inactive);
+        }
+        if let Some(directory) = self.controlled_by(Controller::Cpuacct) {
+            usage.cpu_nanoseconds = directory.read("cpuacct.usage")?.trim().parse().unwrap_or(0);
+        } else if let Some(directory) = self.unified() {
+            let microseconds = keyed_value(&directory.read("cpu.stat")?, "usage_usec");
+            usage.cpu_nanoseconds = microseconds.unwrap_or(0).saturating_mul(1000);
+        }
+        Ok(usage)
+    }
+
+    /// A descriptor that becomes readable when a process in it is killed for lack of memory. `None` without memory control.
+    ///
+    /// # Errors
+    /// When the kernel refuses the subscription.
+    pub fn oom_events(&self) -> Result<Option<OomEvents>, CgroupError> {
+        self.controlled_by(Controller::Memory).map(events::subscribe).transpose()
+    }
+
+    /// The directories a new process has to enter by writing to their `cgroup.procs`.
+    pub(crate) fn attach_directories(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.directories.iter().filter(|d| !d.unified).map(|d| d.fd.as_fd())
+    }
+
+    /// The directory a new process can be born into.
+    pub(crate) fn birth_directory(&self) -> Option<BorrowedFd<'_>> {
+        self.unified().map(|directory| directory.fd.as_fd())
+    }
+
+    /// What a container sees below `/sys/fs/cgroup`: names (`None` for the whole of it) and directories.
+    pub(crate) fn visible_directories(&self) -> Vec<(Option<String>, BorrowedFd<'_>)> {
+        let v1 = self.directories.iter().any(|directory| !directory.unified);
+        let shown = self.directories.iter().filter(|directory| directory.unified != v1);
+        shown
+            .map(|directory| {
+                let names: Vec<_> = directory.controllers.iter().map(|c| c.name()).collect();
+                (v1.then(|| names.join(",")), directory.fd.as_fd())
+            })
+            .collect()
+    }
+
+    fn unified(&self) -> Option<&Directory> {
+        self.directories.iter().find(|directory| directory.unified)
+    }
+
+    /// The directory whose list of processes is complete: v2 where there is one.
+    fn tracking(&self) -> Option<&Directory> {
+        self.unified().or_else(|| self.directories.first())
+    }
+
+    fn controlled_by(&self, controller: Controller) -> Option<&Directory> {
+        self.directories.iter().find(|directory| directory.controllers.contains(&controller))
+    }
+}
+
+impl Directory {
+    fn open(hierarchy: &detect::Hierarchy, path: &str) -> Result<Self, CgroupError> {
+        let full = hierarchy.path.join(path);
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = rustix::fs::openat(&hierarchy.fd, path, flags, Mode::empty())
+            .map_err(|errno| io_error("open", full.clone(), errno))?;
+        Ok(Self {
+            controllers: hierarchy.controllers.clone(),
+            unified: hierarchy.unified,
+            path: full,
+            fd,
+        })
+    }
+
+    fn write(&self, file: &str, value: &str) -> Result<(), CgroupError> {
+        write_control(self.fd.as_fd(), file, value).map_err(|errno| CgroupError::Value {
+            path: self.path.join(file),
+            value: value.to_owned(),
+            source: errno.into(),
+        })
+    }
+
+    /// Writes a value to a file this kernel may not have. False when it has not.
+    fn write_if_present(&self, file: &str, value: &str) -> Result<bool, CgroupError> {
+        match self.write(file, value) {
+            Ok(()) => Ok(true),
+            Err(CgroupError::Value { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read(&self, file: &str) -> Result<String, CgroupError> {
+        let path = self.path.join(file);
+        fs::read_to_string(&path)
+            .map_err(|source| CgroupError::Io { attempt: "read", path, source })
+    }
+}
+
+fn io_error(attempt: &'static str, path: PathBuf, errno: Errno) -> CgroupError {
+    CgroupError::Io { attempt, path, source: errno.into() }
+}
+
+/// Paths come from the caller's own naming, but pod names reach them: nothing may climb out.
+fn check_path(path: &str) -> Result<(), CgroupError> {
+    let plain = |name: &str| !name.is_empty() && name != "." && name != ".." && name.len() <= 255;
+    if path.split('/').all(plain) {
+        Ok(())
+    } else {
+        Err(CgroupError::BadPath { path: path.to_owned() })
+    }
+}
+
+/// Makes `path` in one hierarchy, with its parents. The usual case, that only the last one is missing, is one call.
+fn make_directories(
+    root: &CgroupRoot,
+    hierarchy: &detect::Hierarchy,
+    path: &str,
+) -> Result<(), CgroupError> {
+    let mode = Mode::from_raw_mode(0o755);
+    let cpuset = hierarchy.controllers.contains(&Controller::Cpuset) && !hierarchy.unified;
+    let delegated = root.delegated_controllers();
+    match rustix::fs::mkdirat(&hierarchy.fd, path, mode) {
+        Ok(()) if !cpuset => return Ok(()),
+        Err(Errno::EXIST) => return Ok(()),
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(io_error("create the cgroup", hierarchy.path.join(path), errno)),
+    }
+    let mut parent = PathBuf::new();
+    for name in Path::new(path) {
+        if hierarchy.unified && !delegated.is_empty() {
+            enable_controllers(hierarchy, &parent, delegated)?;
+        }
+        let directory = parent.join(name);
+        match rustix::fs::mkdirat(&hierarchy.fd, &directory, mode) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => {
+                return Err(io_error("create the cgroup", hierarchy.path.join(directory), errno));
+            }
+        }
+        if cpuset {
+            inherit_cpuset(hierarchy, &parent, &directory)?;
+        }
+        parent = directory;
+    }
+    Ok(())
+}
+
+/// On v2 a child has only the controllers its parent hands down.
+fn enable_controllers(
+    hierarchy: &detect::Hierarchy,
+    directory: &Path,
+    controllers: &[Controller],
+) -> Result<(), CgroupError> {
+    let file = directory.join("cgroup.subtree_control");
+    let full = hierarchy.path.join(&file);
+    let enabled = fs::read_to_string(&full).unwrap_or_default();
+    let missing: Vec<String> = controllers
+        .iter()
+        .filter(|c| !enabled.split_ascii_whitespace().any(|name| name == c.name()))
+        .map(|c| format!("+{}", c.name()))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let value = missing.join(" ");
+    write_control(hierarchy.fd.as_fd(), &file, &value)
+        .map_err(|errno| CgroupError::Value { path: full, value, source: errno.into() })
+}
+
+/// A new cpuset of v1 has neither processors nor memory nodes and takes no process until it has both.
+fn inherit_cpuset(
+    hierarchy: &detect::Hierarchy,
+    parent: &Path,
+    directory: &Path,
+) -> Result<(), CgroupError> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let own = hierarchy.path.join(directory).join(file);
+        if fs::read_to_string(&own).is_ok_and(|value| !value.trim().is_empty()) {
+            continue;
+        }
+        let path = hierarchy.path.join(parent).join(file);
+        let value = fs::read_to_string(&path)
+            .map_err(|source| CgroupError::Io { attempt: "read", path, source })?;
+        write_control(hierarchy.fd.as_fd(), &directory.join(file), value.trim()).map_err(
+            |errno| CgroupError::Value { path: own, value, source: errno.into() },
+        )?;
+    }
+    Ok(())
+}
+
+/// Control files are never created by opening them; in the tests' plain directories they have to be.
+const CONTROL_FILE: OFlags = if cfg!(test) { OFlags::CREATE } else { OFlags::empty() };
+
+/// Writes one value with one write, as control files want it.
+fn write_control(
+    directory: BorrowedFd<'_>,
+    file: impl rustix::path::Arg,
+    value: &str,
+) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC | CONTROL_FILE;
+    let fd = rustix::fs::openat(directory, file, flags, Mode::from_raw_mode(0o600))?;
+    rustix::io::write(&fd, value.as_bytes()).map(drop)
+}
+
+/// The number after `key ` in a file of `key value` lines.
+fn keyed_value(content: &str, key: &str) -> Option<u64> {
+    content.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests;

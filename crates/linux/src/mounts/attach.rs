@@ -1,0 +1,316 @@
+//! Mounting, in the child: detached mounts are made from sources, then moved to their places.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, FileType, Mode};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags,
+};
+
+use super::prepare::{PreparedMount, PreparedSource};
+use super::target::{self, Make};
+use crate::process::stage::{Failure, InStage, Stage};
+use crate::sys::mount::{self, MountAttr};
+
+/// Detached mounts of the sources that have to be opened while the host's paths are visible; the parent provides the memory,
+/// one slot per [`slots`].
+pub(crate) type Sources = Vec<Option<OwnedFd>>;
+
+/// How many slots these mounts need.
+pub(crate) fn slots(mounts: &[PreparedMount<'_>]) -> usize {
+    mounts.iter().map(slots_of).sum()
+}
+
+fn slots_of(mount: &PreparedMount<'_>) -> usize {
+    match &mount.source {
+        PreparedSource::Path { .. } | PreparedSource::Fd { .. } => 1,
+        PreparedSource::Cgroup { directories, .. } => directories.len(),
+        _ => 0,
+    }
+}
+
+/// Makes detached mounts of all sources of the host. Runs in the child before it leaves the host's mount namespace: a mount
+/// can only be copied by somebody in its own namespace.
+pub(crate) fn open_sources<'p>(
+    mounts: &'p [PreparedMount<'_>],
+    sources: &mut Sources,
+) -> Result<(), Failure<'p>> {
+    let mut slot = 0;
+    for (place, mount) in mounts.iter().enumerate() {
+        match &mount.source {
+            PreparedSource::Path { path, recursive } => {
+                let tree = clone_tree(CWD, path, *recursive).on(Stage::MountSource, place, path)?;
+                keep(sources, slot, tree);
+            }
+            PreparedSource::Fd { fd, recursive } => {
+                let tree = clone_tree(*fd, c"", *recursive)
+                    .on(Stage::MountSource, place, &mount.target.path)?;
+                keep(sources, slot, tree);
+            }
+            PreparedSource::Cgroup { directories, .. } => {
+                for (offset, (_, directory)) in directories.iter().enumerate() {
+                    let tree = clone_tree(*directory, c"", false)
+                        .on(Stage::MountSource, place, &mount.target.path)?;
+                    keep(sources, slot + offset, tree);
+                }
+            }
+            _ => {}
+        }
+        slot += slots_of(mount);
+    }
+    Ok(())
+}
+
+fn keep(sources: &mut Sources, slot: usize, tree: OwnedFd) {
+    if let Some(place) = sources.get_mut(slot) {
+        *place = Some(tree);
+    }
+}
+
+/// Mounts everything below `root`, in order. `toolbox` is the root of the sandbox's mount namespace.
+pub(crate) fn attach_all<'p>(
+    root: BorrowedFd<'_>,
+    toolbox: BorrowedFd<'_>,
+    mounts: &'p [PreparedMount<'_>],
+    sources: &mut Sources,
+) -> Result<(), Failure<'p>> {
+    let mut slot = 0;
+    for (place, mount) in mounts.iter().enumerate() {
+        let count = slots_of(mount);
+        let sources = sources.get_mut(slot..slot + count).unwrap_or(&mut []);
+        slot += count;
+        let subject = &mount.target.path;
+        let tree = match &mount.source {
+            PreparedSource::Path { .. } | PreparedSource::Fd { .. } => {
+                let tree = sources.first_mut().and_then(Option::take).ok_or(Errno::BADF);
+                let tree = tree.on(Stage::Mount, place, subject)?;
+                set_attributes(&tree, mount).on(Stage::Mount, place, subject)?;
+                tree
+            }
+            PreparedSource::FileSystem { kind, options, attributes } => {
+                file_system(kind, options, *attributes).on(Stage::Mount, place, subject)?
+            }
+            PreparedSource::Dev { attributes } => {
+                dev(*attributes).map_err(|failure| with_detail(failure, place))?
+            }
+            PreparedSource::Cgroup { directories, attributes } => {
+                cgroup(root, mount, directories, *attributes, sources)
+                    .on(Stage::Mount, place, subject)?;
+                continue;
+            }
+            PreparedSource::SandboxShm => {
+                let tree = clone_tree(toolbox, c"shm", false).on(Stage::Mount, place, subject)?;
+                set_attributes(&tree, mount).on(Stage::Mount, place, subject)?;
+                tree
+            }
+        };
+        let make = kind_of(&tree).on(Stage::Mount, place, subject)?;
+        let place_fd =
+            target::resolve(root, &mount.target, make).on(Stage::MountTarget, place, subject)?;
+        move_onto(&tree, &place_fd).on(Stage::Mount, place, subject)?;
+    }
+    Ok(())
+}
+
+const fn with_detail(mut failure: Failure<'_>, place: usize) -> Failure<'_> {
+    #[expect(clippy::cast_possible_truncation, reason = "a plan has few mounts")]
+    {
+        failure.detail = place as u32;
+    }
+    failure
+}
+
+/// A detached copy of the mount that `path` (relative to `directory`, or `directory` itself when empty) is on, showing `path`.
+pub(crate) fn clone_tree(
+    directory: BorrowedFd<'_>,
+    path: &CStr,
+    recursive: bool,
+) -> Result<OwnedFd, Errno> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    if path.is_empty() {
+        flags |= OpenTreeFlags::AT_EMPTY_PATH;
+    }
+    rustix::mount::open_tree(directory, path, flags)
+}
+
+/// Attaches a detached mount where `place` is.
+pub(crate) fn move_onto(tree: &OwnedFd, place: &OwnedFd) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(tree, c"", place, c"", flags)
+}
+
+/// A copy of a shared mount stays in its peer group until told otherwise, so propagation is always set, on all of it.
+fn set_attributes(tree: &OwnedFd, mount: &PreparedMount<'_>) -> Result<(), Errno> {
+    let attributes = &mount.attributes;
+    if mount.recursive || attributes.set | attributes.clear == 0 {
+        return mount::set_attributes(tree.as_fd(), c"", true, attributes);
+    }
+    let propagation =
+        MountAttr { propagation: attributes.propagation, ..MountAttr::default() };
+    mount::set_attributes(tree.as_fd(), c"", true, &propagation)?;
+    let own = MountAttr { propagation: 0, ..*attributes };
+    mount::set_attributes(tree.as_fd(), c"", false, &own)
+}
+
+/// Directories are mounted on directories, everything else on files.
+fn kind_of(tree: &OwnedFd) -> Result<Make, Errno> {
+    let mode = rustix::fs::fstat(tree)?.st_mode;
+    let directory = FileType::from_raw_mode(mode).is_dir();
+    Ok(if directory { Make::Directory } else { Make::File })
+}
+
+/// A new file system, detached.
+pub(crate) fn file_system(
+    kind: &CStr,
+    options: &[(CString, Option<CString>)],
+    attributes: u32,
+) -> Result<OwnedFd, Errno> {
+    let fs = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        match value {
+            Some(value) => {
+                rustix::mount::fsconfig_set_string(&fs, key.as_c_str(), value.as_c_str())?;
+            }
+            None => rustix::mount::fsconfig_set_flag(&fs, key.as_c_str())?,
+        }
+    }
+    rustix::mount::fsconfig_create(&fs)?;
+    let attributes = MountAttrFlags::from_bits_retain(attributes);
+    rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// A tmpfs made with the given options, for the launcher's own use.
+pub(crate) fn tmpfs(options: &[(&CStr, &CStr)], attributes: u64) -> Result<OwnedFd, Errno> {
+    let fs = rustix::mount::fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        rustix::mount::fsconfig_set_string(&fs, *key, *value)?;
+    }
+    rustix::mount::fsconfig_create(&fs)?;
+    #[expect(clippy::cast_possible_truncation, reason = "attribute flags are below 2^32")]
+    let attributes = MountAttrFlags::from_bits_retain(attributes as u32);
+    rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// Name, major and minor number of the device nodes every container gets.
+const DEVICES: [(&CStr, u32, u32); 6] = [
+    (c"null", 1, 3),
+    (c"zero", 1, 5),
+    (c"full", 1, 7),
+    (c"random", 1, 8),
+    (c"urandom", 1, 9),
+    (c"tty", 5, 0),
+];
+
+/// The links every container gets.
+const LINKS: [(&CStr, &CStr); 6] = [
+    (c"fd", c"/proc/self/fd"),
+    (c"stdin", c"/proc/self/fd/0"),
+    (c"stdout", c"/proc/self/fd/1"),
+    (c"stderr", c"/proc/self/fd/2"),
+    (c"core", c"/proc/kcore"),
+    (c"ptmx", c"pts/ptmx"),
+];
+
+/// `/dev`: filled while it is detached, so no path of the container is involved.
+fn dev<'p>(attributes: u32) -> Result<OwnedFd, Failure<'p>> {
+    let tree = tmpfs(&[(c"mode", c"755"), (c"size", c"65536k")], u64::from(attributes))
+        .during(Stage::Mount)?;
+    for (name, major, minor) in DEVICES {
+        let device = rustix::fs::makedev(major, minor);
+        rustix::fs::mknodat(&tree, name, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device)
+            .on(Stage::Device, 0, name)?;
+    }
+    for (name, destination) in LINKS {
+        rustix::fs::symlinkat(destination, &tree, name).on(Stage::Device, 0, name)?;
+    }
+    Ok(tree)
+}
+
+/// The container's own cgroup directories. On v2 there is one; on v1 a small tmpfs holds one per controller.
+fn cgroup(
+    root: BorrowedFd<'_>,
+    mount: &PreparedMount<'_>,
+    directories: &[(Option<CString>, BorrowedFd<'_>)],
+    attributes: u32,
+    sources: &mut [Option<OwnedFd>],
+) -> Result<(), Errno> {
+    let attributes = u64::from(attributes);
+    let own = MountAttr {
+        set: attributes,
+        propagation: libc::MS_PRIVATE,
+        ..MountAttr::default()
+    };
+    if let [(None, _)] = directories {
+        let tree = sources.first_mut().and_then(Option::take).ok_or(Errno::BADF)?;
+        mount::set_attributes(tree.as_fd(), c"", false, &own)?;
+        let place = target::resolve(root, &mount.target, Make::Directory)?;
+        return move_onto(&tree, &place);
+    }
+    let holder = tmpfs(&[(c"mode", c"755"), (c"size", c"64k")], attributes & !mount::RDONLY)?;
+    for (name, _) in directories {
+        let name = name.as_deref().unwrap_or(c"unified");
+        rustix::fs::mkdirat(&holder, name, Mode::from_raw_mode(0o555))?;
+    }
+    let place = target::resolve(root, &mount.target, Make::Directory)?;
+    move_onto(&holder, &place)?;
+    for ((name, _), source) in directories.iter().zip(sources) {
+        let name = name.as_deref().unwrap_or(c"unified");
+        let tree = source.take().ok_or(Errno::BADF)?;
+        mount::set_attributes(tree.as_fd(), c"", false, &own)?;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        rustix::mount::move_mount(&tree, c"", &holder, name, flags)?;
+    }
+    if attributes & mount::RDONLY != 0 {
+        let read_only = MountAttr { set: mount::RDONLY, ..MountAttr::default() };
+        mount::set_attributes(holder.as_fd(), c"", false, &read_only)?;
+    }
+    Ok(())
+}
+
+/// Hides paths: files under `/dev/null`, directories under an empty read-only one. Both come from the sandbox, whose
+/// creation has verified them.
+pub(crate) fn mask<'p>(
+    root: BorrowedFd<'_>,
+    toolbox: BorrowedFd<'_>,
+    paths: &'p [CString],
+) -> Result<(), Failure<'p>> {
+    for (place, path) in paths.iter().enumerate() {
+        let hide = || -> Result<(), Errno> {
+            let Some(found) = target::existing(root, path)? else {
+                return Ok(());
+            };
+            let cover = match kind_of(&found)? {
+                Make::Directory => c"empty",
+                Make::File => c"null",
+            };
+            move_onto(&clone_tree(toolbox, cover, false)?, &found)
+        };
+        hide().on(Stage::MaskPath, place, path)?;
+    }
+    Ok(())
+}
+
+/// Makes paths read-only with everything below them.
+pub(crate) fn make_read_only<'p>(
+    root: BorrowedFd<'_>,
+    paths: &'p [CString],
+) -> Result<(), Failure<'p>> {
+    let attributes = MountAttr { set: mount::RDONLY, ..MountAttr::default() };
+    for (place, path) in paths.iter().enumerate() {
+        let protect = || -> Result<(), Errno> {
+            let Some(found) = target::existing(root, path)? else {
+                return Ok(());
+            };
+            let tree = clone_tree(found.as_fd(), c"", true)?;
+            mount::set_attributes(tree.as_fd(), c"", true, &attributes)?;
+            move_onto(&tree, &found)
+        };
+        protect().on(Stage::ReadonlyPath, place, path)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! Mounts as the child needs them: C strings and numbers, made in the parent.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use super::{Access, Mount, MountFlags, MountSource, Propagation};
+use crate::cgroup::Cgroup;
+use crate::process::LaunchError;
+use crate::sys::mount::{self, MountAttr};
+
+/// Files of procfs that may be covered by a mount, as runc allows; everything else below `/proc` could be used to fake the
+/// kernel's own interfaces.
+pub(crate) const COVERABLE_PROC_FILES: [&str; 11] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/slabinfo",
+    "/proc/net/dev",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
+];
+
+/// A [`Mount`], ready for the child.
+#[derive(Debug)]
+pub(crate) struct PreparedMount<'p> {
+    pub(crate) target: Target,
+    pub(crate) source: PreparedSource<'p>,
+    /// What is changed on the detached mount before it is attached.
+    pub(crate) attributes: MountAttr,
+    /// Whether the attributes go to the mounts below it as well.
+    pub(crate) recursive: bool,
+}
+
+/// Where something is mounted.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// As given; for reports.
+    pub(crate) path: CString,
+    /// The path's names, without `.`; `..` has been resolved.
+    pub(crate) names: Vec<CString>,
+    /// Whether symbolic links on the way are followed (inside the root) or refused.
+    pub(crate) follow_links: bool,
+    /// Whether it may be inside procfs.
+    pub(crate) in_proc: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum PreparedSource<'p> {
+    Path { path: CString, recursive: bool },
+    Fd { fd: BorrowedFd<'p>, recursive: bool },
+    FileSystem { kind: CString, options: Vec<(CString, Option<CString>)>, attributes: u32 },
+    Dev { attributes: u32 },
+    Cgroup { directories: Vec<(Option<CString>, BorrowedFd<'p>)>, attributes: u32 },
+    SandboxShm,
+}
+
+/// Prepares all mounts of a plan.
+pub(crate) fn prepare<'p>(
+    mounts: &'p [Mount],
+    cgroup: Option<&'p Cgroup>,
+) -> Result<Vec<PreparedMount<'p>>, LaunchError> {
+    mounts.iter().map(|mount| prepare_one(mount, cgroup)).collect()
+}
+
+fn prepare_one<'p>(
+    mount: &'p Mount,
+    cgroup: Option<&'p Cgroup>,
+) -> Result<PreparedMount<'p>, LaunchError> {
+    let read_only = mount.access != Access::ReadWrite;
+    let flags = attribute_flags(mount.flags, read_only);
+    let source = match &mount.source {
+        MountSource::Bind { path, recursive } => PreparedSource::Path {
+            path: text(path.as_os_str()).ok_or_else(|| bad(path))?,
+            recursive: *recursive,
+        },
+        MountSource::BindFd { fd, recursive } => {
+            PreparedSource::Fd { fd: fd.as_fd(), recursive: *recursive }
+        }
+        MountSource::FileSystem { kind, options } => PreparedSource::FileSystem {
+            kind: kind.clone(),
+            options: options.clone(),
+            attributes: low_half(flags),
+        },
+        // It stays writable for the launcher; a read-only one is made so when everything is in it.
+        MountSource::Dev => PreparedSource::Dev { attributes: low_half(flags & !mount::RDONLY) },
+        MountSource::Cgroup => PreparedSource::Cgroup {
+            directories: cgroup
+                .map(Cgroup::visible_directories)
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|(name, fd)| {
+                    Some((name.map(CString::new).transpose().ok()?, fd))
+                })
+                .collect(),
+            attributes: low_half(flags),
+        },
+        MountSource::SandboxShm => PreparedSource::SandboxShm,
+    };
+    let bind = matches!(
+        mount.source,
+        MountSource::Bind { .. } | MountSource::BindFd { .. } | MountSource::SandboxShm
+    );
+    // A mount of the kernel's own goes exactly where it says: a link in the image must not move it elsewhere.
+    let follow_links = bind || matches!(&mount.source, MountSource::FileSystem { kind, .. } if kind.as_c_str() == c"tmpfs");
+    Ok(PreparedMount {
+        target: target(&mount.destination, follow_links, bind)?,
+        source,
+        attributes: MountAttr {
+            set: if bind { flags } else { flags & mount::RDONLY },
+            clear: if bind && flags & mount::ATIME_MASK != 0 { mount::ATIME_MASK } else { 0 },
+            propagation: match mount.propagation {
+                Propagation::Private => libc::MS_PRIVATE,
+                Propagation::Slave => libc::MS_SLAVE,
+                Propagation::Shared => libc::MS_SHARED,
+            },
+            userns_fd: 0,
+        },
+        recursive: mount.access == Access::RecursiveReadOnly,
+    })
+}
+
+/// Checks a destination and takes it apart.
+fn target(path: &Path, follow_links: bool, bind: bool) -> Result<Target, LaunchError> {
+    let mut names: Vec<CString> = Vec::new();
+    let mut components = path.components();
+    if components.next() != Some(Component::RootDir) {
+        return Err(LaunchError::Path { path: path.to_owned(), what: "is not absolute" });
+    }
+    for component in components {
+        match component {
+            Component::Normal(name) => names.push(text(name).ok_or_else(|| bad(path))?),
+            Component::ParentDir => drop(names.pop()),
+            _ => {}
+        }
+    }
+    if names.is_empty() {
+        return Err(LaunchError::Path { path: path.to_owned(), what: "is the root itself" });
+    }
+    let clean = format!("/{}", names.iter().map(|n| n.to_string_lossy()).collect::<Vec<_>>().join("/"));
+    let below_proc = clean.starts_with("/proc/");
+    let coverable = COVERABLE_PROC_FILES.contains(&clean.as_str());
+    if below_proc && !coverable || bind && clean == "/proc" {
+        return Err(LaunchError::Path {
+            path: path.to_owned(),
+            what: "is inside procfs, where nothing may be mounted",
+        });
+    }
+    Ok(Target {
+        path: text(path.as_os_str()).ok_or_else(|| bad(path))?,
+        names,
+        follow_links: follow_links && !below_proc,
+        in_proc: below_proc,
+    })
+}
+
+fn attribute_flags(flags: MountFlags, read_only: bool) -> u64 {
+    let flag = |on: bool, value: u64| if on { value } else { 0 };
+    flag(read_only, mount::RDONLY)
+        | flag(flags.nosuid, mount::NOSUID)
+        | flag(flags.nodev, mount::NODEV)
+        | flag(flags.noexec, mount::NOEXEC)
+        | flag(flags.strictatime, mount::STRICTATIME)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "attribute flags are below 2^32")]
+const fn low_half(flags: u64) -> u32 {
+    flags as u32
+}
+
+fn text(text: &OsStr) -> Option<CString> {
+    CString::new(text.as_bytes()).ok()
+}
+
+fn bad(path: &Path) -> LaunchError {
+    LaunchError::Path { path: PathBuf::from(path), what: "holds a NUL byte" }
+}
+
+/// The descriptors of the parent that the child needs for these mounts.
+pub(crate) fn descriptors(mounts: &[PreparedMount<'_>]) -> Vec<RawFd> {
+    let mut fds = Vec::new();
+    for mount in mounts {
+        match &mount.source {
+            PreparedSource::Fd { fd, .. } => fds.push(fd.as_raw_fd()),
+            PreparedSource::Cgroup { directories, .. } => {
+                fds.extend(directories.iter().map(|(_, fd)| fd.as_raw_fd()));
+            }
+            _ => {}
+        }
+    }
+    fds
+}

@@ -1,0 +1,500 @@
+//! The child's side: from birth to execve.
+//!
+//! ```text
+//! isolate ─▶ cgroup ─▶ sources, while the host's paths are visible
+//!         ─▶ join the sandbox ─▶ new mount (and cgroup) namespace ─▶ mounts ─▶ pivot_root     (a new container)
+//!         ─▶ join the container                                                               (exec)
+//!         ─▶ terminal, stdio, limits, keyring ─▶ READY ─▶ barrier ─▶ record ─▶ privileges ─▶ execve
+//! ```
+//!
+//! Only system calls on memory the parent prepared: no allocation, no locks, no logging, no panics. A failed step is
+//! reported over the channel and into the launch record, and ends the process with exit code 127.
+//!
+//! From its first instruction on nobody but root with every capability can look into this process: it is not dumpable, and
+//! it has more capabilities than a container until execve gives it new memory.
+#![expect(unsafe_code, reason = "execve(2) takes arrays of pointers")]
+
+use std::ffi::{CStr, CString, c_char};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::net::{
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+};
+use rustix::pty::OpenptFlags;
+use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
+
+use super::stage::{
+    Failure, InStage, REPORT_LIMIT, Signal, Stage, encode_failure, encode_signal,
+};
+use crate::capabilities::CapabilitySets;
+use crate::mounts::attach::{self, Sources};
+use crate::mounts::prepare::{PreparedMount, Target};
+use crate::mounts::target::{self, Make};
+use crate::plan::{OomScoreAdj, Rlimit, User};
+use crate::rootfs::{self, PreparedRootfs};
+use crate::sys::privileges::Instruction;
+use crate::sys::{self, mount::MountAttr};
+
+/// What the child exits with when it cannot become what it should.
+pub(crate) const SETUP_FAILED: i32 = 127;
+/// What it exits with when its creator is gone before the barrier opens.
+const ABANDONED: i32 = 125;
+
+/// Everything the child needs, in memory that exists before the clone.
+#[derive(Debug)]
+pub(crate) struct Script<'p> {
+    /// The child's end of the launch channel.
+    pub(crate) channel: BorrowedFd<'p>,
+    /// Where the outcome is noted for later.
+    pub(crate) record: Option<BorrowedFd<'p>>,
+    /// Every descriptor above 2 that stays open for now, in ascending order.
+    pub(crate) keep: Vec<RawFd>,
+    /// v1 cgroup directories to enter.
+    pub(crate) cgroups: Vec<BorrowedFd<'p>>,
+    pub(crate) oom_score_adj: Option<(CString, OomScoreAdj)>,
+    pub(crate) entry: Entry<'p>,
+    pub(crate) working_dir: Target,
+    pub(crate) stdio: ScriptStdio<'p>,
+    pub(crate) program: ProgramScript<'p>,
+}
+
+/// How the child gets to where its program runs.
+#[derive(Debug)]
+pub(crate) enum Entry<'p> {
+    /// It makes a new container.
+    Container(ContainerEntry<'p>),
+    /// It joins an existing one, given by the pidfd of a process in it.
+    Join { pidfd: BorrowedFd<'p>, kinds: ThreadNameSpaceType },
+}
+
+/// What makes a new container.
+#[derive(Debug)]
+pub(crate) struct ContainerEntry<'p> {
+    pub(crate) rootfs: PreparedRootfs,
+    pub(crate) readonly_rootfs: bool,
+    pub(crate) mounts: Vec<PreparedMount<'p>>,
+    pub(crate) masked_paths: &'p [CString],
+    pub(crate) readonly_paths: &'p [CString],
+    /// The sandbox, by pidfd.
+    pub(crate) sandbox: BorrowedFd<'p>,
+    pub(crate) cgroup_namespace: bool,
+}
+
+/// Where 0, 1 and 2 come from.
+#[derive(Debug)]
+pub(crate) enum ScriptStdio<'p> {
+    Files([BorrowedFd<'p>; 3]),
+    Terminal { size: Option<(u16, u16)>, console: Option<Target> },
+}
+
+/// What is run, and as whom.
+#[derive(Debug)]
+pub(crate) struct ProgramScript<'p> {
+    /// `args[0]`, for reports.
+    pub(crate) name: &'p CStr,
+    /// Paths to try, in order.
+    pub(crate) candidates: Vec<CString>,
+    /// NULL-terminated.
+    pub(crate) arguments: Vec<*const c_char>,
+    /// NULL-terminated.
+    pub(crate) environment: Vec<*const c_char>,
+    pub(crate) user: &'p User,
+    pub(crate) umask: u32,
+    pub(crate) rlimits: &'p [Rlimit],
+    pub(crate) no_new_privileges: bool,
+    pub(crate) capabilities: CapabilitySets,
+    pub(crate) filter: Option<&'p [Instruction]>,
+}
+
+/// Runs the script. Returns only when it failed, after reporting, with the exit code.
+pub(crate) fn run(script: &Script<'_>, sources: &mut Sources) -> i32 {
+    match set_up(script, sources) {
+        Ok(()) => {}
+        Err(failure) => return fail(script, &failure),
+    }
+    if !wait_at_barrier(script) {
+        return ABANDONED;
+    }
+    let Err(failure) = begin(script);
+    fail(script, &failure)
+}
+
+fn fail(script: &Script<'_>, failure: &Failure<'_>) -> i32 {
+    let mut buffer = [0; REPORT_LIMIT];
+    let report = encode_failure(failure, &mut buffer);
+    if let Some(record) = script.record {
+        // Nobody is left to tell about a failure to note the failure.
+        let _ = rustix::io::write(record, report);
+    }
+    let _ = rustix::net::send(script.channel, report, SendFlags::NOSIGNAL);
+    SETUP_FAILED
+}
+
+/// Everything before the barrier.
+fn set_up<'s>(script: &'s Script<'_>, sources: &mut Sources) -> Result<(), Failure<'s>> {
+    isolate(&script.keep).during(Stage::Isolate)?;
+    enter_cgroups(&script.cgroups)?;
+    if let Some((value, adjustment)) = &script.oom_score_adj {
+        set_oom_score_adj(value, adjustment.required).on(Stage::OomScoreAdj, 0, value)?;
+    }
+    let root = match &script.entry {
+        Entry::Container(entry) => enter_new_container(script, entry, sources)?,
+        Entry::Join { pidfd, kinds } => {
+            sys::namespaces::join(*pidfd, *kinds).during(Stage::JoinNamespaces)?;
+            open_root().during(Stage::JoinNamespaces)?
+        }
+    };
+    enter_working_directory(root.as_fd(), script)?;
+    connect_stdio(root.as_fd(), script)?;
+    drop(root);
+    rustix::process::umask(Mode::from_raw_mode(script.program.umask));
+    for (place, limit) in script.program.rlimits.iter().enumerate() {
+        sys::privileges::set_limit(limit.resource, limit.soft, limit.hard)
+            .on(Stage::ResourceLimit, place, c"")?;
+    }
+    sys::privileges::join_new_session_keyring().during(Stage::Keyring)
+}
+
+/// Leaves behind what belongs to the caller: its session, its descriptors, the signals it ignores.
+pub(crate) fn isolate(keep: &[RawFd]) -> Result<(), Errno> {
+    sys::privileges::set_dumpable(false)?;
+    let mut first = 3;
+    for &fd in keep {
+        let fd = u32::try_from(fd).map_err(|_| Errno::BADF)?;
+        if fd > first {
+            sys::namespaces::close_range(first, fd - 1, false)?;
+        }
+        first = first.max(fd + 1);
+    }
+    sys::namespaces::close_range(first, u32::MAX, false)?;
+    rustix::process::setsid()?;
+    sys::signals::reset_dispositions();
+    sys::signals::unblock_all();
+    rustix::process::umask(Mode::empty());
+    Ok(())
+}
+
+/// v1 has no way to be born into a cgroup: the child enters by itself, so that only it waits for the kernel.
+pub(crate) fn enter_cgroups<'p>(directories: &[BorrowedFd<'_>]) -> Result<(), Failure<'p>> {
+    for directory in directories {
+        let enter = || {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let procs = rustix::fs::openat(directory, c"cgroup.procs", flags, Mode::empty())?;
+            rustix::io::write(&procs, b"0").map(drop)
+        };
+        enter().during(Stage::Cgroup)?;
+    }
+    Ok(())
+}
+
+/// Through the host's procfs, which is still visible.
+pub(crate) fn set_oom_score_adj(value: &CStr, required: bool) -> Result<(), Errno> {
+    let set = || {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::open(c"/proc/self/oom_score_adj", flags, Mode::empty())?;
+        rustix::io::write(&file, value.to_bytes()).map(drop)
+    };
+    match set() {
+        Err(Errno::ACCESS | Errno::PERM) if !required => Ok(()),
+        other => other,
+    }
+}
+
+/// Builds the container's file system and enters it. Gives the new root (`O_PATH`).
+fn enter_new_container<'s>(
+    script: &'s Script<'_>,
+    entry: &'s ContainerEntry<'_>,
+    sources: &mut Sources,
+) -> Result<OwnedFd, Failure<'s>> {
+    let root = rootfs::open(&entry.rootfs)?;
+    attach::open_sources(&entry.mounts, sources)?;
+
+    let shared = ThreadNameSpaceType::MOUNT
+        | ThreadNameSpaceType::NETWORK
+        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
+        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME;
+    sys::namespaces::join(entry.sandbox, shared).during(Stage::JoinNamespaces)?;
+    let mut new = UnshareFlags::NEWNS;
+    if entry.cgroup_namespace {
+        new |= UnshareFlags::NEWCGROUP;
+    }
+    sys::namespaces::unshare(new).during(Stage::NewNamespaces)?;
+
+    let toolbox = open_root().during(Stage::NewNamespaces)?;
+    let flags = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(&root, c"", &toolbox, c"root", flags).during(Stage::PivotRoot)?;
+    attach::attach_all(root.as_fd(), toolbox.as_fd(), &entry.mounts, sources)?;
+    if let ScriptStdio::Terminal { size, console } = &script.stdio {
+        make_terminal(root.as_fd(), script, *size, console.as_ref()).during(Stage::Terminal)?;
+    }
+    attach::mask(root.as_fd(), toolbox.as_fd(), entry.masked_paths)?;
+    attach::make_read_only(root.as_fd(), entry.readonly_paths)?;
+    // The working directory is made while the root can still be written to.
+    target::resolve(root.as_fd(), &script.working_dir, Make::Directory)
+        .on(Stage::WorkingDirectory, 0, &script.working_dir.path)?;
+    change_root(root.as_fd()).during(Stage::PivotRoot)?;
+    if entry.readonly_rootfs {
+        let read_only = MountAttr { set: sys::mount::RDONLY, ..MountAttr::default() };
+        sys::mount::set_attributes(root.as_fd(), c"", false, &read_only).during(Stage::Rootfs)?;
+    }
+    Ok(root)
+}
+
+pub(crate) fn open_root() -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(c"/", flags, Mode::empty())
+}
+
+/// Makes `root` the root of this mount namespace and lets go of the old one.
+pub(crate) fn change_root(root: BorrowedFd<'_>) -> Result<(), Errno> {
+    rustix::process::fchdir(root)?;
+    // The old root is put on top of the new one, from where it is taken away again (pivot_root(2), "pivot_root(".", ".")").
+    rustix::process::pivot_root(c".", c".")?;
+    rustix::mount::unmount(c".", rustix::mount::UnmountFlags::DETACH)?;
+    rustix::process::fchdir(root)
+}
+
+fn enter_working_directory<'s>(
+    root: BorrowedFd<'_>,
+    script: &'s Script<'_>,
+) -> Result<(), Failure<'s>> {
+    let path = &script.working_dir.path;
+    let enter = || -> Result<(), Errno> {
+        let make = Make::Directory;
+        let directory = match &script.entry {
+            Entry::Container(_) => target::resolve(root, &script.working_dir, make)?,
+            Entry::Join { .. } => target::lookup(root, &script.working_dir)?,
+        };
+        rustix::process::fchdir(&directory)?;
+        // A directory that is not below the root (as a descriptor from outside would be) has a path that does not begin
+        // with a slash.
+        let mut buffer = [0_u8; 4096];
+        let length = sys::namespaces::working_directory(&mut buffer)?;
+        if length == 0 || buffer[0] != b'/' { Err(Errno::XDEV) } else { Ok(()) }
+    };
+    enter().on(Stage::WorkingDirectory, 0, path)
+}
+
+fn connect_stdio<'s>(root: BorrowedFd<'_>, script: &'s Script<'_>) -> Result<(), Failure<'s>> {
+    match &script.stdio {
+        ScriptStdio::Files(files) => {
+            for (target, file) in (0..).zip(files) {
+                hand_over(*file, script.program.user.uid).during(Stage::Stdio)?;
+                sys::namespaces::duplicate_onto(*file, target).during(Stage::Stdio)?;
+            }
+            Ok(())
+        }
+        // A new container has made its terminal while it was being built.
+        ScriptStdio::Terminal { .. } if matches!(script.entry, Entry::Container(_)) => Ok(()),
+        ScriptStdio::Terminal { size, .. } => {
+            make_terminal(root, script, *size, None).during(Stage::Terminal)
+        }
+    }
+}
+
+/// Pipes belong to whoever made them, and opening `/dev/stdout` again checks that. Container runtimes give them to the
+/// container's user.
+fn hand_over(file: BorrowedFd<'_>, uid: u32) -> Result<(), Errno> {
+    if uid == 0 {
+        return Ok(());
+    }
+    let mode = rustix::fs::fstat(file)?.st_mode;
+    if FileType::from_raw_mode(mode) != FileType::Fifo {
+        return Ok(());
+    }
+    match rustix::fs::fchown(file, Some(rustix::fs::Uid::from_raw(uid)), None) {
+        // Not ours to give: it stays usable as descriptor 0, 1 or 2.
+        Err(Errno::PERM | Errno::ROFS) => Ok(()),
+        other => other,
+    }
+}
+
+const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
+
+/// Makes a terminal in the container's devpts, sends its master side to the parent and puts its other side on 0, 1, 2.
+fn make_terminal(
+    root: BorrowedFd<'_>,
+    script: &Script<'_>,
+    size: Option<(u16, u16)>,
+    console: Option<&Target>,
+) -> Result<(), Errno> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let resolve =
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let master = rustix::fs::openat2(root, c"dev/pts/ptmx", flags, Mode::empty(), resolve)?;
+    // An image or a process in the container could have put something else there.
+    #[expect(clippy::useless_conversion, reason = "the width of f_type depends on the architecture")]
+    if i64::from(rustix::fs::fstatfs(&master)?.f_type) != DEVPTS_SUPER_MAGIC {
+        return Err(Errno::NODEV);
+    }
+    rustix::pty::unlockpt(&master)?;
+    // The other side is opened through the master, not by a name that could lead elsewhere.
+    let open = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let terminal = rustix::pty::ioctl_tiocgptpeer(&master, open)?;
+    if let Some((columns, rows)) = size {
+        let size = rustix::termios::Winsize {
+            ws_col: columns,
+            ws_row: rows,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        rustix::termios::tcsetwinsize(&master, size)?;
+    }
+    let owner = rustix::fs::Uid::from_raw(script.program.user.uid);
+    rustix::fs::fchown(&terminal, Some(owner), None)?;
+    if let Some(console) = console {
+        let tree = attach::clone_tree(terminal.as_fd(), c"", false)?;
+        let place = target::resolve(root, console, Make::File)?;
+        attach::move_onto(&tree, &place)?;
+    }
+    send_terminal(script.channel, master.as_fd())?;
+    for target in 0..3 {
+        sys::namespaces::duplicate_onto(terminal.as_fd(), target)?;
+    }
+    rustix::process::ioctl_tiocsctty(&terminal)
+}
+
+fn send_terminal(channel: BorrowedFd<'_>, master: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mut buffer = [0; REPORT_LIMIT];
+    let packet = encode_signal(Signal::Terminal, &mut buffer);
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [master];
+    control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let content = [std::io::IoSlice::new(packet)];
+    rustix::net::sendmsg(channel, &content, &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Says that everything is ready and waits for permission. False when the creator is gone.
+fn wait_at_barrier(script: &Script<'_>) -> bool {
+    let mut buffer = [0; REPORT_LIMIT];
+    let ready = encode_signal(Signal::Ready, &mut buffer);
+    if rustix::net::send(script.channel, ready, SendFlags::NOSIGNAL).is_err() {
+        return false;
+    }
+    let mut go = [0_u8; 1];
+    loop {
+        match rustix::io::read(script.channel, &mut go) {
+            Ok(count) => return count == 1,
+            Err(Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Everything after the barrier.
+fn begin<'s>(script: &'s Script<'_>) -> Result<std::convert::Infallible, Failure<'s>> {
+    let program = &script.program;
+    if let Some(record) = script.record {
+        let mut buffer = [0; REPORT_LIMIT];
+        let started = encode_signal(Signal::Started, &mut buffer);
+        rustix::io::write(record, started).during(Stage::Record)?;
+    }
+    // What is still open beside 0, 1 and 2 must not reach the program.
+    sys::namespaces::close_range(3, u32::MAX, true).during(Stage::Isolate)?;
+    // Without no_new_privs a filter can be loaded only by a process with CAP_SYS_ADMIN, so it comes before the loss of
+    // privileges and has to allow what follows. With no_new_privs it comes last and may forbid all of it but execve.
+    let load = |filter| sys::privileges::load_filter(filter, false).during(Stage::Seccomp);
+    if let (Some(filter), false) = (program.filter, program.no_new_privileges) {
+        load(filter)?;
+    }
+    change_identity(program)?;
+    if program.no_new_privileges {
+        sys::privileges::set_no_new_privileges().during(Stage::Capabilities)?;
+        program.filter.map_or(Ok(()), load)?;
+    }
+    execute(program)
+}
+
+fn change_identity<'s>(program: &'s ProgramScript<'_>) -> Result<(), Failure<'s>> {
+    use sys::privileges;
+    let sets = &program.capabilities;
+    for capability in 0..64 {
+        if sets.bounding.bits() & (1 << capability) != 0 {
+            continue;
+        }
+        match privileges::drop_from_bounding_set(capability) {
+            Ok(()) => {}
+            // Past the last capability of this kernel.
+            Err(Errno::INVAL) => break,
+            Err(errno) => return Err(errno).during(Stage::Capabilities),
+        }
+    }
+    let user = program.user;
+    privileges::set_keep_capabilities(true).during(Stage::Capabilities)?;
+    privileges::set_groups(&user.additional_gids).during(Stage::Identity)?;
+    privileges::set_gid(user.gid).during(Stage::Identity)?;
+    privileges::set_uid(user.uid).during(Stage::Identity)?;
+    privileges::set_keep_capabilities(false).during(Stage::Capabilities)?;
+    privileges::set_capabilities(
+        sets.effective.bits(),
+        sets.permitted.bits(),
+        sets.inheritable.bits(),
+    )
+    .during(Stage::Capabilities)?;
+    if sets.ambient.bits() != 0 {
+        for capability in sets.ambient.iter() {
+            privileges::raise_ambient(u32::from(capability.number()))
+                .during(Stage::Capabilities)?;
+        }
+        return Ok(());
+    }
+    privileges::clear_ambient().during(Stage::Capabilities)
+}
+
+/// Tries the candidates in order, as the search of a PATH does: what is absent or not executable is passed over.
+fn execute<'s>(
+    program: &'s ProgramScript<'_>,
+) -> Result<std::convert::Infallible, Failure<'s>> {
+    let mut reason = Errno::NOENT;
+    for candidate in &program.candidates {
+        // SAFETY: the arrays are NULL-terminated and their strings, like the candidate, outlive the call.
+        unsafe {
+            libc::execve(
+                candidate.as_ptr(),
+                program.arguments.as_ptr(),
+                program.environment.as_ptr(),
+            );
+        }
+        let errno = sys::last_errno();
+        match errno {
+            // The same answer is given for a program that exists but whose interpreter does not.
+            Errno::NOENT | Errno::NOTDIR if !is_executable(candidate) => {}
+            Errno::ACCESS => reason = access_reason(candidate),
+            _ => return Err(errno).on(Stage::Execute, 0, candidate),
+        }
+    }
+    Err(reason).on(Stage::FindProgram, 0, program.name)
+}
+
+fn is_executable(path: &CStr) -> bool {
+    let access = rustix::fs::Access::EXEC_OK;
+    rustix::fs::accessat(rustix::fs::CWD, path, access, AtFlags::EACCESS).is_ok()
+}
+
+fn access_reason(path: &CStr) -> Errno {
+    let directory = rustix::fs::stat(path)
+        .is_ok_and(|status| FileType::from_raw_mode(status.st_mode).is_dir());
+    if directory { Errno::ISDIR } else { Errno::ACCESS }
+}
+
+/// Descriptors in ascending order, each once: the form [`Script::keep`] wants.
+pub(crate) fn sorted(mut descriptors: Vec<RawFd>) -> Vec<RawFd> {
+    descriptors.sort_unstable();
+    descriptors.dedup();
+    descriptors
+}
+
+/// The raw descriptors of the parts of a script that both kinds of launch have.
+pub(crate) fn common_descriptors(script: &Script<'_>) -> Vec<RawFd> {
+    let mut fds = vec![script.channel.as_raw_fd()];
+    fds.extend(script.record.iter().map(AsRawFd::as_raw_fd));
+    fds.extend(script.cgroups.iter().map(AsRawFd::as_raw_fd));
+    if let ScriptStdio::Files(files) = &script.stdio {
+        fds.extend(files.iter().map(AsRawFd::as_raw_fd));
+    }
+    fds
+}

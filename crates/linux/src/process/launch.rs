@@ -1,0 +1,230 @@
+//! A launch as its parent sees it: a child that sets itself up, waits at a barrier, and becomes the program.
+//!
+//! ```text
+//! spawn ──▶ setting up ──▶ Ready (waits) ── start() ──▶ Running
+//!               │             │                │
+//!               └─────────────┴────────────────┴──────▶ Failed(StageError)
+//! ```
+//!
+//! One socket serves all of it: packets come from the child, one byte goes to it, and its end on either side means that the
+//! other is gone. The child's end is closed by execve.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags,
+    SocketType,
+};
+
+use super::stage::{REPORT_LIMIT, ReportKind, StageError, decode_report};
+use super::{Process, poll_readable};
+
+/// Why a process could not even be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LaunchError {
+    /// No program was given.
+    #[error("no command was given")]
+    NoCommand,
+    /// A path of the plan cannot be used.
+    #[error("`{}` {what}", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// An overlay with no layers or too many.
+    #[error("the root filesystem has {count} layers, where 1 to {} are possible", crate::rootfs::LAYER_LIMIT)]
+    Layers {
+        /// How many.
+        count: usize,
+    },
+    /// The caller's side failed.
+    #[error("could not {attempt}")]
+    Parent {
+        /// What was attempted.
+        attempt: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl LaunchError {
+    pub(crate) fn parent(attempt: &'static str, source: impl Into<io::Error>) -> Self {
+        Self::Parent { attempt, source: source.into() }
+    }
+}
+
+/// What a launch has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaunchEvent {
+    /// Everything is set up; the child waits for [`Launch::start`].
+    Ready,
+    /// The program has been executed.
+    Running,
+    /// A step failed. The process is ending and has to be reaped.
+    Failed(StageError),
+}
+
+/// A process on its way to its program.
+///
+/// Pollable by [`AsFd`]: readable when [`Launch::next`] has something to say. When it is dropped before the barrier was
+/// opened, the child ends without having run anything.
+#[derive(Debug)]
+pub struct Launch {
+    /// The process, from the beginning.
+    pub process: Process,
+    channel: OwnedFd,
+    terminal: Option<OwnedFd>,
+    started: bool,
+    finished: bool,
+}
+
+impl Launch {
+    pub(crate) const fn new(process: Process, channel: OwnedFd) -> Self {
+        Self { process, channel, terminal: None, started: false, finished: false }
+    }
+
+    /// What has happened since the last call, without waiting. `None` when nothing has, and after the last event.
+    ///
+    /// # Errors
+    /// When the channel cannot be read.
+    #[expect(clippy::should_implement_trait, reason = "it does not end, it only has nothing to say for now")]
+    pub fn next(&mut self) -> io::Result<Option<LaunchEvent>> {
+        while !self.finished {
+            let mut packet = [0_u8; REPORT_LIMIT];
+            let count = match self.receive(&mut packet) {
+                Ok(count) => count,
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::INTR) => continue,
+                // What a child that ends with our byte unread leaves behind.
+                Err(Errno::CONNRESET) => 0,
+                Err(errno) => return Err(errno.into()),
+            };
+            match decode_report(&packet[..count]) {
+                Some(ReportKind::Ready) => return Ok(Some(LaunchEvent::Ready)),
+                Some(ReportKind::Failed(error)) => {
+                    self.finished = true;
+                    return Ok(Some(LaunchEvent::Failed(error)));
+                }
+                Some(ReportKind::Terminal | ReportKind::Started) => {}
+                None if count == 0 => {
+                    self.finished = true;
+                    return Ok(Some(if self.started {
+                        LaunchEvent::Running
+                    } else {
+                        LaunchEvent::Failed(StageError::vanished())
+                    }));
+                }
+                None => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "the launch channel carried something that is no report",
+                    ));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets the program run as soon as everything is ready. More calls do nothing.
+    ///
+    /// # Errors
+    /// When the channel cannot be written to. A child that is gone is no error here: [`Launch::next`] tells.
+    pub fn start(&mut self) -> io::Result<()> {
+        if self.started {
+            return Ok(());
+        }
+        match rustix::net::send(&self.channel, &[1], SendFlags::NOSIGNAL) {
+            Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => {
+                self.started = true;
+                Ok(())
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// The master side of the terminal, once, for a plan that asked for one. There from [`LaunchEvent::Ready`] on.
+    pub const fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
+    }
+
+    /// Blocks until the child waits at the barrier.
+    ///
+    /// # Errors
+    /// The step that failed, or the channel's failure, as an I/O error.
+    pub fn wait_ready(&mut self) -> io::Result<()> {
+        match self.wait()? {
+            LaunchEvent::Failed(error) => Err(io::Error::other(error)),
+            LaunchEvent::Ready | LaunchEvent::Running => Ok(()),
+        }
+    }
+
+    /// Opens the barrier and blocks until the program runs.
+    ///
+    /// # Errors
+    /// The step that failed, or the channel's failure, as an I/O error.
+    pub fn wait_running(&mut self) -> io::Result<()> {
+        self.start()?;
+        loop {
+            match self.wait()? {
+                LaunchEvent::Ready => {}
+                LaunchEvent::Running => return Ok(()),
+                LaunchEvent::Failed(error) => return Err(io::Error::other(error)),
+            }
+        }
+    }
+
+    /// Blocks until there is an event.
+    fn wait(&mut self) -> io::Result<LaunchEvent> {
+        loop {
+            if let Some(event) = self.next()? {
+                return Ok(event);
+            }
+            if self.finished {
+                return Ok(LaunchEvent::Running);
+            }
+            poll_readable(self.channel.as_fd(), None)?;
+        }
+    }
+
+    fn receive(&mut self, packet: &mut [u8]) -> Result<usize, Errno> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut content = [io::IoSliceMut::new(packet)];
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        let received = rustix::net::recvmsg(&self.channel, &mut content, &mut control, flags)?;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                self.terminal = descriptors.last().or(self.terminal.take());
+            }
+        }
+        Ok(received.bytes)
+    }
+}
+
+impl AsFd for Launch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+}
+
+/// The two ends of a launch channel: the parent's, which never blocks, and the child's, which does.
+pub(crate) fn channel() -> Result<(OwnedFd, OwnedFd), LaunchError> {
+    let pair = || {
+        let (parent, child) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        rustix::io::ioctl_fionbio(&parent, true)?;
+        Ok((parent, child))
+    };
+    pair().map_err(|errno: Errno| LaunchError::parent("make the launch channel", errno))
+}

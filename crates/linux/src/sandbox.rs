@@ -1,0 +1,147 @@
+//! The sandbox of a pod: one tiny process that keeps the namespaces all its containers share.
+//!
+//! ```text
+//! parent                                   child
+//! clone3(NEWNET NEWIPC NEWUTS NEWNS …) ──▶ private mounts; a tmpfs of its own as root, holding
+//!                                            /shm    the pod's /dev/shm, 64 MiB
+//!                                            /empty  what masked directories show
+//!                                            /null   what masked files show
+//!                                          host name, sysctls
+//! namespace descriptors  ◀── ready ─────── cgroups, then exec of the caller's own program as `pause`
+//! ```
+//!
+//! **The small mount namespace** is what containers start from: copying a mount namespace costs time per mount in it, so
+//! they copy this one, with a handful of mounts, and not the host's with perhaps thousands. It also means that no mount of
+//! the host is ever present in a container's mount namespace, not even for a moment.
+//!
+//! **`/dev/shm`** lives in that namespace, so it lasts exactly as long as the sandbox process and survives every supervisor.
+//! [`MountSource::SandboxShm`](crate::MountSource::SandboxShm) mounts it into a container.
+//!
+//! **The program**: the child executes a read-only mount of the caller's executable, so nothing that reaches
+//! `/proc/<pid>/exe` can open it for writing. For a dynamically linked program the loader still needs the host's root
+//! directory at that moment; [`pause`] leaves it, and every privilege, before it sleeps. Until then it holds all
+//! capabilities, which keeps containers that share its pid namespace from looking into it.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::cgroup::Cgroup;
+use crate::plan::OomScoreAdj;
+use crate::process::{Process, ProcessId, StageError};
+
+/// What a sandbox is to be.
+#[derive(Debug)]
+pub struct SandboxPlan<'a> {
+    /// Host name of the pod, at most 64 bytes; ignored without a UTS namespace of its own.
+    pub hostname: String,
+    /// NIS domain name, if any.
+    pub domainname: Option<String>,
+    /// Network namespace.
+    pub network: SandboxNetwork,
+    /// Whether the pod has an IPC namespace of its own (not `hostIPC`).
+    pub new_ipc: bool,
+    /// Whether the pod has a UTS namespace of its own (not `hostNetwork`).
+    pub new_uts: bool,
+    /// Whether all containers share one pid namespace, in which the sandbox process is pid 1 and reaps.
+    pub share_process_namespace: bool,
+    /// Names with dots or slashes, and values written as they are.
+    pub sysctls: Vec<(String, String)>,
+    /// Arguments with which the caller's own executable calls [`pause`].
+    pub program: Vec<CString>,
+    /// Where the sandbox process is accounted.
+    pub cgroup: Option<&'a Cgroup>,
+    /// As for containers.
+    pub oom_score_adj: Option<OomScoreAdj>,
+}
+
+/// The network of a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SandboxNetwork {
+    /// A new namespace with nothing but a loopback interface that is down.
+    New,
+    /// The caller's.
+    Host,
+}
+
+/// The namespaces of a sandbox, each by descriptor.
+#[derive(Debug)]
+pub struct Namespaces {
+    /// Network.
+    pub net: OwnedFd,
+    /// Inter-process communication.
+    pub ipc: OwnedFd,
+    /// Host name.
+    pub uts: OwnedFd,
+    /// Mounts: the small one containers start from.
+    pub mnt: OwnedFd,
+    /// Processes, when the sandbox has its own (`shareProcessNamespace`).
+    pub pid: Option<OwnedFd>,
+}
+
+/// A running sandbox.
+#[derive(Debug)]
+pub struct Sandbox {
+    process: Process,
+    namespaces: Namespaces,
+}
+
+/// Why a sandbox could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SandboxError {
+    /// The plan cannot be carried out by anybody.
+    #[error("the sandbox plan holds {what}, which the kernel cannot take")]
+    Plan {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The caller's side failed.
+    #[error("could not {attempt} for the sandbox")]
+    Parent {
+        /// What was attempted.
+        attempt: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A step of the set-up failed; nothing is left of the sandbox.
+    #[error("the sandbox could not be set up")]
+    Stage(#[source] StageError),
+}
+
+impl Sandbox {
+    /// The process that keeps the namespaces.
+    #[must_use]
+    pub const fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Its namespaces.
+    #[must_use]
+    pub const fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    /// Finds a sandbox again after a restart of the caller. `None` when its process is gone.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read for another reason than absence.
+    pub fn adopt(id: ProcessId) -> io::Result<Option<Self>> {
+        let Some(process) = Process::adopt(id)? else {
+            return Ok(None);
+        };
+        match Namespaces::of(id.pid) {
+            Ok(namespaces) => Ok(Some(Self { process, namespaces })),
+            // A zombie has no namespaces any more.
+            Err(_) if process.wait_exited(Some(std::time::Duration::ZERO))? => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl AsFd for Sandbox {
+    /// The pidfd of the sandbox process: readable once it has exited.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.process.as_fd()
+    }
+}

@@ -1,0 +1,127 @@
+//! `delete pod`: stops pods by their supervisors and waits until nothing of them is left.
+
+use std::fs::File;
+
+use podyard_supervisor::PodHandle;
+use rustix::fs::{FlockOperation, flock};
+
+use super::{block_on, print};
+use crate::error::CliError;
+use crate::exit_code::ExitCode;
+use crate::manifests;
+use crate::pods;
+use crate::settings::{Context, DeleteSettings, DeleteTarget, Stop};
+use crate::target::Target;
+
+pub(super) fn run(context: &Context, settings: &DeleteSettings) -> Result<ExitCode, CliError> {
+    let handles = chosen(context, settings)?;
+    if handles.is_empty() {
+        super::note("No resources found");
+    }
+    // All are asked before any is waited for: they end beside each other.
+    let mut asked = Vec::new();
+    for handle in handles {
+        asked.push(ask(handle, settings.stop)?);
+    }
+    for pod in asked {
+        let (namespace, name) = (pod.handle.namespace.clone(), pod.handle.name.clone());
+        if settings.wait {
+            pod.wait()?;
+        }
+        print(format!("pod \"{name}\" deleted from {namespace} namespace\n"))?;
+    }
+    Ok(ExitCode::Success)
+}
+
+fn chosen(context: &Context, settings: &DeleteSettings) -> Result<Vec<PodHandle>, CliError> {
+    let lenient = |found: Result<PodHandle, CliError>| match found {
+        Err(CliError::PodNotFound { .. }) if settings.ignore_not_found => None,
+        other => Some(other),
+    };
+    match &settings.target {
+        DeleteTarget::Pods(Target::Named(names)) => {
+            names.iter().filter_map(|name| lenient(pods::find(context, name))).collect()
+        }
+        DeleteTarget::Pods(target @ Target::All) => pods::select(context, target, settings.scope),
+        DeleteTarget::Manifests(files) => {
+            let named = manifests::pod_names(files, context.namespace.as_deref())?;
+            named
+                .into_iter()
+                .filter_map(|(namespace, name)| {
+                    let context = Context { namespace: Some(namespace), ..context.clone() };
+                    lenient(pods::find(&context, &name))
+                })
+                .collect()
+        }
+    }
+}
+
+/// A pod that was told to end.
+pub(super) struct Deleted {
+    handle: PodHandle,
+    /// Its keeper's lock, opened while the file was there: it is free once the keeper has ended, which is the last to go.
+    keeper: Option<File>,
+}
+
+/// Asks a pod to end, or removes what is left of one that has.
+pub(super) fn ask(handle: PodHandle, stop: Stop) -> Result<Deleted, CliError> {
+    if handle.has_ended() {
+        let keeper = keeper_lock(&handle);
+        return Ok(Deleted { handle, keeper });
+    }
+    handle.ensure_supervised().map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
+    let keeper = keeper_lock(&handle);
+    let asked = block_on(async {
+        let client = handle.client();
+        let answer = match stop {
+            Stop::Graceful(grace) => client.delete(grace).await,
+            Stop::Kill => client.kill().await,
+        };
+        answer.map_err(|error| CliError::failed(format!("cannot delete pod `{}`", handle.name), error))
+    });
+    match asked {
+        // It ended in between.
+        Err(_) if handle.has_ended() || !handle.dirs().record().exists() => {}
+        answer => answer?,
+    }
+    Ok(Deleted { handle, keeper })
+}
+
+impl Deleted {
+    /// Waits until its processes, its network and its files are gone.
+    pub(super) fn wait(self) -> Result<(), CliError> {
+        let mut keeper = self.keeper;
+        loop {
+            if let Some(lock) = keeper.take() {
+                wait_for(&lock)?;
+            }
+            if self.handle.has_ended() {
+                self.handle.remove_files();
+            }
+            if !self.handle.dirs().record().exists() {
+                return Ok(());
+            }
+            // Its keeper was killed: another one goes on with the deletion.
+            self.handle
+                .ensure_supervised()
+                .map_err(|error| pods::from_pod_error(error, &self.handle.namespace, &self.handle.name))?;
+            keeper = keeper_lock(&self.handle);
+        }
+    }
+}
+
+/// The lock that a pod's keeper holds, if there is one.
+pub(super) fn keeper_lock(handle: &PodHandle) -> Option<File> {
+    File::open(handle.dirs().keeper_lock()).ok()
+}
+
+/// Waits until nobody holds the lock exclusively.
+pub(super) fn wait_for(lock: &File) -> Result<(), CliError> {
+    loop {
+        match flock(lock, FlockOperation::LockShared) {
+            Ok(()) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(CliError::failed("cannot wait for the pod's end", errno)),
+        }
+    }
+}

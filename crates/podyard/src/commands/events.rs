@@ -1,0 +1,70 @@
+//! `events`: what has happened, oldest first.
+
+use std::collections::HashMap;
+
+use tokio::sync::mpsc;
+
+use super::{now, print, print_list};
+use crate::error::CliError;
+use crate::exit_code::ExitCode;
+use crate::objects::Event;
+use crate::output::events::{last_seen, table};
+use crate::pods;
+use crate::settings::{Context, Format, Scope};
+use crate::target::Target;
+use crate::watcher::watch_pod;
+
+pub(super) fn run(
+    context: &Context,
+    pod: Option<String>,
+    scope: Scope,
+    format: Option<Format>,
+    watch: bool,
+) -> Result<ExitCode, CliError> {
+    let target = pod.map_or(Target::All, |name| Target::Named(vec![name]));
+    let handles = pods::select(context, &target, scope)?;
+    let mut events = Vec::new();
+    for handle in &handles {
+        events.extend(handle.events().map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?);
+    }
+    events.sort_by_key(last_seen);
+    match format {
+        Some(format) => print_list(&events, format)?,
+        None if events.is_empty() => super::note("No events found"),
+        None => print(table(&events, scope == Scope::AllNamespaces, now()).render())?,
+    }
+    if watch {
+        super::block_on(follow(handles, &events, scope, format))?;
+    }
+    Ok(ExitCode::Success)
+}
+
+/// Prints events as they come, and again when their count rises.
+async fn follow(
+    handles: Vec<podyard_supervisor::PodHandle>,
+    known: &[Event],
+    scope: Scope,
+    format: Option<Format>,
+) -> Result<(), CliError> {
+    let key = |event: &Event| (event.metadata.name.clone(), event.count);
+    let mut seen: HashMap<_, ()> = known.iter().map(|event| (key(event), ())).collect();
+    let with_namespace = scope == Scope::AllNamespaces;
+    let mut widths = table(known, with_namespace, now()).widths();
+    let (changed, mut changes) = mpsc::channel(64);
+    for handle in handles.iter().filter(|handle| !handle.has_ended()) {
+        tokio::task::spawn_local(watch_pod(handle.clone(), changed.clone()));
+    }
+    drop(changed);
+    // Events are published together with the pod's status.
+    while let Some(pod) = changes.recv().await {
+        let Some(handle) = handles.iter().find(|handle| Some(handle.uid()) == pod.metadata.uid.as_deref()) else { continue };
+        let mut events = handle.events().unwrap_or_default();
+        events.retain(|event| seen.insert(key(event), ()).is_none());
+        match format {
+            _ if events.is_empty() => {}
+            Some(format) => events.iter().try_for_each(|event| super::print_object(event, format))?,
+            None => print(table(&events, with_namespace, now()).render_rows(&mut widths))?,
+        }
+    }
+    Ok(())
+}

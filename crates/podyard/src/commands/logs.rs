@@ -1,0 +1,180 @@
+//! `logs`: what containers wrote, from their log files. Nothing here needs a supervisor, so a pod that has ended or lost its own has logs too.
+
+use std::time::Duration;
+
+use podyard_supervisor::PodHandle;
+use podyard_supervisor::logs::{self, LogError, LogOptions};
+
+use super::{now, print};
+use crate::error::CliError;
+use crate::exit_code::ExitCode;
+use crate::log_files::LogFiles;
+use crate::objects::{Pod, PodExt as _, Timestamp, is_sidecar};
+use crate::output::prefix::Prefixer;
+use crate::output::style::{Palette, Tone};
+use crate::pods;
+use crate::settings::{Context, LogContainers, LogsSettings};
+use crate::watcher::PodWatch;
+
+pub(super) fn run(context: &Context, settings: &LogsSettings) -> Result<ExitCode, CliError> {
+    let handle = pods::find(context, &settings.pod)?;
+    let pod = handle.pod().map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
+    let containers = match &settings.containers {
+        LogContainers::One(name) => vec![known_container(&pod, name)?.to_owned()],
+        LogContainers::All => all_containers(&pod),
+        LogContainers::Default => vec![default_container(&pod)],
+    };
+    let options = LogOptions {
+        previous: settings.previous,
+        tail: settings.tail,
+        since: settings.since.map(|since| moment_before(now(), since)),
+        timestamps: settings.timestamps,
+        limit_bytes: None,
+    };
+    // Of several containers some may not have started yet; only one that was asked for by itself must have.
+    let of_one = containers.len() == 1;
+    let mut chosen = Vec::new();
+    for container in containers {
+        match logs::choose(&pod, &container, settings.previous) {
+            Ok(instance) => chosen.push((container, instance)),
+            Err(error) if of_one => return Err(not_available(error)),
+            Err(error) => super::note(error.to_string()),
+        }
+    }
+    if settings.follow {
+        super::block_on(follow(context, settings, &handle, &pod, chosen, &options))?;
+        return Ok(ExitCode::Success);
+    }
+    for (container, instance) in chosen {
+        let path = logs::file(&handle.log_directory(), &container, instance);
+        let text = logs::read(&path, &options).map_err(not_available)?;
+        if settings.prefix {
+            let mut prefixer = Prefixer::new(prefix(&pod, &container, context.stdout));
+            let mut lines = Vec::new();
+            prefixer.push(&text, &mut lines);
+            prefixer.finish(&mut lines);
+            print(lines)?;
+        } else {
+            print(text)?;
+        }
+    }
+    Ok(ExitCode::Success)
+}
+
+/// Prints what comes until every chosen instance has ended and its file is read to the end.
+async fn follow(
+    context: &Context,
+    settings: &LogsSettings,
+    handle: &PodHandle,
+    pod: &Pod,
+    chosen: Vec<(String, u32)>,
+    options: &LogOptions,
+) -> Result<(), CliError> {
+    let mut files = LogFiles::new(handle.log_directory()).map_err(|error| CliError::failed("cannot follow the log", error))?;
+    for (container, instance) in &chosen {
+        let prefix = if settings.prefix { prefix(pod, container, context.stdout) } else { String::new() };
+        files.open(container, *instance, prefix, options.clone());
+    }
+    let mut watch = PodWatch::new(handle.clone());
+    let mut still_running = chosen.iter().any(|(container, instance)| is_running(pod, container, *instance));
+    loop {
+        // Asked first, read after: what an instance wrote before it ended is in its file by the time it counts as ended.
+        let mut out = Vec::new();
+        files.read(&mut out).map_err(|error| CliError::failed("cannot read the log", error))?;
+        if !still_running {
+            files.finish(&mut out);
+        }
+        print(out)?;
+        if !still_running {
+            return Ok(());
+        }
+        tokio::select! {
+            () = files.changed() => {}
+            state = watch.next() => {
+                still_running = state.is_some_and(|pod| {
+                    chosen.iter().any(|(container, instance)| is_running(&pod, container, *instance))
+                });
+            }
+        }
+    }
+}
+
+fn is_running(pod: &Pod, container: &str, instance: u32) -> bool {
+    pod.container_status(container).is_some_and(|status| {
+        u32::try_from(status.restart_count) == Ok(instance) && status.state.as_ref().is_some_and(|state| state.running.is_some())
+    })
+}
+
+/// `[pod/web/app] `, as kubectl has it.
+fn prefix(pod: &Pod, container: &str, palette: Palette) -> String {
+    let place = all_containers(pod).iter().position(|name| name == container).unwrap_or_default();
+    format!("{} ", palette.paint(Tone::Container(place), &format!("[pod/{}/{container}]", pod.name())))
+}
+
+/// Init containers first.
+fn all_containers(pod: &Pod) -> Vec<String> {
+    pod.init_containers().iter().chain(pod.app_containers()).map(|container| container.name.clone()).collect()
+}
+
+/// The container of the annotation, or the first one. If there is a choice, says on stderr which was taken.
+pub(super) fn default_container(pod: &Pod) -> String {
+    let annotation = pod.metadata.annotations.as_ref().and_then(|all| all.get("kubectl.kubernetes.io/default-container"));
+    if let Some(name) = annotation.filter(|name| known_container(pod, name).is_ok()) {
+        return name.clone();
+    }
+    let first = pod.app_containers().first().map(|container| container.name.clone()).unwrap_or_default();
+    let apps = pod.app_containers().iter().map(|container| container.name.clone());
+    let inits = pod.init_containers().iter().map(|container| {
+        format!("{} ({})", container.name, if is_sidecar(container) { "sidecar" } else { "init" })
+    });
+    let names: Vec<String> = apps.chain(inits).collect();
+    if names.len() > 1 {
+        super::note(format!("Defaulted container {first:?} out of: {}", names.join(", ")));
+    }
+    first
+}
+
+/// The container, if the pod has one of this name.
+pub(super) fn known_container<'a>(pod: &Pod, name: &'a str) -> Result<&'a str, CliError> {
+    let known = all_containers(pod);
+    if known.iter().any(|container| container == name) {
+        return Ok(name);
+    }
+    Err(CliError::ContainerNotFound { pod: pod.name().to_owned(), container: name.to_owned(), known })
+}
+
+fn not_available(error: LogError) -> CliError {
+    match error {
+        LogError::NotAvailable(text) if text.ends_with("not found") => CliError::NotFound(text),
+        LogError::NotAvailable(text) => CliError::plain(text),
+        error @ LogError::Io { .. } => CliError::failed("cannot print the log", error),
+    }
+}
+
+/// A moment in the form of the log files, so that texts can be compared.
+fn moment_before(now: Timestamp, since: Duration) -> String {
+    let moment = now.checked_sub(since).unwrap_or(Timestamp::UNIX_EPOCH);
+    moment.strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::samples::{app, init, pod, running, waiting};
+
+    #[test]
+    fn moments_compare_with_those_in_the_log() {
+        let now = Timestamp::from_second(1_700_000_000).expect("in range");
+        assert_eq!(moment_before(now, Duration::from_millis(1500)), "2023-11-14T22:13:18.500000000Z");
+    }
+
+    #[test]
+    fn the_default_container_is_the_annotated_or_the_first() {
+        let mut web = pod("Running", [init("i", waiting("x")), app("b", running()), app("a", running())]);
+        assert_eq!(default_container(&web), "b");
+        let annotations = [("kubectl.kubernetes.io/default-container".to_owned(), "a".to_owned())];
+        web.metadata.annotations = Some(annotations.into());
+        assert_eq!(default_container(&web), "a");
+        assert!(known_container(&web, "c").is_err());
+    }
+}

@@ -1,0 +1,77 @@
+//! One file per verb. A command takes resolved settings, does its work, prints through this module, and returns an exit code.
+
+mod delete;
+mod describe;
+mod events;
+mod exec;
+mod get;
+mod image;
+mod logs;
+mod retry;
+mod run;
+mod system;
+mod timeline;
+mod version;
+
+use std::io::{self, Write as _};
+
+use crate::error::CliError;
+use crate::exit_code::ExitCode;
+use crate::objects::Timestamp;
+use crate::output::object;
+use crate::settings::{Command, Context, Format};
+
+/// Runs one command.
+pub(crate) fn dispatch(context: &Context, command: Command) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Run(settings) => run::run(context, &settings),
+        Command::Get(settings) => get::run(context, &settings),
+        Command::Describe { target, scope } => describe::run(context, &target, scope),
+        Command::Logs(settings) => logs::run(context, &settings),
+        Command::Exec(settings) => exec::run(context, &settings),
+        Command::Delete(settings) => delete::run(context, &settings),
+        Command::Events { pod, scope, format, watch } => events::run(context, pod, scope, format, watch),
+        Command::Timeline { pod, format } => timeline::run(context, &pod, format),
+        Command::Retry { pod, container } => retry::run(context, &pod, container.as_deref()),
+        Command::Image(command) => image::run(context, &command),
+        Command::System(command) => system::run(context, &command),
+        Command::Version { format } => version::run(format),
+    }
+}
+
+/// Prints data.
+fn print(text: impl AsRef<[u8]>) -> Result<(), CliError> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_ref())?;
+    Ok(stdout.flush()?)
+}
+
+/// Tells a person something that is no data.
+#[expect(clippy::print_stderr, reason = "this is the crate that prints")]
+fn note(text: impl AsRef<str>) {
+    eprintln!("{}", text.as_ref());
+}
+
+/// Prints one object.
+fn print_object(object: &impl serde::Serialize, format: Format) -> Result<(), CliError> {
+    print(object::render(object, format).map_err(|error| CliError::failed("cannot print the object", error))?)
+}
+
+/// Prints several objects as a list.
+fn print_list<T: serde::Serialize>(objects: &[T], format: Format) -> Result<(), CliError> {
+    print(object::render_list(objects, format).map_err(|error| CliError::failed("cannot print the objects", error))?)
+}
+
+/// The time of now. Everything below is told it.
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Runs what has to wait for more than one thing, on this thread.
+fn block_on<T>(future: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::failed("cannot start the event loop", error))?;
+    tokio::task::LocalSet::new().block_on(&runtime, future)
+}

@@ -1,0 +1,135 @@
+//! Reading manifests: files, directories of them, stdin. What they mean is decided in `podyard-api`.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use podyard_api::{Diagnostics, LoadOptions, Objects, Source, render};
+
+use crate::error::CliError;
+use crate::output::style::Palette;
+
+/// Reads and checks everything; warnings go to `warn`.
+pub(crate) fn load(files: &[PathBuf], palette: Palette, warn: impl FnOnce(&str)) -> Result<Objects, CliError> {
+    let sources = read(files)?;
+    let options = LoadOptions { random: random() };
+    let colour = palette.is_enabled();
+    let objects = podyard_api::load(&sources, &options).map_err(|diagnostics| invalid(&diagnostics, colour))?;
+    let warnings: String = objects.warnings.iter().map(|warning| render::render(warning, colour)).collect();
+    if !warnings.is_empty() {
+        warn(warnings.trim_end());
+    }
+    Ok(objects)
+}
+
+/// Namespace and name of every pod in the manifests.
+pub(crate) fn pod_names(files: &[PathBuf], namespace: Option<&str>) -> Result<Vec<(String, String)>, CliError> {
+    let objects = load(files, Palette::new(false), |_| {})?;
+    objects
+        .pods
+        .iter()
+        .map(|pod| Ok((namespace_of(pod.namespace(), namespace)?, pod.name().to_owned())))
+        .collect()
+}
+
+/// The namespace that an object belongs to: its own, or the one that was asked for. Two different ones are a mistake, as with kubectl.
+pub(crate) fn namespace_of(own: &str, asked: Option<&str>) -> Result<String, CliError> {
+    match asked {
+        Some(asked) if own != asked && own != "default" => Err(CliError::Usage(format!(
+            "the manifest's namespace `{own}` is not the namespace `{asked}` of --namespace"
+        ))),
+        Some(asked) => Ok(asked.to_owned()),
+        None => Ok(own.to_owned()),
+    }
+}
+
+fn invalid(diagnostics: &Diagnostics, colour: bool) -> CliError {
+    let count = diagnostics.0.iter().filter(|diagnostic| diagnostic.is_error()).count();
+    CliError::Manifest { rendered: render::render_all(diagnostics, colour), count }
+}
+
+fn read(files: &[PathBuf]) -> Result<Vec<Source>, CliError> {
+    let mut sources = Vec::new();
+    for path in files {
+        if path.as_os_str() == "-" {
+            let mut text = Vec::new();
+            let read = io::stdin().lock().read_to_end(&mut text);
+            read.map_err(|error| file_error(Path::new("<stdin>"), error))?;
+            sources.push(source("<stdin>", text)?);
+        } else if path.is_dir() {
+            for file in manifests_in(path)? {
+                sources.push(read_file(&file)?);
+            }
+        } else {
+            sources.push(read_file(path)?);
+        }
+    }
+    Ok(sources)
+}
+
+fn read_file(path: &Path) -> Result<Source, CliError> {
+    let text = fs::read(path).map_err(|error| file_error(path, error))?;
+    source(&path.display().to_string(), text)
+}
+
+fn source(name: &str, text: Vec<u8>) -> Result<Source, CliError> {
+    match String::from_utf8(text) {
+        Ok(text) => Ok(Source::new(name, text)),
+        Err(error) => {
+            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+            Err(CliError::Manifest { rendered: format!("{name}:{line}: error: not UTF-8\n"), count: 1 })
+        }
+    }
+}
+
+/// The manifests of a directory, by name, as kubectl takes them.
+fn manifests_in(directory: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let entries = fs::read_dir(directory).map_err(|error| file_error(directory, error))?;
+    let is_manifest = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
+    };
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_manifest).collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(CliError::NotFound(format!("there is no manifest (*.yaml, *.yml, *.json) in `{}`", directory.display())));
+    }
+    Ok(files)
+}
+
+fn file_error(path: &Path, source: io::Error) -> CliError {
+    CliError::File { path: path.to_owned(), source }
+}
+
+/// For the names of pods that have only a `generateName`.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // Without random numbers two such pods may get one name, and the second is refused.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    u64::from_ne_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_asked_for_or_the_manifests_own() {
+        assert_eq!(namespace_of("default", None).ok().as_deref(), Some("default"));
+        assert_eq!(namespace_of("a", None).ok().as_deref(), Some("a"));
+        assert_eq!(namespace_of("default", Some("b")).ok().as_deref(), Some("b"));
+        assert_eq!(namespace_of("b", Some("b")).ok().as_deref(), Some("b"));
+        assert!(namespace_of("a", Some("b")).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_a_code_of_its_own() {
+        use crate::exit_code::ExitCode;
+        let missing = read(&["/nowhere/pod.yaml".into()]).expect_err("missing");
+        assert_eq!(missing.exit_code(), ExitCode::NotFound);
+        let binary = source("pod.yaml", b"a\nb\xff".to_vec()).expect_err("not text");
+        assert_eq!(binary.exit_code(), ExitCode::Usage);
+        let CliError::Manifest { rendered, .. } = binary else { panic!("{binary}") };
+        assert_eq!(rendered, "pod.yaml:2: error: not UTF-8\n");
+    }
+}
