@@ -109,10 +109,20 @@ pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Objects, Diagno
             }
             Object::ConfigMap(mut map) => {
                 defaults::config_map(&mut map);
+                found.extend(
+                    validate::config_map(&map)
+                        .into_iter()
+                        .map(|problem| document.place(problem)),
+                );
                 objects.config_maps.push(*map);
             }
             Object::Secret(mut secret) => {
                 defaults::secret(&mut secret);
+                found.extend(
+                    validate::secret(&secret)
+                        .into_iter()
+                        .map(|problem| document.place(problem)),
+                );
                 objects.secrets.push(*secret);
             }
         }

@@ -19,7 +19,11 @@ pub(super) fn annotations(found: &mut Found, pod: &Pod, spec: &PodSpec) {
             found.add(Diagnostic::invalid(&path.key(key), value, message));
         }
         if key == DELETION_COST && !is_cost(value) {
-            found.add(Diagnostic::invalid(&path.key(key), value, "must be a 32bit integer"));
+            found.add(Diagnostic::invalid(
+                &path.key(key),
+                value,
+                "must be a 32bit integer",
+            ));
         }
     }
     for (key, value) in pod.metadata.annotations.iter().flatten() {
@@ -71,7 +75,12 @@ fn app_armor(found: &mut Found, path: &Path, container: &str, value: &str, spec:
 pub(super) fn app_armor_match(found: &mut Found, pod: &Pod, spec: &PodSpec) {
     for (path, container) in containers(spec) {
         let key = format!("{APP_ARMOR}{}", container.name);
-        let Some(annotation) = pod.metadata.annotations.as_ref().and_then(|all| all.get(&key)) else {
+        let Some(annotation) = pod
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(&key))
+        else {
             continue;
         };
         let field = container
@@ -89,7 +98,10 @@ pub(super) fn app_armor_match(found: &mut Found, pod: &Pod, spec: &PodSpec) {
 
 fn mismatch(profile: &AppArmorProfile, annotation: &str) -> Option<(&'static str, &'static str)> {
     const TYPE: (&str, &str) = ("type", "apparmor type in annotation and field must match");
-    const NAME: (&str, &str) = ("localhostProfile", "apparmor profile in annotation and field must match");
+    const NAME: (&str, &str) = (
+        "localhostProfile",
+        "apparmor profile in annotation and field must match",
+    );
     match profile.type_.as_str() {
         "Unconfined" => (annotation != "unconfined").then_some(TYPE),
         "RuntimeDefault" => (annotation != "runtime/default").then_some(TYPE),

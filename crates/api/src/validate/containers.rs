@@ -39,7 +39,12 @@ pub(super) fn app_containers(found: &mut Found, path: &Path, context: &Context<'
 }
 
 pub(super) fn init_containers(found: &mut Found, path: &Path, context: &Context<'_>) {
-    let mut seen: BTreeSet<&str> = context.spec.containers.iter().map(|container| container.name.as_str()).collect();
+    let mut seen: BTreeSet<&str> = context
+        .spec
+        .containers
+        .iter()
+        .map(|container| container.name.as_str())
+        .collect();
     for (index, container) in context.spec.init_containers.iter().flatten().enumerate() {
         let own = path.index(index);
         common(found, &own, container, context);
@@ -92,7 +97,11 @@ pub(super) fn ephemeral_containers(found: &mut Found, path: &Path, context: &Con
         }
         let target = text(container.target_container_name.as_ref());
         if !target.is_empty() && !others.contains(target) {
-            found.add(Diagnostic::not_found(&path.field("targetContainerName"), target, ""));
+            found.add(Diagnostic::not_found(
+                &path.field("targetContainerName"),
+                target,
+                "",
+            ));
         }
         forbidden_for_ephemeral(found, &path, container);
     }
@@ -105,11 +114,32 @@ fn forbidden_for_ephemeral(found: &mut Found, path: &Path, container: &Ephemeral
         ("livenessProbe", container.liveness_probe.is_some()),
         ("readinessProbe", container.readiness_probe.is_some()),
         ("startupProbe", container.startup_probe.is_some()),
-        ("ports", container.ports.as_ref().is_some_and(|list| !list.is_empty())),
-        ("resources", resources.is_some_and(|resources| *resources != Default::default())),
-        ("resizePolicy", container.resize_policy.as_ref().is_some_and(|list| !list.is_empty())),
+        (
+            "ports",
+            container
+                .ports
+                .as_ref()
+                .is_some_and(|list| !list.is_empty()),
+        ),
+        (
+            "resources",
+            resources.is_some_and(|resources| *resources != Default::default()),
+        ),
+        (
+            "resizePolicy",
+            container
+                .resize_policy
+                .as_ref()
+                .is_some_and(|list| !list.is_empty()),
+        ),
         ("restartPolicy", container.restart_policy.is_some()),
-        ("restartPolicyRules", container.restart_policy_rules.as_ref().is_some_and(|list| !list.is_empty())),
+        (
+            "restartPolicyRules",
+            container
+                .restart_policy_rules
+                .as_ref()
+                .is_some_and(|list| !list.is_empty()),
+        ),
     ] {
         if set {
             let message = "cannot be set for an Ephemeral Container";
@@ -118,7 +148,10 @@ fn forbidden_for_ephemeral(found: &mut Found, path: &Path, container: &Ephemeral
     }
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
         let path = path.field("volumeMounts").index(index);
-        for (field, value) in [("subPath", &mount.sub_path), ("subPathExpr", &mount.sub_path_expr)] {
+        for (field, value) in [
+            ("subPath", &mount.sub_path),
+            ("subPathExpr", &mount.sub_path_expr),
+        ] {
             if !text(value.as_ref()).is_empty() {
                 let message = "cannot be set for an Ephemeral Container";
                 found.add(Diagnostic::forbidden(&path.field(field), message));
@@ -138,7 +171,11 @@ fn common(found: &mut Found, path: &Path, container: &Container, context: &Conte
         text(container.termination_message_policy.as_ref()),
         &["File", "FallbackToLogsOnError"],
     );
-    ports(found, &path.field("ports"), container.ports.as_deref().unwrap_or_default());
+    ports(
+        found,
+        &path.field("ports"),
+        container.ports.as_deref().unwrap_or_default(),
+    );
     env::env(found, &path.field("env"), container);
     env::env_from(found, &path.field("envFrom"), container);
     mounts::volume_mounts(found, &path.field("volumeMounts"), container, context);
@@ -152,7 +189,12 @@ fn common(found: &mut Found, path: &Path, container: &Container, context: &Conte
         resources::container(found, &path.field("resources"), resources, context.claims);
     }
     restart::resize_policy(found, &path.field("resizePolicy"), container, context.spec);
-    security::container(found, &path.field("securityContext"), container, context.spec);
+    security::container(
+        found,
+        &path.field("securityContext"),
+        container,
+        context.spec,
+    );
 }
 
 fn ports(found: &mut Found, path: &Path, ports: &[ContainerPort]) {

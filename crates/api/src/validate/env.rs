@@ -15,7 +15,11 @@ pub(super) fn env(found: &mut Found, path: &Path, container: &Container) {
         if variable.name.is_empty() {
             found.add(Diagnostic::required(&path.field("name"), ""));
         } else {
-            found.each(&path.field("name"), &variable.name, names::env_name(&variable.name));
+            found.each(
+                &path.field("name"),
+                &variable.name,
+                names::env_name(&variable.name),
+            );
         }
         value_from(found, &path.field("valueFrom"), variable);
     }
@@ -36,11 +40,21 @@ fn value_from(found: &mut Found, path: &Path, variable: &EnvVar) {
     }
     if let Some(selector) = &source.config_map_key_ref {
         sources += 1;
-        references::key_ref(found, &path.field("configMapKeyRef"), &selector.name, &selector.key);
+        references::key_ref(
+            found,
+            &path.field("configMapKeyRef"),
+            &selector.name,
+            &selector.key,
+        );
     }
     if let Some(selector) = &source.secret_key_ref {
         sources += 1;
-        references::key_ref(found, &path.field("secretKeyRef"), &selector.name, &selector.key);
+        references::key_ref(
+            found,
+            &path.field("secretKeyRef"),
+            &selector.name,
+            &selector.key,
+        );
     }
     if let Some(selector) = &source.file_key_ref {
         sources += 1;
@@ -50,7 +64,11 @@ fn value_from(found: &mut Found, path: &Path, variable: &EnvVar) {
         let message = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
         found.add(Diagnostic::invalid(path, "", message));
     }
-    if variable.value.as_ref().is_some_and(|value| !value.is_empty()) {
+    if variable
+        .value
+        .as_ref()
+        .is_some_and(|value| !value.is_empty())
+    {
         if sources > 0 {
             let message = "may not be specified when `value` is not empty";
             found.add(Diagnostic::invalid(path, "", message));

@@ -15,7 +15,11 @@ pub(super) fn metadata(found: &mut Found, path: &Path, metadata: &ObjectMeta) {
     let name = metadata.name.as_deref().unwrap_or_default();
     let generate_name = metadata.generate_name.as_deref().unwrap_or_default();
     if !generate_name.is_empty() {
-        found.each(&path.field("generateName"), generate_name, names::dns_subdomain_prefix(generate_name));
+        found.each(
+            &path.field("generateName"),
+            generate_name,
+            names::dns_subdomain_prefix(generate_name),
+        );
     }
     if name.is_empty() {
         found.add(
@@ -30,10 +34,18 @@ pub(super) fn metadata(found: &mut Found, path: &Path, metadata: &ObjectMeta) {
         metadata.namespace.as_deref().unwrap_or_default(),
     );
     if let Some(generation) = metadata.generation.filter(|generation| *generation < 0) {
-        found.number(&path.field("generation"), generation, super::common::NOT_NEGATIVE);
+        found.number(
+            &path.field("generation"),
+            generation,
+            super::common::NOT_NEGATIVE,
+        );
     }
     labels(found, &path.field("labels"), metadata.labels.as_ref());
-    annotations(found, &path.field("annotations"), metadata.annotations.as_ref());
+    annotations(
+        found,
+        &path.field("annotations"),
+        metadata.annotations.as_ref(),
+    );
     for owner in metadata.owner_references.iter().flatten() {
         owner_reference(found, &path.field("ownerReferences"), owner);
     }
@@ -45,7 +57,10 @@ pub(super) fn metadata(found: &mut Found, path: &Path, metadata: &ObjectMeta) {
 /// Also node selectors and the labels of selectors. The path of an error never names the key.
 pub(super) fn labels(found: &mut Found, path: &Path, labels: Option<&BTreeMap<String, String>>) {
     for (key, value) in labels.into_iter().flatten() {
-        for (text, messages) in [(key, names::qualified_name(key)), (value, names::label_value(value))] {
+        for (text, messages) in [
+            (key, names::qualified_name(key)),
+            (value, names::label_value(value)),
+        ] {
             for message in messages {
                 found.add(Diagnostic::invalid(path, text, &message).located_at(path.key(key)));
             }
@@ -69,11 +84,23 @@ fn annotations(found: &mut Found, path: &Path, annotations: Option<&BTreeMap<Str
 fn owner_reference(found: &mut Found, path: &Path, owner: &OwnerReference) {
     let version = owner.api_version.rsplit('/').next().unwrap_or_default();
     if version.is_empty() {
-        found.each(&path.field("apiVersion"), &owner.api_version, vec!["version must not be empty".to_owned()]);
+        found.each(
+            &path.field("apiVersion"),
+            &owner.api_version,
+            vec!["version must not be empty".to_owned()],
+        );
     }
-    for (field, text) in [("kind", &owner.kind), ("name", &owner.name), ("uid", &owner.uid)] {
+    for (field, text) in [
+        ("kind", &owner.kind),
+        ("name", &owner.name),
+        ("uid", &owner.uid),
+    ] {
         if text.is_empty() {
-            found.each(&path.field(field), text, vec!["must not be empty".to_owned()]);
+            found.each(
+                &path.field(field),
+                text,
+                vec!["must not be empty".to_owned()],
+            );
         }
     }
 }

@@ -11,7 +11,12 @@ use crate::diagnostic::Diagnostic;
 use crate::path::Path;
 use crate::suggest;
 
-pub(super) fn volume_mounts(found: &mut Found, path: &Path, container: &Container, context: &Context<'_>) {
+pub(super) fn volume_mounts(
+    found: &mut Found,
+    path: &Path,
+    container: &Container,
+    context: &Context<'_>,
+) {
     let devices = container.volume_devices.as_deref().unwrap_or_default();
     let mut seen = BTreeSet::new();
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
@@ -30,13 +35,20 @@ pub(super) fn volume_mounts(found: &mut Found, path: &Path, container: &Containe
             found.add(Diagnostic::required(&mount_path, ""));
         }
         if !seen.insert(mount.mount_path.as_str()) {
-            found.add(Diagnostic::invalid(&mount_path, &mount.mount_path, "must be unique"));
+            found.add(Diagnostic::invalid(
+                &mount_path,
+                &mount.mount_path,
+                "must be unique",
+            ));
         }
         if devices.iter().any(|device| device.name == mount.name) {
             let message = "must not already exist in volumeDevices";
             found.add(Diagnostic::invalid(&name, &mount.name, message));
         }
-        if devices.iter().any(|device| device.device_path == mount.mount_path) {
+        if devices
+            .iter()
+            .any(|device| device.device_path == mount.mount_path)
+        {
             let message = "must not already exist as a path in volumeDevices";
             found.add(Diagnostic::invalid(&mount_path, &mount.mount_path, message));
         }
@@ -50,11 +62,18 @@ fn missing_volume(name: &str, context: &Context<'_>) -> Option<String> {
     if let Some(known) = suggest::nearest(name, context.volumes.keys().map(String::as_str)) {
         return Some(format!("did you mean `{known}`?"));
     }
-    let declared = context.spec.volumes.iter().flatten().any(|volume| volume.name == name);
+    let declared = context
+        .spec
+        .volumes
+        .iter()
+        .flatten()
+        .any(|volume| volume.name == name);
     if name.is_empty() || declared {
         None
     } else {
-        Some(format!("declare it: `spec.volumes: [{{name: {name}, emptyDir: {{}}}}]`"))
+        Some(format!(
+            "declare it: `spec.volumes: [{{name: {name}, emptyDir: {{}}}}]`"
+        ))
     }
 }
 
@@ -68,13 +87,27 @@ fn sub_path(found: &mut Found, path: &Path, own: &Path, mount: &VolumeMount) {
     if !expression.is_empty() {
         if !sub_path.is_empty() {
             let message = "subPathExpr and subPath are mutually exclusive";
-            found.add(Diagnostic::invalid(&own.field("subPathExpr"), expression, message));
+            found.add(Diagnostic::invalid(
+                &own.field("subPathExpr"),
+                expression,
+                message,
+            ));
         }
-        found.descending_path(&path.field("subPathExpr"), &own.field("subPathExpr"), expression);
+        found.descending_path(
+            &path.field("subPathExpr"),
+            &own.field("subPathExpr"),
+            expression,
+        );
     }
 }
 
-fn propagation(found: &mut Found, path: &Path, own: &Path, mount: &VolumeMount, container: &Container) {
+fn propagation(
+    found: &mut Found,
+    path: &Path,
+    own: &Path,
+    mount: &VolumeMount,
+    container: &Container,
+) {
     let Some(propagation) = &mount.mount_propagation else {
         return;
     };
@@ -106,7 +139,8 @@ fn recursive_read_only(found: &mut Found, path: &Path, own: &Path, mount: &Volum
                 found.add(Diagnostic::forbidden(&path, message).located_at(at.clone()));
             }
             if !matches!(text(mount.mount_propagation.as_ref()), "" | "None") {
-                let message = "may only be specified when mountPropagation is None or not specified";
+                let message =
+                    "may only be specified when mountPropagation is None or not specified";
                 found.add(Diagnostic::forbidden(&path, message).located_at(at));
             }
         }
@@ -117,7 +151,12 @@ fn recursive_read_only(found: &mut Found, path: &Path, own: &Path, mount: &Volum
     }
 }
 
-pub(super) fn volume_devices(found: &mut Found, path: &Path, container: &Container, context: &Context<'_>) {
+pub(super) fn volume_devices(
+    found: &mut Found,
+    path: &Path,
+    container: &Container,
+    context: &Context<'_>,
+) {
     let mounts = container.volume_mounts.as_deref().unwrap_or_default();
     let mut names = BTreeSet::new();
     let mut paths = BTreeSet::new();
@@ -132,7 +171,9 @@ pub(super) fn volume_devices(found: &mut Found, path: &Path, container: &Contain
         }
         match context.volumes.get(&device.name) {
             None => found.add(Diagnostic::not_found(&name, &device.name, "")),
-            Some(volume) if volume.persistent_volume_claim.is_none() && volume.ephemeral.is_none() => {
+            Some(volume)
+                if volume.persistent_volume_claim.is_none() && volume.ephemeral.is_none() =>
+            {
                 let message = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
                 found.add(Diagnostic::invalid(&name, &device.name, message));
             }
@@ -142,11 +183,19 @@ pub(super) fn volume_devices(found: &mut Found, path: &Path, container: &Contain
             found.add(Diagnostic::required(&device_path, ""));
         }
         if paths.contains(device.device_path.as_str()) {
-            found.add(Diagnostic::invalid(&device_path, &device.device_path, "must be unique"));
+            found.add(Diagnostic::invalid(
+                &device_path,
+                &device.device_path,
+                "must be unique",
+            ));
         }
         if has_backsteps(&device.device_path) {
             let message = "can not contain backsteps ('..')";
-            found.add(Diagnostic::invalid(&device_path, &device.device_path, message));
+            found.add(Diagnostic::invalid(
+                &device_path,
+                &device.device_path,
+                message,
+            ));
         } else {
             paths.insert(device.device_path.as_str());
         }
@@ -154,9 +203,16 @@ pub(super) fn volume_devices(found: &mut Found, path: &Path, container: &Contain
             let message = "must not already exist in volumeMounts";
             found.add(Diagnostic::invalid(&name, &device.name, message));
         }
-        if mounts.iter().any(|mount| mount.mount_path == device.device_path) {
+        if mounts
+            .iter()
+            .any(|mount| mount.mount_path == device.device_path)
+        {
             let message = "must not already exist as a path in volumeMounts";
-            found.add(Diagnostic::invalid(&device_path, &device.device_path, message));
+            found.add(Diagnostic::invalid(
+                &device_path,
+                &device.device_path,
+                message,
+            ));
         }
         if !device.name.is_empty() {
             names.insert(device.name.as_str());

@@ -17,12 +17,27 @@ pub fn pod(pod: &Pod) -> Vec<Diagnostic> {
     let path = Path::fields("spec");
     metadata::metadata(&mut found, &Path::fields("metadata"), &pod.metadata);
     annotations::annotations(&mut found, pod, spec);
-    self::spec(&mut found, &path, spec, pod.metadata.name.as_deref().unwrap_or_default());
+    self::spec(
+        &mut found,
+        &path,
+        spec,
+        pod.metadata.name.as_deref().unwrap_or_default(),
+    );
     image_blanks(&mut found, spec);
-    if spec.ephemeral_containers.as_ref().is_some_and(|list| !list.is_empty()) {
-        found.add(Diagnostic::forbidden(&path.field("ephemeralContainers"), "cannot be set on create"));
+    if spec
+        .ephemeral_containers
+        .as_ref()
+        .is_some_and(|list| !list.is_empty())
+    {
+        found.add(Diagnostic::forbidden(
+            &path.field("ephemeralContainers"),
+            "cannot be set on create",
+        ));
     }
-    let gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
+    let gated = spec
+        .scheduling_gates
+        .as_ref()
+        .is_some_and(|gates| !gates.is_empty());
     if gated && !text(spec.node_name.as_ref()).is_empty() {
         let message = "cannot be set until all schedulingGates have been cleared";
         found.add(Diagnostic::forbidden(&path.field("nodeName"), message));
@@ -54,7 +69,11 @@ fn spec(found: &mut Found, path: &Path, spec: &PodSpec, pod_name: &str) {
         text(spec.dns_policy.as_ref()),
         &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"],
     );
-    metadata::labels(found, &path.field("nodeSelector"), spec.node_selector.as_ref());
+    metadata::labels(
+        found,
+        &path.field("nodeSelector"),
+        spec.node_selector.as_ref(),
+    );
     security::pod(found, path, spec);
     scheduling::affinity(found, &path.field("affinity"), spec);
     network::dns_config(found, &path.field("dnsConfig"), spec);
@@ -63,7 +82,10 @@ fn spec(found: &mut Found, path: &Path, spec: &PodSpec, pod_name: &str) {
     scheduling::topology_spread(found, &path.field("topologySpreadConstraints"), spec);
     security::host_users(found, path, spec);
     network::hostname_override(found, &path.field("hostnameOverride"), spec);
-    found.optional_subdomain(&path.field("serviceAccountName"), spec.service_account_name.as_deref());
+    found.optional_subdomain(
+        &path.field("serviceAccountName"),
+        spec.service_account_name.as_deref(),
+    );
     found.optional_subdomain(&path.field("nodeName"), spec.node_name.as_deref());
     if let Some(seconds) = spec.active_deadline_seconds
         && !(1..=i64::from(i32::MAX)).contains(&seconds)
@@ -78,12 +100,19 @@ fn spec(found: &mut Found, path: &Path, spec: &PodSpec, pod_name: &str) {
     }
     scheduling::tolerations(found, &path.field("tolerations"), spec);
     network::host_aliases(found, &path.field("hostAliases"), spec);
-    found.optional_subdomain(&path.field("priorityClassName"), spec.priority_class_name.as_deref());
+    found.optional_subdomain(
+        &path.field("priorityClassName"),
+        spec.priority_class_name.as_deref(),
+    );
     if let Some(name) = &spec.runtime_class_name {
         found.subdomain(&path.field("runtimeClassName"), name);
     }
     if let Some(policy) = &spec.preemption_policy {
-        found.one_of(&path.field("preemptionPolicy"), policy, &["PreemptLowerPriority", "Never"]);
+        found.one_of(
+            &path.field("preemptionPolicy"),
+            policy,
+            &["PreemptLowerPriority", "Never"],
+        );
     }
     pod_resources::overhead(found, &path.field("overhead"), spec);
     operating_system::operating_system(found, path, spec);

@@ -40,7 +40,12 @@ fn subscript(field_path: &str) -> Option<(&str, &str)> {
     (!path.is_empty()).then_some((path, key))
 }
 
-pub(super) fn field_ref(found: &mut Found, path: &Path, selector: &ObjectFieldSelector, allowed: &[&str]) {
+pub(super) fn field_ref(
+    found: &mut Found,
+    path: &Path,
+    selector: &ObjectFieldSelector,
+    allowed: &[&str],
+) {
     let field_path = selector.field_path.as_str();
     let version = selector.api_version.as_deref().unwrap_or_default();
     let at = path.field("fieldPath");
@@ -53,7 +58,11 @@ pub(super) fn field_ref(found: &mut Found, path: &Path, selector: &ObjectFieldSe
         return;
     }
     let broken = |reason: String| {
-        Diagnostic::invalid(&at, field_path, &format!("error converting fieldPath: {reason}"))
+        Diagnostic::invalid(
+            &at,
+            field_path,
+            &format!("error converting fieldPath: {reason}"),
+        )
     };
     if version != "v1" {
         found.add(broken(format!("unsupported pod version: {version}")));
@@ -64,7 +73,9 @@ pub(super) fn field_ref(found: &mut Found, path: &Path, selector: &ObjectFieldSe
             "metadata.labels" => names::qualified_name(key),
             "metadata.annotations" => names::qualified_name(&key.to_lowercase()),
             _ => {
-                found.add(broken(format!("field label does not support subscript: {field_path}")));
+                found.add(broken(format!(
+                    "field label does not support subscript: {field_path}"
+                )));
                 return;
             }
         };
@@ -74,8 +85,14 @@ pub(super) fn field_ref(found: &mut Found, path: &Path, selector: &ObjectFieldSe
         return;
     }
     // `spec.host` is what `spec.nodeName` was called long ago.
-    let field = if field_path == "spec.host" { "spec.nodeName" } else { field_path };
-    let known = ENV_FIELDS.contains(&field) || FILE_FIELDS.contains(&field) || OTHER_FIELDS.contains(&field);
+    let field = if field_path == "spec.host" {
+        "spec.nodeName"
+    } else {
+        field_path
+    };
+    let known = ENV_FIELDS.contains(&field)
+        || FILE_FIELDS.contains(&field)
+        || OTHER_FIELDS.contains(&field);
     if !known {
         let mut diagnostic = broken(format!("field label not supported: {field_path}"));
         diagnostic.hint = crate::suggest::nearest(field, allowed.iter().copied())
@@ -101,15 +118,31 @@ const BYTE_DIVISORS: &[&str] = &[
 ];
 
 /// A volume has no container of its own and must name one.
-pub(super) fn resource_field_ref(found: &mut Found, path: &Path, selector: &ResourceFieldSelector, in_volume: bool) {
+pub(super) fn resource_field_ref(
+    found: &mut Found,
+    path: &Path,
+    selector: &ResourceFieldSelector,
+    in_volume: bool,
+) {
     let resource = selector.resource.as_str();
-    let huge_pages = resource.starts_with("limits.hugepages-") || resource.starts_with("requests.hugepages-");
-    if in_volume && selector.container_name.as_deref().unwrap_or_default().is_empty() {
+    let huge_pages =
+        resource.starts_with("limits.hugepages-") || resource.starts_with("requests.hugepages-");
+    if in_volume
+        && selector
+            .container_name
+            .as_deref()
+            .unwrap_or_default()
+            .is_empty()
+    {
         found.add(Diagnostic::required(&path.field("containerName"), ""));
     } else if resource.is_empty() {
         found.add(Diagnostic::required(&path.field("resource"), ""));
     } else if !RESOURCES.contains(&resource) && !huge_pages {
-        found.add(Diagnostic::unsupported(&path.field("resource"), resource, RESOURCES));
+        found.add(Diagnostic::unsupported(
+            &path.field("resource"),
+            resource,
+            RESOURCES,
+        ));
     }
     divisor(found, &path.field("divisor"), selector);
 }
@@ -126,12 +159,19 @@ fn divisor(found: &mut Found, path: &Path, selector: &ResourceFieldSelector) {
     let (allowed, listed, what) = match resource.split_once('.').map_or("", |(_, name)| name) {
         "cpu" => (CPU_DIVISORS, "1m and 1".to_owned(), "cpu"),
         "memory" => (BYTE_DIVISORS, BYTE_DIVISORS.join(", "), "memory"),
-        "ephemeral-storage" => (BYTE_DIVISORS, BYTE_DIVISORS.join(", "), "local ephemeral storage"),
-        name if name.starts_with("hugepages-") => (BYTE_DIVISORS, BYTE_DIVISORS.join(", "), "hugepages"),
+        "ephemeral-storage" => (
+            BYTE_DIVISORS,
+            BYTE_DIVISORS.join(", "),
+            "local ephemeral storage",
+        ),
+        name if name.starts_with("hugepages-") => {
+            (BYTE_DIVISORS, BYTE_DIVISORS.join(", "), "hugepages")
+        }
         _ => return,
     };
     if !allowed.contains(&divisor.0.as_str()) {
-        let message = format!("only divisor's values {listed} are supported with the {what} resource");
+        let message =
+            format!("only divisor's values {listed} are supported with the {what} resource");
         found.add(Diagnostic::invalid(path, resource, &message));
     }
 }
@@ -159,14 +199,22 @@ pub(super) fn file_key_ref(found: &mut Found, path: &Path, selector: &FileKeySel
     if selector.key.is_empty() {
         found.add(Diagnostic::required(&path.field("key"), ""));
     } else {
-        found.each(&path.field("key"), &selector.key, names::env_name(&selector.key));
+        found.each(
+            &path.field("key"),
+            &selector.key,
+            names::env_name(&selector.key),
+        );
     }
     found.required_label(&path.field("volumeName"), &selector.volume_name);
     let at = path.field("path");
     if selector.path.is_empty() {
         found.add(Diagnostic::required(&at, ""));
     } else if has_backsteps(&selector.path) {
-        found.add(Diagnostic::invalid(&at, &selector.path, "must not contain '..'"));
+        found.add(Diagnostic::invalid(
+            &at,
+            &selector.path,
+            "must not contain '..'",
+        ));
     }
 }
 
@@ -174,12 +222,24 @@ pub(super) fn file_key_ref(found: &mut Found, path: &Path, selector: &FileKeySel
 pub(super) fn file_keys(found: &mut Found, spec: &PodSpec) {
     for (path, container) in containers(spec) {
         for (index, variable) in container.env.iter().flatten().enumerate() {
-            let Some(selector) = variable.value_from.as_ref().and_then(|source| source.file_key_ref.as_ref()) else {
+            let Some(selector) = variable
+                .value_from
+                .as_ref()
+                .and_then(|source| source.file_key_ref.as_ref())
+            else {
                 continue;
             };
-            let path = path.field("env").index(index).field("valueFrom.fileKeyRef.volumeName");
+            let path = path
+                .field("env")
+                .index(index)
+                .field("valueFrom.fileKeyRef.volumeName");
             let name = selector.volume_name.as_str();
-            match spec.volumes.iter().flatten().find(|volume| volume.name == name) {
+            match spec
+                .volumes
+                .iter()
+                .flatten()
+                .find(|volume| volume.name == name)
+            {
                 None => found.add(Diagnostic::not_found(&path, name, "")),
                 Some(volume) if volume.empty_dir.is_none() => found.add(Diagnostic::invalid(
                     &path,

@@ -12,7 +12,10 @@ const MAX_RULES: usize = 20;
 const MAX_EXIT_CODES: usize = 255;
 
 pub(super) fn container(found: &mut Found, path: &Path, container: &Container) {
-    let rules = container.restart_policy_rules.as_deref().unwrap_or_default();
+    let rules = container
+        .restart_policy_rules
+        .as_deref()
+        .unwrap_or_default();
     match &container.restart_policy {
         None if rules.is_empty() => {}
         None => found.add(
@@ -34,16 +37,28 @@ pub(super) fn container(found: &mut Found, path: &Path, container: &Container) {
     }
     for (index, rule) in rules.iter().enumerate() {
         let path = path.index(index);
-        found.one_of(&path.field("action"), &rule.action, &["Restart", "RestartAllContainers"]);
+        found.one_of(
+            &path.field("action"),
+            &rule.action,
+            &["Restart", "RestartAllContainers"],
+        );
         let path = path.field("exitCodes");
         let Some(exit_codes) = &rule.exit_codes else {
             found.add(Diagnostic::required(&path, "must be specified"));
             continue;
         };
-        found.one_of(&path.field("operator"), &exit_codes.operator, &["In", "NotIn"]);
+        found.one_of(
+            &path.field("operator"),
+            &exit_codes.operator,
+            &["In", "NotIn"],
+        );
         let count = exit_codes.values.as_ref().map_or(0, Vec::len);
         if count > MAX_EXIT_CODES {
-            found.add(Diagnostic::too_many(&path.field("values"), count, MAX_EXIT_CODES));
+            found.add(Diagnostic::too_many(
+                &path.field("values"),
+                count,
+                MAX_EXIT_CODES,
+            ));
         }
     }
 }
@@ -52,7 +67,10 @@ pub(super) fn resize_policy(found: &mut Found, path: &Path, container: &Containe
     let mut seen = BTreeSet::new();
     for (index, policy) in container.resize_policy.iter().flatten().enumerate() {
         if !seen.insert(policy.resource_name.as_str()) {
-            found.add(Diagnostic::duplicate(&path.index(index), &policy.resource_name));
+            found.add(Diagnostic::duplicate(
+                &path.index(index),
+                &policy.resource_name,
+            ));
         }
         for (text, supported) in [
             (&policy.resource_name, ["cpu", "memory"]),
@@ -61,7 +79,9 @@ pub(super) fn resize_policy(found: &mut Found, path: &Path, container: &Containe
             if text.is_empty() {
                 found.add(Diagnostic::required(path, "").located_at(path.index(index)));
             } else if !supported.contains(&text.as_str()) {
-                found.add(Diagnostic::unsupported(path, text, &supported).located_at(path.index(index)));
+                found.add(
+                    Diagnostic::unsupported(path, text, &supported).located_at(path.index(index)),
+                );
             }
         }
         if text(spec.restart_policy.as_ref()) == "Never" && policy.restart_policy != "NotRequired" {
