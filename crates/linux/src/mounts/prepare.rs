@@ -125,8 +125,18 @@ fn prepare_one<'p>(
     })
 }
 
-/// Checks a destination and takes it apart.
-fn target(path: &Path, follow_links: bool, bind: bool) -> Result<Target, LaunchError> {
+/// The working directory: any directory of the container, reached over any links.
+pub(crate) fn directory(path: &Path) -> Result<Target, LaunchError> {
+    Ok(Target { path: text(path.as_os_str()).ok_or_else(|| bad(path))?, names: names(path)?, follow_links: true, in_proc: true })
+}
+
+/// A place of the launcher's own, on the way to which links are refused.
+pub(crate) fn fixed_place(path: &Path) -> Result<Target, LaunchError> {
+    Ok(Target { follow_links: false, ..directory(path)? })
+}
+
+/// The names of an absolute path.
+fn names(path: &Path) -> Result<Vec<CString>, LaunchError> {
     let mut names: Vec<CString> = Vec::new();
     let mut components = path.components();
     if components.next() != Some(Component::RootDir) {
@@ -139,6 +149,12 @@ fn target(path: &Path, follow_links: bool, bind: bool) -> Result<Target, LaunchE
             _ => {}
         }
     }
+    Ok(names)
+}
+
+/// Checks a destination and takes it apart.
+fn target(path: &Path, follow_links: bool, bind: bool) -> Result<Target, LaunchError> {
+    let names = names(path)?;
     if names.is_empty() {
         return Err(LaunchError::Path { path: path.to_owned(), what: "is the root itself" });
     }

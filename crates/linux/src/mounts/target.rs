@@ -29,11 +29,7 @@ pub(crate) fn resolve(
     target: &Target,
     make: Make,
 ) -> Result<OwnedFd, Errno> {
-    let mut buffer = [0_u8; PATH_LIMIT];
-    let mut length = 0;
-    for name in &target.names {
-        length = append(&mut buffer, length, name.to_bytes())?;
-    }
+    let mut buffer = path_of(target)?;
     let place = walk(root, &mut buffer, target.follow_links, make)?;
     // A link may lead into procfs, where a mount could fake what the kernel says about a process.
     if target.follow_links && !target.in_proc {
@@ -44,6 +40,24 @@ pub(crate) fn resolve(
         }
     }
     Ok(place)
+}
+
+/// Opens (`O_PATH`) the place without making anything.
+pub(crate) fn lookup(root: BorrowedFd<'_>, target: &Target) -> Result<OwnedFd, Errno> {
+    open(root, text(&path_of(target)?)?, target.follow_links)
+}
+
+/// The path relative to the root.
+fn path_of(target: &Target) -> Result<[u8; PATH_LIMIT], Errno> {
+    let mut buffer = [0_u8; PATH_LIMIT];
+    let mut length = 0;
+    for name in &target.names {
+        length = append(&mut buffer, length, name.to_bytes())?;
+    }
+    if length == 0 {
+        buffer[0] = b'.';
+    }
+    Ok(buffer)
 }
 
 /// Opens (`O_PATH`) what is at `path` in the root, which must not lead over any link. `None` when nothing is there.

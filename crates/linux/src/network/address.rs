@@ -1,10 +1,11 @@
-//! Addresses of interfaces. Message layout: `linux/if_addr.h`, rtnetlink(7).
+//! Addresses of interfaces, and who is on the other end of a pair. Layouts: `linux/if_addr.h`, `linux/neighbour.h`,
+//! rtnetlink(7).
 
 use super::error::NetworkError;
+use super::link;
 use super::message::{Message, attribute};
 use super::netlink::Socket;
 use ipnet::Ipv4Net;
-use rustix::io::Errno;
 use std::net::Ipv4Addr;
 
 const RTM_NEWADDR: u16 = libc::RTM_NEWADDR;
@@ -14,33 +15,34 @@ const NLM_F_CREATE: u16 = 0x400;
 const NLM_F_DUMP: u16 = 0x300;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
-const IFA_BROADCAST: u16 = 4;
+const RTM_NEWNEIGH: u16 = libc::RTM_NEWNEIGH;
+const NLM_F_REPLACE: u16 = 0x100;
+const NDA_DST: u16 = 1;
+const NDA_LLADDR: u16 = 2;
+const NUD_PERMANENT: u16 = 0x80;
 const AF_INET: u8 = 2;
 
-/// The request that gives an interface its address within a subnet. One that it has already is refused with `EEXIST`.
-pub(super) fn add(index: u32, address: Ipv4Addr, subnet: Ipv4Net) -> Message {
-    let mut header = [AF_INET, subnet.prefix_len(), 0, 0, 0, 0, 0, 0];
+/// The request that gives an interface an address that has no neighbours: all others are reached by routes.
+pub(super) fn add(index: u32, address: Ipv4Addr) -> Message {
+    let mut header = [AF_INET, 32, 0, 0, 0, 0, 0, 0];
     header[4..8].copy_from_slice(&index.to_ne_bytes());
     Message::new(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &header)
         .bytes(IFA_LOCAL, &address.octets())
         .bytes(IFA_ADDRESS, &address.octets())
-        .bytes(IFA_BROADCAST, &subnet.broadcast().octets())
         .acknowledged()
 }
 
-/// Makes sure that an interface has an address.
-pub(super) fn ensure(
-    socket: &mut Socket,
-    index: u32,
-    address: Ipv4Addr,
-    subnet: Ipv4Net,
-) -> Result<(), NetworkError> {
-    match socket.requests(&[add(index, address, subnet)]) {
-        Err(error) if !error.is(Errno::EXIST) => {
-            Err(error.during(format!("give interface {index} the address {address}")))
-        }
-        _ => Ok(()),
-    }
+/// The request that tells the hardware address of whoever has an address on an interface, for good: nobody is asked,
+/// and nobody can give a wrong answer.
+pub(super) fn add_neighbor(index: u32, address: Ipv4Addr) -> Message {
+    let mut header = [0; 12]; // ndmsg: family, interface, state
+    header[0] = AF_INET;
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header[8..10].copy_from_slice(&NUD_PERMANENT.to_ne_bytes());
+    Message::new(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &header)
+        .bytes(NDA_DST, &address.octets())
+        .bytes(NDA_LLADDR, &link::hardware_address(address))
+        .acknowledged()
 }
 
 /// The networks of all addresses of this machine. Only for the choice of a subnet.

@@ -58,7 +58,7 @@ pub enum NetworkError {
     /// The kernel refused a change.
     #[error("cannot {action}")]
     Kernel {
-        /// What was attempted, on which object: `attach pv1f2e3d5 to bridge pody1f2e3d`.
+        /// What was attempted, on which object: `create interface py1f2e3d-2 for the pod`.
         action: String,
         /// The kernel's answer.
         source: KernelError,

@@ -24,9 +24,6 @@ pub(super) const SECOND: u32 = 9;
 /// The third part of a key.
 pub(super) const THIRD: u32 = 10;
 
-/// The length of interface names as nf_tables compares them.
-const INTERFACE_NAME_LENGTH: usize = 16;
-
 /// A part of a packet's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
@@ -36,6 +33,8 @@ pub(super) enum Field {
     DestinationAddress,
     /// The receiver's port, at the same place in TCP, UDP and SCTP.
     DestinationPort,
+    /// The kind of an ICMP message.
+    IcmpType,
 }
 
 /// Something about a packet that is not in its headers.
@@ -69,6 +68,8 @@ pub(super) enum Expression<'a> {
     LoadConnection(Connection, u32),
     /// Loads what kind of address the receiver's is: local, broadcast, …
     LoadDestinationKind(u32),
+    /// Loads whether the sender would be reached through the interface the packet came in by: 1, or 0.
+    LoadSenderIsBehindInterface(u32),
     /// Keeps the bits of the first register that the mask has.
     Mask(Vec<u8>),
     /// Goes on if the first register has this value.
@@ -87,11 +88,12 @@ pub(super) enum Expression<'a> {
     Jump(&'a str),
 }
 
-/// Goes on if the packet's interface has, or has not, a name.
-pub(super) fn interface(meta: Meta, name: &str, same: bool) -> [Expression<'static>; 2] {
-    let mut padded = name.as_bytes().to_vec();
-    padded.resize(INTERFACE_NAME_LENGTH, 0);
-    [Expression::LoadMeta(meta, FIRST), compare(padded, same)]
+/// Goes on if the name of the packet's interface begins, or does not begin, with a text (`nft` writes `text*`).
+pub(super) fn interface(meta: Meta, prefix: &str, same: bool) -> [Expression<'static>; 2] {
+    [
+        Expression::LoadMeta(meta, FIRST),
+        compare(prefix.as_bytes().to_vec(), same),
+    ]
 }
 
 /// Goes on if an address is, or is not, within a network.
@@ -138,7 +140,7 @@ impl Expression<'_> {
             Self::Load(..) => "payload",
             Self::LoadMeta(..) => "meta",
             Self::LoadConnection(..) => "ct",
-            Self::LoadDestinationKind(_) => "fib",
+            Self::LoadDestinationKind(_) | Self::LoadSenderIsBehindInterface(_) => "fib",
             Self::Mask(_) => "bitwise",
             Self::Equal(_) | Self::NotEqual(_) => "cmp",
             Self::Lookup(_) => "lookup",
@@ -157,6 +159,7 @@ impl Expression<'_> {
                     Field::SourceAddress => (1, 12, 4),
                     Field::DestinationAddress => (1, 16, 4),
                     Field::DestinationPort => (2, 2, 2),
+                    Field::IcmpType => (2, 0, 1),
                 };
                 data.be32(1, *register)
                     .be32(2, base)
@@ -171,6 +174,11 @@ impl Expression<'_> {
             Self::LoadDestinationKind(register) => {
                 data.be32(1, *register).be32(2, 3).be32(3, 1 << 1)
             }
+            // … (interface), of the source, with the input interface, as yes or no
+            Self::LoadSenderIsBehindInterface(register) => data
+                .be32(1, *register)
+                .be32(2, 1)
+                .be32(3, 1 << 0 | 1 << 3 | 1 << 5),
             Self::Mask(mask) => {
                 // NFTA_BITWISE_SREG, _DREG, _LEN, _MASK, _XOR
                 let length = u32::try_from(mask.len()).unwrap_or_default();

@@ -23,7 +23,10 @@
 //! host port must see the answer come from the machine, as the answer would otherwise go to it directly and be
 //! unknown to it. And what comes from 127.0.0.1 needs an address the pod can answer to.
 //!
-//! **Loopback.** `route_localnet` on the bridge, needed for host ports through 127.0.0.1, would let pods send packets
+//! **Spoofing.** A pod's packets must bear its own address: the sender must be who is routed through the interface they
+//! come in by.
+//!
+//! **Loopback.** `route_localnet` on the interfaces, needed for host ports through 127.0.0.1, would let pods send packets
 //! to services that listen on this machine's loopback only (CVE-2020-8558); `from_pods` drops them before addresses are
 //! translated back, so that answers to the machine's own connections still pass.
 
@@ -96,12 +99,12 @@ pub(super) enum Installed {
     Outdated,
 }
 
-/// Puts the rule set in force, in place of an earlier one of the same name, with the host ports that exist already.
+/// Puts the rule set in force for the interfaces whose names begin with `interfaces`, in place of an earlier one of the same name, with the host ports that exist already.
 pub(super) fn install(
     socket: &mut Socket,
     generation: u32,
     table: &str,
-    bridge: &str,
+    interfaces: &str,
     subnet: Ipv4Net,
     host_ports: &[(&str, Element)],
 ) -> Result<Installed, NetworkError> {
@@ -111,7 +114,7 @@ pub(super) fn install(
         batch.remove_table(table);
     }
     batch.add_table(table, &comment(subnet));
-    add_rules(&mut batch, table, bridge, subnet);
+    add_rules(&mut batch, table, interfaces, subnet);
     for map in [HOST_PORTS, HOST_PORTS_ON_ADDRESS] {
         let elements: Vec<Element> = host_ports
             .iter()
@@ -146,7 +149,7 @@ pub(super) fn forwarding_is_blocked(socket: &mut Socket) -> Result<bool, Network
         .map_err(|error| error.during("look up the policy of chain FORWARD"))
 }
 
-fn add_rules(batch: &mut Batch, table: &str, bridge: &str, subnet: Ipv4Net) {
+fn add_rules(batch: &mut Batch, table: &str, interfaces: &str, subnet: Ipv4Net) {
     use DataType::{InternetProtocol, InternetService, Ipv4Address};
     let loopback = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
     let target = [Ipv4Address, InternetService];
@@ -211,13 +214,16 @@ fn add_rules(batch: &mut Batch, table: &str, bridge: &str, subnet: Ipv4Net) {
         );
     }
 
-    let from_pod = interface(Meta::InputInterface, bridge, true);
+    let from_pod = interface(Meta::InputInterface, interfaces, true);
     rule(
         "from_pods",
         &[
             &from_pod,
-            &network(Field::SourceAddress, subnet, false),
-            &[Expression::Drop],
+            &[
+                Expression::LoadSenderIsBehindInterface(FIRST),
+                Expression::Equal(vec![0; 4]),
+                Expression::Drop,
+            ],
         ],
     );
     rule(
@@ -229,12 +235,12 @@ fn add_rules(batch: &mut Batch, table: &str, bridge: &str, subnet: Ipv4Net) {
         ],
     );
 
-    let to_pod = interface(Meta::OutputInterface, bridge, true);
+    let to_pod = interface(Meta::OutputInterface, interfaces, true);
     rule(
         "forward",
         &[
             &to_pod,
-            &interface(Meta::InputInterface, bridge, false),
+            &interface(Meta::InputInterface, interfaces, false),
             &bits(Connection::State, STATE_ANSWER, false),
             &bits(Connection::Status, STATUS_TRANSLATED, false),
             &[Expression::Drop],

@@ -77,7 +77,7 @@ impl Leases {
     }
 }
 
-/// The address of the bridge: the first one of the subnet.
+/// This machine's address, as pods see it: the first one of the subnet.
 pub(super) fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(subnet.network()) + 1)
 }
@@ -216,7 +216,7 @@ mod tests {
         address
     }
 
-    /// Every address is given once before one is given again, and never the network's, the bridge's or broadcast.
+    /// Every address is given once before one is given again, and never the network's, the gateway's or broadcast.
     #[test]
     fn addresses_go_round() {
         let mut leases = leases("10.0.0.0/29");

@@ -1,9 +1,9 @@
-//! Network interfaces: the bridge of an instance, the veth pair of a pod, loopback.
+//! Network interfaces: the veth pair of a pod, and loopback.
 //!
 //! Message layouts: `linux/rtnetlink.h`, `linux/if_link.h`, rtnetlink(7).
 
 use super::error::{KernelError, NetworkError};
-use super::message::{Message, attribute, text, u32_at};
+use super::message::{Message, attribute, u32_at};
 use super::netlink::Socket;
 use rustix::io::Errno;
 use std::net::Ipv4Addr;
@@ -26,23 +26,24 @@ const NLM_F_CREATE: u16 = 0x400;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
-const IFLA_MASTER: u16 = 10;
+const IFLA_LINK: u16 = 5;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
+const IFLA_AF_SPEC: u16 = 26;
 const IFLA_GROUP: u16 = 27;
+const IFLA_INET_CONF: u16 = 1;
+const IPV4_DEVCONF_ROUTE_LOCALNET: u16 = 26;
+const AF_INET: u16 = 2;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
-const IFLA_INFO_SLAVE_KIND: u16 = 4;
-const IFLA_INFO_SLAVE_DATA: u16 = 5;
-const IFLA_BRPORT_MODE: u16 = 4;
 const VETH_INFO_PEER: u16 = 1;
 const IFF_UP: u32 = 1;
 /// Leave the counters out of answers: collecting them is most of the work.
 const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
 
-/// The longest name of an instance: two letters in front of it and five digits behind fit into an interface's name, and
+/// The longest name of an instance: what interface names have around it still fits into their 15 characters, and
 /// all such names into the range of a [`Group`].
 pub(super) const INSTANCE_LENGTH: usize = 6;
 
@@ -69,6 +70,10 @@ impl Group {
         });
         Self(Self::FIRST.wrapping_add(number))
     }
+
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// An interface as the kernel describes it, as far as podyard wants to know.
@@ -76,16 +81,8 @@ impl Group {
 pub(super) struct Link {
     pub(super) index: u32,
     pub(super) mtu: u32,
-    pub(super) alias: Option<String>,
-}
-
-/// Finds an interface by name; a lookup, not a search.
-pub(super) fn find(socket: &mut Socket, name: &str) -> Result<Option<Link>, NetworkError> {
-    match socket.request(get(Selector::Name(name))) {
-        Ok(answers) => Ok(answers.iter().find_map(|answer| parse(&answer.payload))),
-        Err(error) if error.is(Errno::NODEV) => Ok(None),
-        Err(error) => Err(error.during(format!("look up interface {name}"))),
-    }
+    /// Of a veth: the number of the other end, in the namespace where that is.
+    pub(super) peer: Option<u32>,
 }
 
 /// Describes the interface with a number.
@@ -97,95 +94,57 @@ pub(super) fn describe(socket: &mut Socket, index: u32) -> Result<Option<Link>, 
     }
 }
 
-/// Creates a bridge, still down, with a fixed hardware address: without one it would change with every port that
-/// comes or goes, and with it the gateway that pods remember.
-pub(super) fn create_bridge(
-    socket: &mut Socket,
-    name: &str,
-    address: Ipv4Addr,
-    mtu: u32,
-    group: Group,
-    alias: &str,
-) -> Result<Link, NetworkError> {
-    let create = Message::new(
-        RTM_NEWLINK,
-        NLM_F_CREATE | NLM_F_EXCL,
-        &header(Selector::Name(name), 0, 0),
-    )
-    .text(IFLA_IFNAME, name)
-    .u32(IFLA_MTU, mtu)
-    .u32(IFLA_GROUP, group.0)
-    .bytes(IFLA_ADDRESS, &hardware_address(address))
-    .nested(IFLA_LINKINFO, |info| info.text(IFLA_INFO_KIND, "bridge"));
-    let failed = |error: KernelError| error.during(format!("create bridge {name}"));
-    socket.request(create).map_err(failed)?;
-    let answers = socket
-        .requests(&[
-            change(name, alias),
-            get(Selector::Name(name)).acknowledged(),
-        ])
-        .map_err(failed)?;
-    answers
-        .iter()
-        .find_map(|answer| parse(&answer.payload))
-        .ok_or_else(|| failed(Errno::NODEV.into()))
-}
-
-/// Switches an interface on.
-pub(super) fn bring_up(socket: &mut Socket, name: &str, index: u32) -> Result<(), NetworkError> {
-    match socket.requests(&[up(index)]) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.during(format!("bring up {name}"))),
-    }
-}
-
 /// The request that switches an interface on.
 pub(super) fn up(index: u32) -> Message {
     let header = header(Selector::Index(index), IFF_UP, IFF_UP);
     Message::new(RTM_SETLINK, 0, &header).acknowledged()
 }
 
-/// Switches loopback on; the kernel gives it 127.0.0.1 and ::1 by itself.
-pub(super) fn bring_up_loopback(socket: &mut Socket) -> Result<(), NetworkError> {
-    bring_up(socket, "lo", LOOPBACK_INDEX)
+/// The request that switches loopback on; the kernel gives it 127.0.0.1 and ::1 by itself.
+pub(super) fn loopback_up() -> Message {
+    up(LOOPBACK_INDEX)
 }
 
 /// What a pod's pair of interfaces is made of.
 pub(super) struct Veth<'a> {
     /// The end on the machine.
     pub(super) name: &'a str,
-    /// The bridge it hangs on.
-    pub(super) bridge: u32,
     pub(super) mtu: u32,
     pub(super) group: Group,
     pub(super) alias: &'a str,
     /// Where the other end is born, as [`POD_INTERFACE`].
     pub(super) namespace: BorrowedFd<'a>,
-    /// The pod's address, from which its hardware address follows.
+    /// The machine's and the pod's address, from which the hardware addresses follow.
+    pub(super) gateway: Ipv4Addr,
     pub(super) address: Ipv4Addr,
 }
 
-/// Creates a veth pair: one end up and on the bridge, the other born inside the pod's namespace, and still down, as
-/// it cannot be up before its partner exists. Moving an end there afterwards would wait for a grace period of the
-/// kernel, three times as long as all the rest together.
+/// The two ends of a veth pair, each by its number in its namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct VethEnds {
+    pub(super) machine: u32,
+    pub(super) pod: u32,
+}
+
+/// Creates a veth pair, both ends down, one of them inside the pod's namespace from birth. Moving it there afterwards
+/// would wait for a grace period of the kernel, several times as long as all the rest together.
+///
+/// The machine's end routes 127.0.0.0/8, which host ports through 127.0.0.1 need. What pods may not do with that is
+/// the firewall's business.
 ///
 /// # Errors
 ///
 /// `EEXIST` when either name is taken.
-///
-/// The bridge may send frames back where they came from ("hairpin"). A pod that reaches itself through a host port
-/// needs that where bridged packets pass the firewall (`net.bridge.bridge-nf-call-iptables`): the bridge then forwards
-/// the translated packet by itself instead of handing it to the machine.
-pub(super) fn create_veth(socket: &mut Socket, veth: &Veth<'_>) -> Result<(), KernelError> {
+pub(super) fn create_veth(socket: &mut Socket, veth: &Veth<'_>) -> Result<VethEnds, KernelError> {
     let create = Message::new(
         RTM_NEWLINK,
         NLM_F_CREATE | NLM_F_EXCL,
-        &header(Selector::Name(veth.name), IFF_UP, IFF_UP),
+        &header(Selector::Name(veth.name), 0, 0),
     )
     .text(IFLA_IFNAME, veth.name)
     .u32(IFLA_MTU, veth.mtu)
-    .u32(IFLA_MASTER, veth.bridge)
     .u32(IFLA_GROUP, veth.group.0)
+    .bytes(IFLA_ADDRESS, &hardware_address(veth.gateway))
     .nested(IFLA_LINKINFO, |info| {
         info.text(IFLA_INFO_KIND, "veth")
             .nested(IFLA_INFO_DATA, |data| {
@@ -199,15 +158,30 @@ pub(super) fn create_veth(socket: &mut Socket, veth: &Veth<'_>) -> Result<(), Ke
             })
     });
     socket.request(create)?;
-    // What cannot be given at birth.
-    let port = change(veth.name, veth.alias).nested(IFLA_LINKINFO, |info| {
-        info.text(IFLA_INFO_SLAVE_KIND, "bridge")
-            .nested(IFLA_INFO_SLAVE_DATA, |data| {
-                data.bytes(IFLA_BRPORT_MODE, &[1])
+
+    let end = veth.alias.floor_char_boundary(ALIAS_LENGTH);
+    let rest = Message::new(RTM_SETLINK, 0, &header(Selector::Name(veth.name), 0, 0))
+        .text(IFLA_IFNAME, veth.name)
+        .bytes(IFLA_IFALIAS, &veth.alias.as_bytes()[..end])
+        .nested(IFLA_AF_SPEC, |families| {
+            families.nested(AF_INET, |inet| {
+                inet.nested(IFLA_INET_CONF, |settings| {
+                    settings.u32(IPV4_DEVCONF_ROUTE_LOCALNET, 1)
+                })
             })
-    });
-    socket.requests(&[port])?;
-    Ok(())
+        })
+        .acknowledged();
+    let answers = socket.requests(&[rest, get(Selector::Name(veth.name)).acknowledged()])?;
+    answers
+        .iter()
+        .find_map(|answer| parse(&answer.payload))
+        .and_then(|link| {
+            Some(VethEnds {
+                machine: link.index,
+                pod: link.peer?,
+            })
+        })
+        .ok_or_else(|| Errno::NODEV.into())
 }
 
 /// Removes an interface, and with one end of a veth pair the other one. One that is not there is fine.
@@ -235,7 +209,7 @@ pub(super) fn remove_group(socket: &mut Socket, group: Group) -> Result<(), Netw
 }
 
 /// A locally administered hardware address that follows from an address, with the prefix that container networks use.
-/// A pod that gets the address of an earlier one is thus reachable at once, whatever its neighbours remember.
+/// Nobody has to ask for it, as it is known beforehand.
 pub(super) fn hardware_address(address: Ipv4Addr) -> [u8; 6] {
     let [a, b, c, d] = address.octets();
     [0x0a, 0x58, a, b, c, d]
@@ -278,22 +252,13 @@ fn get(selector: Selector<'_>) -> Message {
     }
 }
 
-/// A change of an existing interface, to begin with its alias.
-fn change(name: &str, alias: &str) -> Message {
-    let end = alias.floor_char_boundary(ALIAS_LENGTH);
-    Message::new(RTM_NEWLINK, 0, &header(Selector::Name(name), 0, 0))
-        .text(IFLA_IFNAME, name)
-        .bytes(IFLA_IFALIAS, &alias.as_bytes()[..end])
-        .acknowledged()
-}
-
 fn parse(payload: &[u8]) -> Option<Link> {
     let index = u32_at(payload, 4)?;
     let attributes = payload.get(16..)?;
     Some(Link {
         index,
         mtu: attribute(attributes, IFLA_MTU).and_then(|value| u32_at(value, 0))?,
-        alias: attribute(attributes, IFLA_IFALIAS).map(text),
+        peer: attribute(attributes, IFLA_LINK).and_then(|value| u32_at(value, 0)),
     })
 }
 

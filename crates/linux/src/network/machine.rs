@@ -1,14 +1,15 @@
-//! This machine's side of an instance's network: the bridge, the table, the switches under /proc/sys; made with the
-//! first pod and removed after the last one.
+//! This machine's side of an instance's network: table, reserved subnet, the switches under /proc/sys, and its end of
+//! each pod's pair of interfaces.
 
 use super::NetworkConfig;
-use super::error::NetworkError;
+use super::error::{KernelError, NetworkError};
 use super::firewall::{self, ATTEMPTS, Installed};
-use super::leases::{Lease, Leases, Store, gateway};
-use super::link::{self, Group, Link};
+use super::leases::{Lease, Leases, Store};
+use super::link::{self, Group, Veth, VethEnds};
 use super::netlink::{self, Socket};
 use super::{address, conntrack, nft, ports, route, subnet};
 use ipnet::Ipv4Net;
+use rustix::io::Errno;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
@@ -16,23 +17,19 @@ use std::path::PathBuf;
 
 /// What packets may have everywhere, for machines without a way out.
 const DEFAULT_MTU: u32 = 1500;
+/// The most a veth can have.
+const LARGEST_MTU: u32 = 65535;
 
 /// Ways to talk to the kernel about this machine's network, and the names of one instance's parts in it.
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) route: Socket,
     pub(super) netfilter: Socket,
-    pub(super) bridge: String,
     pub(super) table: String,
     pub(super) group: Group,
-    instance: String,
-}
-
-/// What all pods of an instance share.
-#[derive(Debug)]
-pub(super) struct Base {
-    pub(super) subnet: Ipv4Net,
-    pub(super) bridge: Link,
+    /// How the names of the instance's interfaces begin. No instance's name contains the dash, so no such prefix is
+    /// the beginning of another one.
+    interfaces: String,
 }
 
 impl Machine {
@@ -50,18 +47,17 @@ impl Machine {
         Ok(Self {
             route: Socket::open(netlink::ROUTE)?,
             netfilter: Socket::open(netlink::NETFILTER)?,
-            bridge: format!("pody{instance}"),
             table: firewall::table_name(instance),
             group: Group::of(instance),
-            instance: instance.clone(),
+            interfaces: format!("py{instance}-"),
         })
     }
 
     /// The name of a pod's interface on this machine. It follows from the address, so that it is known after a crash
-    /// and nobody else's: at most 15 characters, as the kernel wants.
+    /// and nobody else's: at most 14 characters, and the kernel allows 15.
     pub(super) fn host_interface(&self, subnet: Ipv4Net, address: Ipv4Addr) -> String {
         let number = u32::from(address) - u32::from(subnet.network());
-        format!("pv{}{number:x}", self.instance)
+        format!("{}{number:x}", self.interfaces)
     }
 
     /// The subnet for an instance that has no pods.
@@ -73,14 +69,14 @@ impl Machine {
             return subnet::check(configured);
         }
         let mut in_use = firewall::subnets_of_others(&mut self.netfilter, &self.table)?;
-        // Left over, and about to be replaced; without this its own routes would be in the way.
+        // What is left over would be in the way.
         link::remove_group(&mut self.route, self.group)?;
         in_use.extend(address::networks(&mut self.route)?);
-        in_use.extend(route::networks(&mut self.route)?);
+        in_use.extend(route::networks(&mut self.route, self.group)?);
         subnet::choose(&config.instance, &in_use)
     }
 
-    /// Makes sure that table and bridge exist: two look-ups when they do. Called under the lock.
+    /// Makes sure that the table and the reservation exist; no more than a look-up when they do. Called under the lock.
     ///
     /// A table that vanished under running pods, as with `nft flush ruleset`, comes back with all their host ports.
     pub(super) fn ensure_base(
@@ -89,18 +85,16 @@ impl Machine {
         config: &NetworkConfig,
         leases: &mut Leases,
         pod_uid: &str,
-    ) -> Result<Base, NetworkError> {
-        if leases.pods.len() == 1 || !firewall::is_installed(&mut self.netfilter, &self.table)? {
-            self.install_table(store, config, leases, pod_uid)?;
+    ) -> Result<(), NetworkError> {
+        let alone = leases.pods.len() == 1;
+        if alone {
+            route::release(&mut self.route, self.group)?;
         }
-        let bridge = match link::find(&mut self.route, &self.bridge)? {
-            Some(bridge) => bridge,
-            None => self.create_bridge(leases.subnet)?,
-        };
-        Ok(Base {
-            subnet: leases.subnet,
-            bridge,
-        })
+        if alone || !firewall::is_installed(&mut self.netfilter, &self.table)? {
+            self.install_table(store, config, leases, pod_uid)?;
+            route::reserve(&mut self.route, leases.subnet, self.group)?;
+        }
+        switch_on("/proc/sys/net/ipv4/ip_forward")
     }
 
     /// Installs the table. For the first pod the subnet may still be changed: when another instance took it since it
@@ -132,7 +126,7 @@ impl Machine {
                 &mut self.netfilter,
                 generation,
                 &self.table,
-                &self.bridge,
+                &self.interfaces,
                 leases.subnet,
                 &elements,
             )?;
@@ -160,35 +154,45 @@ impl Machine {
         Ok(())
     }
 
-    fn create_bridge(&mut self, subnet: Ipv4Net) -> Result<Link, NetworkError> {
-        let mtu = match route::way_out(&mut self.route)? {
-            Some(index) => link::describe(&mut self.route, index)?.map_or(DEFAULT_MTU, |l| l.mtu),
-            None => DEFAULT_MTU,
+    /// The size of packets that get through to the outside world.
+    pub(super) fn mtu(&mut self) -> Result<u32, NetworkError> {
+        let Some(uplink) = route::way_out(&mut self.route)? else {
+            return Ok(DEFAULT_MTU);
         };
-        let address = gateway(subnet);
-        let alias = format!("podyard pods {subnet}");
-        let bridge = link::create_bridge(
-            &mut self.route,
-            &self.bridge,
-            address,
-            mtu,
-            self.group,
-            &alias,
-        )?;
-        // Before it is up, so that it never listens to a pod's router advertisements. There may be no IPv6 at all.
-        let no_ipv6 = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", self.bridge);
+        // A loopback is no way out, and its packets are larger than a veth's.
+        let link = link::describe(&mut self.route, uplink)?;
+        Ok(link.map_or(DEFAULT_MTU, |link| link.mtu.min(LARGEST_MTU)))
+    }
+
+    /// Makes the pair of interfaces and sets this machine's end up. What is left of an earlier attempt is replaced; its
+    /// namespace may be the same, or one that is about to vanish.
+    pub(super) fn connect(&mut self, veth: &Veth<'_>) -> Result<VethEnds, NetworkError> {
+        let failed = |error: KernelError| {
+            error.during(format!("create interface {} for the pod", veth.name))
+        };
+        let ends = match link::create_veth(&mut self.route, veth) {
+            Err(error) if error.is(Errno::EXIST) => {
+                link::remove(&mut self.route, veth.name)?;
+                link::create_veth(&mut self.route, veth)
+            }
+            other => other,
+        }
+        .map_err(failed)?;
+        // Before it is up, so that it never listens to the pod's router advertisements. There may be no IPv6 at all.
+        let no_ipv6 = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", veth.name);
         match switch_on(&no_ipv6) {
             Err(NetworkError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             other => other?,
         }
-        switch_on(&format!(
-            "/proc/sys/net/ipv4/conf/{}/route_localnet",
-            self.bridge
-        ))?;
-        switch_on("/proc/sys/net/ipv4/ip_forward")?;
-        address::ensure(&mut self.route, bridge.index, address, subnet)?;
-        link::bring_up(&mut self.route, &self.bridge, bridge.index)?;
-        Ok(bridge)
+        self.route
+            .requests(&[
+                address::add(ends.machine, veth.gateway),
+                link::up(ends.machine),
+                route::add_direct(ends.machine, veth.address),
+                address::add_neighbor(ends.machine, veth.address),
+            ])
+            .map_err(failed)?;
+        Ok(ends)
     }
 
     /// Takes a pod's host ports away, and the flows through them. Goes on past errors.
@@ -214,6 +218,7 @@ impl Machine {
     pub(super) fn remove_base(&mut self) -> Vec<NetworkError> {
         errors([
             firewall::remove(&mut self.netfilter, &self.table),
+            route::release(&mut self.route, self.group),
             link::remove_group(&mut self.route, self.group),
         ])
     }

@@ -1,27 +1,38 @@
-//! The network of pods: one bridge and one firewall table per instance, one veth pair per pod.
+//! The network of pods: one veth pair per pod, routed, and one firewall table per instance.
 //!
 //! ```text
-//!   pod's namespace            this machine's namespace
-//!   ┌───────────┐              ┌─────────────────────────────────────────┐
-//!   │ lo   eth0 │──────────────│ pv<instance><n> ── pody<instance>       │
-//!   └───────────┘  veth pair   │                    (bridge, gateway)    │
-//!                              │      table ip podyard_<instance>: host  │
-//!                              │      ports, masquerade     ── eth0 ──▶  │
-//!                              └─────────────────────────────────────────┘
+//!   pod's namespace                      this machine's namespace
+//!   ┌──────────────────────┐             ┌──────────────────────────────────────────┐
+//!   │ lo   eth0 10.88.0.2  │─────────────│ py<instance>-2  10.88.0.1   (gateway)    │
+//!   └──────────────────────┘  veth pair  │ route 10.88.0.2 dev py<instance>-2       │
+//!   ┌──────────────────────┐             │                                          │
+//!   │ lo   eth0 10.88.0.3  │─────────────│ py<instance>-3  10.88.0.1   (gateway)    │
+//!   └──────────────────────┘  veth pair  │ route 10.88.0.3 dev py<instance>-3       │
+//!                                        │                                          │
+//!                                        │ route unreachable 10.88.0.0/20           │
+//!                                        │ table ip podyard_<instance>: host ports, │
+//!                                        │     masquerade             ── uplink ──▶ │
+//!                                        └──────────────────────────────────────────┘
 //! ```
 //!
-//! An *instance* is what shares a root directory; any number of them work beside each other in one network namespace.
-//! Everything bears the instance's name, so one can tell whose it is, and nothing else is ever touched, with one
-//! exception: packets are forwarded (`net.ipv4.ip_forward`) once there is a pod network. It is not switched off again,
-//! as nobody can tell who else relies on it by then.
+//! There is no bridge: every pod has its own wire to this machine, which routes between them. So nothing that a pod
+//! sends reaches another pod without passing the firewall, no address can be claimed by answering for it (both ends know
+//! the other's hardware address from the start), the thousandth pod does not hear the chatter of the others, and there
+//! is one thing less to make with the first pod and to remove after the last one, which took longer than all the rest.
+//! What pods do without in return is broadcast and multicast to each other, which Kubernetes does not promise.
 //!
-//! No external programs, no threads, no async: requests are worked off by the kernel while the caller waits, some
-//! milliseconds per pod, whatever the number of pods. All functions work on the network namespace that the calling
-//! thread is in.
+//! An *instance* is what shares a root directory; any number of them work beside each other in one network namespace.
+//! Everything bears the instance's name or number, so one can tell whose it is, and nothing else is ever touched, with
+//! one exception: packets are forwarded (`net.ipv4.ip_forward`) once there is a pod network. It is not switched off
+//! again, as nobody can tell who else relies on it by then.
+//!
+//! No external programs, no threads, no async: requests are worked off by the kernel while the caller waits, one to
+//! three milliseconds per pod, whatever the number of pods. All functions work on the network namespace that the
+//! calling thread is in. [`detach`] takes some 20 ms, as the kernel waits until nobody looks at the interface any more.
 //!
 //! Left out: IPv6. The seams are [`nft::Family`], [`ports::Normalized::unmapped`] and the address type of the leases.
-//! Bridges have IPv6 switched off meanwhile, so that pods cannot advertise themselves as this machine's router
-//! (CVE-2020-10749).
+//! This machine's ends have IPv6 switched off meanwhile, so that pods cannot advertise themselves as this machine's
+//! router (CVE-2020-10749).
 
 mod address;
 mod conntrack;
@@ -47,7 +58,6 @@ pub use ports::{PortHolder, PortMapping, Protocol};
 use leases::{Lease, Leases, Store};
 use machine::Machine;
 use netlink::Socket;
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;
@@ -82,10 +92,8 @@ pub struct PodNetwork {
     pub address: Ipv4Addr,
     /// The network it is in, together with the other pods of the instance.
     pub subnet: Ipv4Net,
-    /// The bridge's address: this machine, as pods see it.
+    /// This machine, as pods see it.
     pub gateway: Ipv4Addr,
-    /// The instance's bridge.
-    pub bridge: String,
     /// The end of the pod's veth pair on this machine.
     pub host_interface: String,
     /// The end inside the pod.
@@ -135,11 +143,14 @@ pub fn attach(
 /// When the namespace cannot be entered or the kernel refuses.
 pub fn loopback(namespace: BorrowedFd<'_>) -> Result<(), NetworkError> {
     let mut inside = Socket::open_in(namespace, netlink::ROUTE)?;
-    link::bring_up_loopback(&mut inside)
+    inside
+        .requests(&[link::loopback_up()])
+        .map_err(|error| error.during("bring up lo"))?;
+    Ok(())
 }
 
 /// Takes a pod's network away: host ports, flows through them, the interface, the lease; with the last lease of the
-/// instance its bridge, table and state directory. Safe to repeat, and for pods that never had a network.
+/// instance its table, subnet and state directory. Safe to repeat, and for pods that never had a network.
 ///
 /// # Errors
 ///
@@ -160,7 +171,7 @@ fn attach_or_fail(
     let ports = ports::normalize(wanted)?;
     let mut inside = Socket::open_in(namespace, netlink::ROUTE)?;
 
-    let (lease, base) = reserve(machine, config, pod, &ports.mappings)?;
+    let (lease, subnet) = reserve(machine, config, pod, &ports.mappings)?;
     probe::require_free(&ports.mappings)?;
     ports::publish(
         &mut machine.netfilter,
@@ -171,26 +182,36 @@ fn attach_or_fail(
     )?;
     conntrack::forget_host_ports(&mut machine.netfilter, &ports.mappings)?;
 
-    let host_interface = machine.host_interface(base.subnet, lease.address);
+    let host_interface = machine.host_interface(subnet, lease.address);
     let veth = link::Veth {
         name: &host_interface,
-        bridge: base.bridge.index,
-        mtu: base.bridge.mtu,
+        mtu: machine.mtu()?,
         group: machine.group,
         alias: &format!("podyard {} {}", pod.name, pod.uid),
         namespace,
+        gateway: leases::gateway(subnet),
         address: lease.address,
     };
-    connect(machine, &mut inside, &veth, base.subnet)?;
+    let mtu = veth.mtu;
+    let ends = machine.connect(&veth)?;
+    inside
+        .requests(&[
+            link::loopback_up(),
+            address::add(ends.pod, veth.address),
+            link::up(ends.pod),
+            address::add_neighbor(ends.pod, veth.gateway),
+            route::add_direct(ends.pod, veth.gateway),
+            route::add_default(ends.pod, veth.gateway),
+        ])
+        .map_err(|error| error.during(format!("give the pod the address {}", veth.address)))?;
 
     Ok(PodNetwork {
         address: lease.address,
-        subnet: base.subnet,
-        gateway: leases::gateway(base.subnet),
-        bridge: machine.bridge.clone(),
+        subnet,
+        gateway: leases::gateway(subnet),
         hardware_address: link::hardware_address_text(lease.address),
         pod_interface: link::POD_INTERFACE.to_owned(),
-        mtu: base.bridge.mtu,
+        mtu,
         ports: ports.mappings,
         unmapped_ports: ports.unmapped,
         forwarding_blocked: firewall::forwarding_is_blocked(&mut machine.netfilter)?,
@@ -198,14 +219,14 @@ fn attach_or_fail(
     })
 }
 
-/// Writes the lease down and makes sure that the instance's bridge and table exist, alone among the processes of the
+/// Writes the lease down and makes sure that what all pods share exists, alone among the processes of the
 /// instance. What follows concerns this pod only.
 fn reserve(
     machine: &mut Machine,
     config: &NetworkConfig,
     pod: PodIdentity<'_>,
     mappings: &[PortMapping],
-) -> Result<(Lease, machine::Base), NetworkError> {
+) -> Result<(Lease, Ipv4Net), NetworkError> {
     let store = Store::lock(&config.state_dir)?;
     let mut leases = match store.read()?.filter(|leases| !leases.pods.is_empty()) {
         Some(leases) => leases,
@@ -232,40 +253,10 @@ fn reserve(
         )?;
     }
     store.write(&leases)?;
-    let base = machine.ensure_base(&store, config, &mut leases, pod.uid)?;
+    machine.ensure_base(&store, config, &mut leases, pod.uid)?;
+    // The address is another one if the subnet had to be.
     let lease = leases.pods.remove(pod.uid).unwrap_or(lease);
-    Ok((lease, base))
-}
-
-/// Makes the pod's pair of interfaces and everything inside the pod.
-fn connect(
-    machine: &mut Machine,
-    inside: &mut Socket,
-    veth: &link::Veth<'_>,
-    subnet: Ipv4Net,
-) -> Result<(), NetworkError> {
-    let failed =
-        |error: KernelError| error.during(format!("create interface {} for the pod", veth.name));
-    match link::create_veth(&mut machine.route, veth) {
-        Err(error) if error.is(Errno::EXIST) => {
-            // Left by an earlier attempt; its namespace may be the same or one that is about to vanish.
-            link::remove(&mut machine.route, veth.name)?;
-            link::create_veth(&mut machine.route, veth).map_err(failed)?;
-        }
-        other => other.map_err(failed)?,
-    }
-    link::bring_up_loopback(inside)?;
-    let Some(interface) = link::find(inside, link::POD_INTERFACE)? else {
-        return Err(failed(Errno::NODEV.into()));
-    };
-    inside
-        .requests(&[
-            address::add(interface.index, veth.address, subnet),
-            link::up(interface.index),
-            route::add_default(interface.index, leases::gateway(subnet)),
-        ])
-        .map_err(|error| error.during(format!("give the pod the address {}", veth.address)))?;
-    Ok(())
+    Ok((lease, leases.subnet))
 }
 
 /// Takes everything away that a lease stands for, last things first, and then the lease.

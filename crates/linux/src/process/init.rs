@@ -470,6 +470,26 @@ fn execute<'s>(
     Err(reason).on(Stage::FindProgram, 0, program.name)
 }
 
+/// Executes an open file, whatever its path is by now. Both arrays end with NULL.
+pub(crate) fn execute_descriptor(
+    executable: BorrowedFd<'_>,
+    arguments: &[*const c_char],
+    environment: &[*const c_char],
+) -> Result<std::convert::Infallible, Errno> {
+    // SAFETY: both arrays are NULL-terminated, and their strings outlive the call.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            executable.as_raw_fd(),
+            c"".as_ptr(),
+            arguments.as_ptr(),
+            environment.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+    }
+    Err(sys::last_errno())
+}
+
 fn is_executable(path: &CStr) -> bool {
     let access = rustix::fs::Access::EXEC_OK;
     rustix::fs::accessat(rustix::fs::CWD, path, access, AtFlags::EACCESS).is_ok()

@@ -180,6 +180,14 @@ impl Launch {
         }
     }
 
+    /// Blocks until the set-up is done or has failed; the outer error is the channel's.
+    pub(crate) fn wait_set_up(&mut self) -> io::Result<Result<(), StageError>> {
+        Ok(match self.wait()? {
+            LaunchEvent::Failed(error) => Err(error),
+            LaunchEvent::Ready | LaunchEvent::Running => Ok(()),
+        })
+    }
+
     /// Blocks until there is an event.
     fn wait(&mut self) -> io::Result<LaunchEvent> {
         loop {

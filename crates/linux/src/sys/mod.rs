@@ -18,7 +18,7 @@ fn check(result: libc::c_long) -> Result<libc::c_long, Errno> {
 }
 
 /// `errno` of the calling thread.
-fn last_errno() -> Errno {
+pub(crate) fn last_errno() -> Errno {
     // `last_os_error` only reads `errno`; it does not allocate.
     let raw = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
     Errno::from_raw_os_error(raw)

@@ -22,6 +22,9 @@
 //! directory at that moment; [`pause`] leaves it, and every privilege, before it sleeps. Until then it holds all
 //! capabilities, which keeps containers that share its pid namespace from looking into it.
 
+mod create;
+mod pause;
+
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,6 +32,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::cgroup::Cgroup;
 use crate::plan::OomScoreAdj;
 use crate::process::{Process, ProcessId, StageError};
+
+pub use pause::pause;
 
 /// What a sandbox is to be.
 #[derive(Debug)]
@@ -107,6 +112,27 @@ pub enum SandboxError {
     /// A step of the set-up failed; nothing is left of the sandbox.
     #[error("the sandbox could not be set up")]
     Stage(#[source] StageError),
+}
+
+impl Namespaces {
+    /// Those of a process, by its number: the caller has to know that it has not been reaped.
+    fn of(pid: i32) -> io::Result<Self> {
+        let open = |kind: &str| -> io::Result<OwnedFd> {
+            let path = format!("/proc/{pid}/ns/{kind}");
+            let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+            Ok(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?)
+        };
+        let pid = open("pid")?;
+        let own = rustix::fs::stat("/proc/self/ns/pid")?;
+        let shared = rustix::fs::fstat(&pid)?.st_ino != own.st_ino;
+        Ok(Self {
+            net: open("net")?,
+            ipc: open("ipc")?,
+            uts: open("uts")?,
+            mnt: open("mnt")?,
+            pid: shared.then_some(pid),
+        })
+    }
 }
 
 impl Sandbox {

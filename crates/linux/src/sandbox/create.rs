@@ -1,0 +1,263 @@
+//! Making a sandbox: the parent's preparation, and the child's way from birth to the execve of `pause`.
+
+use std::ffi::{CString, c_char};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, FileType, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
+use super::{Namespaces, Sandbox, SandboxError, SandboxNetwork, SandboxPlan};
+use crate::cgroup::Cgroup;
+use crate::container::oom_score_adj;
+use crate::mounts::attach;
+use crate::plan::OomScoreAdj;
+use crate::process::init::{self, SETUP_FAILED};
+use crate::process::spawn::{self, Birth};
+use crate::process::stage::{
+    Failure, InStage, REPORT_LIMIT, Signal, Stage, encode_failure, encode_signal,
+};
+use crate::process::{Launch, Process, launch_channel};
+use crate::sys::{self, mount::MountAttr};
+
+/// Everything the child needs, in memory that exists before the clone.
+struct Script<'p> {
+    channel: BorrowedFd<'p>,
+    keep: Vec<i32>,
+    cgroups: Vec<BorrowedFd<'p>>,
+    oom_score_adj: Option<(CString, OomScoreAdj)>,
+    hostname: Option<CString>,
+    domainname: Option<CString>,
+    /// Path below `/proc/sys`, and value.
+    sysctls: Vec<(CString, CString)>,
+    /// The caller's root directory, from which a dynamically linked program finds its loader.
+    host_root: BorrowedFd<'p>,
+    /// Becomes 0, 1 and 2.
+    null: BorrowedFd<'p>,
+    executable: BorrowedFd<'p>,
+    arguments: Vec<*const c_char>,
+    environment: [*const c_char; 1],
+}
+
+impl Sandbox {
+    /// Makes the sandbox and waits until its namespaces are as planned, not until its program has been executed.
+    ///
+    /// # Errors
+    /// When the plan is impossible, the kernel refuses, or a step of the set-up fails. Nothing is left behind then.
+    pub fn create(plan: &SandboxPlan<'_>) -> Result<Self, SandboxError> {
+        let parent = |attempt| move |errno: Errno| SandboxError::Parent { attempt, source: errno.into() };
+        let (parent_end, child_end) = launch_channel().map_err(|error| SandboxError::Parent {
+            attempt: "make the launch channel",
+            source: io::Error::other(error),
+        })?;
+        let host_root = init::open_root().map_err(parent("open the root directory"))?;
+        let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .map_err(parent("open /dev/null"))?;
+        let executable = own_executable()
+            .map_err(|source| SandboxError::Parent { attempt: "open the program", source })?;
+        let mut script = Script {
+            channel: child_end.as_fd(),
+            keep: Vec::new(),
+            cgroups: plan.cgroup.map(|c| c.attach_directories().collect()).unwrap_or_default(),
+            oom_score_adj: plan.oom_score_adj.map(oom_score_adj),
+            hostname: plan.new_uts.then(|| name(&plan.hostname)).transpose()?,
+            domainname: plan.domainname.as_deref().filter(|_| plan.new_uts).map(name).transpose()?,
+            sysctls: sysctls(&plan.sysctls)?,
+            host_root: host_root.as_fd(),
+            null: null.as_fd(),
+            executable: executable.as_fd(),
+            arguments: plan
+                .program
+                .iter()
+                .map(|argument| argument.as_ptr())
+                .chain(std::iter::once(std::ptr::null()))
+                .collect(),
+            environment: [std::ptr::null()],
+        };
+        let mut keep: Vec<i32> = script.cgroups.iter().map(AsRawFd::as_raw_fd).collect();
+        keep.extend([script.channel, script.host_root, script.null, script.executable].map(|fd| fd.as_raw_fd()));
+        script.keep = init::sorted(keep);
+
+        let birth = Birth {
+            new_namespaces: new_namespaces(plan),
+            cgroup: plan.cgroup.and_then(Cgroup::birth_directory),
+            pid_namespace: None,
+        };
+        let (pid, pidfd) = spawn::spawn(&birth, || run(&script)).map_err(|source| {
+            SandboxError::Parent { attempt: "make a process", source }
+        })?;
+        drop(child_end);
+        let process = Process::of_new_child(pid, pidfd)
+            .map_err(|source| SandboxError::Parent { attempt: "identify the process", source })?;
+        finish(process, parent_end)
+    }
+}
+
+/// Waits for the child's word and takes its namespaces; ends the child when something is wrong.
+fn finish(process: Process, channel: OwnedFd) -> Result<Sandbox, SandboxError> {
+    let mut launch = Launch::new(process, channel);
+    let ready = launch.wait_set_up();
+    let Launch { process, .. } = launch;
+    let namespaces = match ready {
+        Ok(Ok(())) => Namespaces::of(process.pid()).map_err(|source| SandboxError::Parent {
+            attempt: "open the namespaces",
+            source,
+        }),
+        Ok(Err(error)) => Err(SandboxError::Stage(error)),
+        Err(source) => Err(SandboxError::Parent { attempt: "hear from the process", source }),
+    };
+    match namespaces {
+        Ok(namespaces) => Ok(Sandbox { process, namespaces }),
+        Err(error) => {
+            // It is our child and nobody else knows it yet.
+            let _ = process.signal(libc::SIGKILL);
+            let _ = process.wait_exited(None);
+            let _ = process.reap();
+            Err(error)
+        }
+    }
+}
+
+fn new_namespaces(plan: &SandboxPlan<'_>) -> u64 {
+    let flag = |on: bool, flag: i32| if on { flag as u64 } else { 0 };
+    libc::CLONE_NEWNS as u64
+        | flag(plan.network == SandboxNetwork::New, libc::CLONE_NEWNET)
+        | flag(plan.new_ipc, libc::CLONE_NEWIPC)
+        | flag(plan.new_uts, libc::CLONE_NEWUTS)
+        | flag(plan.share_process_namespace, libc::CLONE_NEWPID)
+}
+
+fn name(text: &str) -> Result<CString, SandboxError> {
+    const LIMIT: usize = 64;
+    CString::new(text)
+        .ok()
+        .filter(|name| name.count_bytes() <= LIMIT)
+        .ok_or(SandboxError::Plan { what: "a host or domain name that is longer than 64 bytes or holds a NUL byte" })
+}
+
+/// Names may be written with dots or with slashes; with slashes when a part holds a dot, as interface names can.
+fn sysctls(sysctls: &[(String, String)]) -> Result<Vec<(CString, CString)>, SandboxError> {
+    let convert = |(name, value): &(String, String)| {
+        let path = if name.contains('/') { name.clone() } else { name.replace('.', "/") };
+        let plain = |part: &str| !matches!(part, "" | "." | "..");
+        path.split('/').all(plain).then_some(())?;
+        Some((CString::new(path).ok()?, CString::new(value.as_str()).ok()?))
+    };
+    let converted: Option<Vec<_>> = sysctls.iter().map(convert).collect();
+    converted.ok_or(SandboxError::Plan { what: "a sysctl whose name or value is malformed" })
+}
+
+/// The caller's executable, on a read-only mount that exists nowhere else. One that cannot be mounted, because its file has
+/// been replaced meanwhile, is copied into sealed memory.
+fn own_executable() -> io::Result<OwnedFd> {
+    const PATH: &std::ffi::CStr = c"/proc/self/exe";
+    let read_only = || {
+        let tree = attach::clone_tree(CWD, PATH, false)?;
+        let attributes = MountAttr {
+            set: sys::mount::RDONLY | sys::mount::NOSUID | sys::mount::NODEV,
+            propagation: libc::MS_PRIVATE,
+            ..MountAttr::default()
+        };
+        sys::mount::set_attributes(tree.as_fd(), c"", false, &attributes)?;
+        Ok(tree)
+    };
+    let refused: Errno = match read_only() {
+        Ok(tree) => return Ok(tree),
+        Err(errno) => errno,
+    };
+    let copy = || -> io::Result<OwnedFd> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::EXEC;
+        let memory = rustix::fs::memfd_create(c"pause", flags)?;
+        let mut memory = File::from(memory);
+        io::copy(&mut File::open("/proc/self/exe")?, &mut memory)?;
+        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+        rustix::fs::fcntl_add_seals(&memory, seals)?;
+        Ok(memory.into())
+    };
+    copy().map_err(|_| refused.into())
+}
+
+// From here on: the child. No heap, no locks, no panics.
+
+fn run(script: &Script<'_>) -> i32 {
+    let Err(failure) = become_pause(script);
+    let mut buffer = [0; REPORT_LIMIT];
+    let report = encode_failure(&failure, &mut buffer);
+    let _ = rustix::net::send(script.channel, report, SendFlags::NOSIGNAL);
+    SETUP_FAILED
+}
+
+fn become_pause<'s>(script: &'s Script<'_>) -> Result<std::convert::Infallible, Failure<'s>> {
+    init::isolate(&script.keep).during(Stage::Isolate)?;
+    if let Some((value, adjustment)) = &script.oom_score_adj {
+        init::set_oom_score_adj(value, adjustment.required).on(Stage::OomScoreAdj, 0, value)?;
+    }
+    for (names, set) in [
+        (&script.hostname, rustix::system::sethostname as fn(&[u8]) -> Result<(), Errno>),
+        (&script.domainname, rustix::system::setdomainname),
+    ] {
+        if let Some(name) = names {
+            set(name.to_bytes()).on(Stage::Hostname, 0, name)?;
+        }
+    }
+    write_sysctls(&script.sysctls)?;
+    build_root().during(Stage::Rootfs)?;
+    for target in 0..3 {
+        sys::namespaces::duplicate_onto(script.null, target).during(Stage::Stdio)?;
+    }
+    let mut buffer = [0; REPORT_LIMIT];
+    let ready = encode_signal(Signal::Ready, &mut buffer);
+    rustix::net::send(script.channel, ready, SendFlags::NOSIGNAL).during(Stage::Isolate)?;
+
+    // What follows takes time and concerns only this process.
+    init::enter_cgroups(&script.cgroups)?;
+    rustix::process::fchdir(script.host_root).during(Stage::PivotRoot)?;
+    rustix::process::chroot(c".").during(Stage::PivotRoot)?;
+    let environment = &script.environment;
+    init::execute_descriptor(script.executable, &script.arguments, environment)
+        .during(Stage::Execute)
+}
+
+fn write_sysctls<'s>(sysctls: &'s [(CString, CString)]) -> Result<(), Failure<'s>> {
+    let Some((first, _)) = sysctls.first() else {
+        return Ok(());
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(c"/proc/sys", flags, Mode::empty())
+        .on(Stage::Sysctl, 0, first)?;
+    for (place, (name, value)) in sysctls.iter().enumerate() {
+        let set = || {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let file = rustix::fs::openat(&directory, name.as_c_str(), flags, Mode::empty())?;
+            rustix::io::write(&file, value.to_bytes()).map(drop)
+        };
+        set().on(Stage::Sysctl, place, name)?;
+    }
+    Ok(())
+}
+
+/// Replaces the copy of the host's mounts by a small root with what containers of this pod need.
+fn build_root() -> Result<(), Errno> {
+    let host = init::open_root()?;
+    let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
+    sys::mount::set_attributes(host.as_fd(), c"", true, &private)?;
+
+    let root = attach::tmpfs(&[(c"mode", c"755"), (c"size", c"64k")], sys::mount::NOSUID)?;
+    for directory in [c"root", c"shm", c"empty"] {
+        rustix::fs::mkdirat(&root, directory, Mode::from_raw_mode(0o755))?;
+    }
+    let null = rustix::fs::makedev(1, 3);
+    rustix::fs::mknodat(&root, c"null", FileType::CharacterDevice, Mode::from_raw_mode(0o666), null)?;
+
+    let flags = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(&root, c"", &host, c".", flags)?;
+    let restricted = sys::mount::NOSUID | sys::mount::NODEV | sys::mount::NOEXEC;
+    let shm = attach::tmpfs(&[(c"mode", c"1777"), (c"size", c"64m")], restricted)?;
+    rustix::mount::move_mount(&shm, c"", &root, c"shm", flags)?;
+    drop(host);
+    init::change_root(root.as_fd())?;
+    let read_only = MountAttr { set: sys::mount::RDONLY, ..MountAttr::default() };
+    sys::mount::set_attributes(root.as_fd(), c"", false, &read_only)
+}
