@@ -7,12 +7,17 @@ use podyard_lifecycle::{Attempt, ContainerIndex, Exit, Observation, StartStage};
 use podyard_supervisor::Turn;
 
 use crate::objects::{Pod, PodExt as _, Timestamp, is_sidecar};
-use crate::output::times::InstanceTime;
 use crate::output::timeline::{Span, SpanKind};
+use crate::output::times::InstanceTime;
 
 /// The spans of a timeline, in the order of their starts.
 pub(crate) fn spans(pod: &Pod, turns: &[Turn]) -> Vec<Span> {
-    let mut history = History { pod, spans: Vec::new(), open: Vec::new(), pulls: Vec::new() };
+    let mut history = History {
+        pod,
+        spans: Vec::new(),
+        open: Vec::new(),
+        pulls: Vec::new(),
+    };
     let mut last_step = turns.first().map(|turn| moment(turn.now.wall));
     for turn in turns {
         let now = moment(turn.now.wall);
@@ -30,8 +35,16 @@ pub(crate) fn spans(pod: &Pod, turns: &[Turn]) -> Vec<Span> {
 
 /// When each instance ran, for the live view.
 pub(crate) fn instances(pod: &Pod, turns: &[Turn]) -> Vec<InstanceTime> {
-    let of_containers = spans(pod, turns).into_iter().filter(|span| span.attempt > 0 && span.kind != SpanKind::Image);
-    of_containers.map(|span| InstanceTime { container: span.name, start: span.start, end: span.end }).collect()
+    let of_containers = spans(pod, turns)
+        .into_iter()
+        .filter(|span| span.attempt > 0 && span.kind != SpanKind::Image);
+    of_containers
+        .map(|span| InstanceTime {
+            container: span.name,
+            start: span.start,
+            end: span.end,
+        })
+        .collect()
 }
 
 struct History<'a> {
@@ -52,21 +65,44 @@ impl History<'_> {
                 let span = self.begin(*container, SpanKind::Image, now);
                 self.pulls.push((*container, *attempt, span));
             }
-            Observation::ImageReady { container, attempt, .. } => self.end_pull(*container, *attempt, now, None),
-            Observation::ImageFailed { container, attempt, reason, .. } => {
+            Observation::ImageReady {
+                container, attempt, ..
+            } => self.end_pull(*container, *attempt, now, None),
+            Observation::ImageFailed {
+                container,
+                attempt,
+                reason,
+                ..
+            } => {
                 self.end_pull(*container, *attempt, now, Some(reason.reason()));
             }
-            Observation::ContainerStarted { container, attempt, at, .. } => {
+            Observation::ContainerStarted {
+                container,
+                attempt,
+                at,
+                ..
+            } => {
                 let kind = self.kind(*container);
                 let span = self.begin(*container, kind, moment(*at));
                 self.open.push((*container, *attempt, span));
             }
-            Observation::ContainerNotStarted { container, stage: StartStage::Start, at, .. } => {
+            Observation::ContainerNotStarted {
+                container,
+                stage: StartStage::Start,
+                at,
+                ..
+            } => {
                 let kind = self.kind(*container);
                 let span = self.begin(*container, kind, moment(*at));
                 self.finish(span, moment(*at), Some(128), Some("StartError"));
             }
-            Observation::ContainerExited { container, attempt, exit, at, .. } => {
+            Observation::ContainerExited {
+                container,
+                attempt,
+                exit,
+                at,
+                ..
+            } => {
                 if let Some(span) = take(&mut self.open, *container, *attempt) {
                     let (code, reason) = end_of(*exit);
                     self.finish(span, moment(*at), code, reason);
@@ -95,20 +131,44 @@ impl History<'_> {
 
     fn begin(&mut self, container: ContainerIndex, kind: SpanKind, start: Timestamp) -> usize {
         let name = self.name(container).to_owned();
-        let earlier = self.spans.iter().filter(|span| span.kind == kind && span.name == name).count();
+        let earlier = self
+            .spans
+            .iter()
+            .filter(|span| span.kind == kind && span.name == name)
+            .count();
         let attempt = u32::try_from(earlier).unwrap_or(u32::MAX).saturating_add(1);
-        self.spans.push(Span { name, kind, attempt, start, end: None, exit_code: None, reason: None });
+        self.spans.push(Span {
+            name,
+            kind,
+            attempt,
+            start,
+            end: None,
+            exit_code: None,
+            reason: None,
+        });
         self.spans.len() - 1
     }
 
-    fn finish(&mut self, span: usize, end: Timestamp, exit_code: Option<i32>, reason: Option<&str>) {
+    fn finish(
+        &mut self,
+        span: usize,
+        end: Timestamp,
+        exit_code: Option<i32>,
+        reason: Option<&str>,
+    ) {
         let span = &mut self.spans[span];
         span.end = Some(end.max(span.start));
         span.exit_code = exit_code;
         span.reason = reason.map(str::to_owned);
     }
 
-    fn end_pull(&mut self, container: ContainerIndex, attempt: Attempt, now: Timestamp, reason: Option<&str>) {
+    fn end_pull(
+        &mut self,
+        container: ContainerIndex,
+        attempt: Attempt,
+        now: Timestamp,
+        reason: Option<&str>,
+    ) {
         // An image that was there already was never pulled.
         if let Some(span) = take(&mut self.pulls, container, attempt) {
             self.finish(span, now, None, reason);
@@ -116,8 +176,14 @@ impl History<'_> {
     }
 
     fn name(&self, container: ContainerIndex) -> &str {
-        let mut containers = self.pod.init_containers().iter().chain(self.pod.app_containers());
-        containers.nth(container.position()).map_or("?", |container| container.name.as_str())
+        let mut containers = self
+            .pod
+            .init_containers()
+            .iter()
+            .chain(self.pod.app_containers());
+        containers
+            .nth(container.position())
+            .map_or("?", |container| container.name.as_str())
     }
 
     fn kind(&self, container: ContainerIndex) -> SpanKind {
@@ -129,8 +195,14 @@ impl History<'_> {
     }
 }
 
-fn take(list: &mut Vec<(ContainerIndex, Attempt, usize)>, container: ContainerIndex, attempt: Attempt) -> Option<usize> {
-    let at = list.iter().position(|(one, two, _)| (*one, *two) == (container, attempt))?;
+fn take(
+    list: &mut Vec<(ContainerIndex, Attempt, usize)>,
+    container: ContainerIndex,
+    attempt: Attempt,
+) -> Option<usize> {
+    let at = list
+        .iter()
+        .position(|(one, two, _)| (*one, *two) == (container, attempt))?;
     Some(list.remove(at).2)
 }
 
@@ -154,13 +226,28 @@ mod tests {
     use std::time::Duration;
 
     fn turn(turn: u64, millis: u32, observations: Vec<Observation>) -> Turn {
-        let wall = Wall { seconds: 1_000, nanoseconds: millis * 1_000_000 };
-        let now = Now { since_boot: Duration::from_millis(u64::from(millis)), wall };
-        Turn { version: 1, turn, now, observations, requests: Vec::new() }
+        let wall = Wall {
+            seconds: 1_000,
+            nanoseconds: millis * 1_000_000,
+        };
+        let now = Now {
+            since_boot: Duration::from_millis(u64::from(millis)),
+            wall,
+        };
+        Turn {
+            version: 1,
+            turn,
+            now,
+            observations,
+            requests: Vec::new(),
+        }
     }
 
     fn at(millis: u32) -> Wall {
-        Wall { seconds: 1_000, nanoseconds: millis * 1_000_000 }
+        Wall {
+            seconds: 1_000,
+            nanoseconds: millis * 1_000_000,
+        }
     }
 
     #[test]
@@ -183,16 +270,38 @@ mod tests {
         };
         let turns = [
             turn(1, 0, vec![Observation::VolumesReady]),
-            turn(2, 10, vec![Observation::SandboxReady { attempt: 0, pod_ips: Vec::new() }]),
-            turn(3, 11, vec![Observation::ImagePulling { container: one, attempt: 0 }]),
-            turn(4, 20, vec![Observation::ImageFailed {
-                container: one,
-                attempt: 0,
-                reason: podyard_lifecycle::ImageFailure::ErrImagePull,
-                message: String::new(),
-            }]),
+            turn(
+                2,
+                10,
+                vec![Observation::SandboxReady {
+                    attempt: 0,
+                    pod_ips: Vec::new(),
+                }],
+            ),
+            turn(
+                3,
+                11,
+                vec![Observation::ImagePulling {
+                    container: one,
+                    attempt: 0,
+                }],
+            ),
+            turn(
+                4,
+                20,
+                vec![Observation::ImageFailed {
+                    container: one,
+                    attempt: 0,
+                    reason: podyard_lifecycle::ImageFailure::ErrImagePull,
+                    message: String::new(),
+                }],
+            ),
             turn(5, 30, vec![started(one, 1, 29)]),
-            turn(6, 40, vec![exited(one, 1, Exit::OomKilled { code: 137 }, 39)]),
+            turn(
+                6,
+                40,
+                vec![exited(one, 1, Exit::OomKilled { code: 137 }, 39)],
+            ),
             turn(7, 50, vec![started(one, 2, 49)]),
             turn(8, 60, vec![exited(one, 2, Exit::Code(0), 59)]),
             turn(9, 70, vec![started(two, 3, 69)]),
@@ -201,7 +310,9 @@ mod tests {
             .iter()
             .map(|span| {
                 let millis = |at: Timestamp| at.as_millisecond() - 1_000_000;
-                let end = span.end.map_or_else(String::new, |end| millis(end).to_string());
+                let end = span
+                    .end
+                    .map_or_else(String::new, |end| millis(end).to_string());
                 format!(
                     "{} {:?} {} {}..{end} {:?} {}",
                     span.name,

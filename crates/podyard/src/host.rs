@@ -45,32 +45,82 @@ pub(crate) fn checks() -> Vec<Check> {
         cgroups(&read("/proc/self/mountinfo")),
         seccomp(&read("/proc/self/status")),
         forwarding(&read("/proc/sys/net/ipv4/ip_forward")),
-        firewall(["/usr/sbin/nft", "/sbin/nft"].iter().any(|path| Path::new(path).exists()), &read("/proc/modules")),
+        firewall(
+            ["/usr/sbin/nft", "/sbin/nft"]
+                .iter()
+                .any(|path| Path::new(path).exists()),
+            &read("/proc/modules"),
+        ),
     ]
 }
 
-fn check(name: &'static str, found: impl Into<String>, verdict: Verdict, meaning: &'static str) -> Check {
-    Check { name, found: found.into(), verdict, meaning: (verdict != Verdict::Good).then_some(meaning) }
+fn check(
+    name: &'static str,
+    found: impl Into<String>,
+    verdict: Verdict,
+    meaning: &'static str,
+) -> Check {
+    Check {
+        name,
+        found: found.into(),
+        verdict,
+        meaning: (verdict != Verdict::Good).then_some(meaning),
+    }
 }
 
 fn kernel(release: &str) -> Check {
-    let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    let mut numbers = release
+        .split(|character: char| !character.is_ascii_digit())
+        .map(|part| part.parse().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let verdict = if version >= OLDEST_KERNEL { Verdict::Good } else { Verdict::Missing };
-    check("kernel", release, verdict, "podyard needs Linux 6.5 or newer")
+    let verdict = if version >= OLDEST_KERNEL {
+        Verdict::Good
+    } else {
+        Verdict::Missing
+    };
+    check(
+        "kernel",
+        release,
+        verdict,
+        "podyard needs Linux 6.5 or newer",
+    )
 }
 
 fn user(uid: u32) -> Check {
-    let verdict = if uid == 0 { Verdict::Good } else { Verdict::Missing };
-    check("user", if uid == 0 { "root".to_owned() } else { format!("uid {uid}") }, verdict, "pods need root: use `sudo`")
+    let verdict = if uid == 0 {
+        Verdict::Good
+    } else {
+        Verdict::Missing
+    };
+    check(
+        "user",
+        if uid == 0 {
+            "root".to_owned()
+        } else {
+            format!("uid {uid}")
+        },
+        verdict,
+        "pods need root: use `sudo`",
+    )
 }
 
 fn overlay(filesystems: &str) -> Check {
-    let is_there = filesystems.lines().any(|line| line.split_whitespace().last() == Some("overlay"));
+    let is_there = filesystems
+        .lines()
+        .any(|line| line.split_whitespace().last() == Some("overlay"));
     let found = if is_there { "overlay" } else { "not listed" };
     // A module that is loaded when it is first needed is not listed before.
-    let verdict = if is_there { Verdict::Good } else { Verdict::Limited };
-    check("file systems", found, verdict, "overlayfs is not loaded; a first mount may load it, without it no container starts")
+    let verdict = if is_there {
+        Verdict::Good
+    } else {
+        Verdict::Limited
+    };
+    check(
+        "file systems",
+        found,
+        verdict,
+        "overlayfs is not loaded; a first mount may load it, without it no container starts",
+    )
 }
 
 /// Controllers that limits of a manifest are turned into.
@@ -90,14 +140,18 @@ fn cgroups(mountinfo: &str) -> Check {
         match kind {
             "cgroup" => of_v1.extend(options.split(',').map(str::to_owned)),
             "cgroup2" => {
-                let controllers = fs::read_to_string(Path::new(path).join("cgroup.controllers")).unwrap_or_default();
+                let controllers = fs::read_to_string(Path::new(path).join("cgroup.controllers"))
+                    .unwrap_or_default();
                 of_v2.extend(controllers.split_whitespace().map(str::to_owned));
             }
             _ => {}
         }
     }
     let has = |list: &[String], name: &str| list.iter().any(|known| known == name);
-    let missing: Vec<&str> = CONTROLLERS.into_iter().filter(|name| !has(&of_v1, name) && !has(&of_v2, name)).collect();
+    let missing: Vec<&str> = CONTROLLERS
+        .into_iter()
+        .filter(|name| !has(&of_v1, name) && !has(&of_v2, name))
+        .collect();
     let version = match (of_v1.is_empty(), of_v2.is_empty()) {
         (true, true) => "none",
         (true, false) => "v2",
@@ -108,21 +162,44 @@ fn cgroups(mountinfo: &str) -> Check {
         return check("cgroups", version, Verdict::Good, "");
     }
     let found = format!("{version}, without {}", missing.join(", "));
-    check("cgroups", found, Verdict::Limited, "limits on what is missing have no effect")
+    check(
+        "cgroups",
+        found,
+        Verdict::Limited,
+        "limits on what is missing have no effect",
+    )
 }
 
 fn seccomp(status: &str) -> Check {
     let is_there = status.lines().any(|line| line.starts_with("Seccomp:"));
     let found = if is_there { "filters" } else { "none" };
-    let verdict = if is_there { Verdict::Good } else { Verdict::Missing };
-    check("seccomp", found, verdict, "the kernel has no system call filters; `--seccomp-default unconfined` runs pods without")
+    let verdict = if is_there {
+        Verdict::Good
+    } else {
+        Verdict::Missing
+    };
+    check(
+        "seccomp",
+        found,
+        verdict,
+        "the kernel has no system call filters; `--seccomp-default unconfined` runs pods without",
+    )
 }
 
 fn forwarding(value: &str) -> Check {
     let is_on = value.trim() == "1";
     let found = if is_on { "on" } else { "off" };
-    let verdict = if is_on { Verdict::Good } else { Verdict::Limited };
-    check("IPv4 forwarding", found, verdict, "pods reach each other and this machine; podyard switches it on when the first pod gets its network")
+    let verdict = if is_on {
+        Verdict::Good
+    } else {
+        Verdict::Limited
+    };
+    check(
+        "IPv4 forwarding",
+        found,
+        verdict,
+        "pods reach each other and this machine; podyard switches it on when the first pod gets its network",
+    )
 }
 
 fn firewall(has_nft: bool, modules: &str) -> Check {
@@ -132,8 +209,17 @@ fn firewall(has_nft: bool, modules: &str) -> Check {
         (false, true) => "nft",
         (false, false) => "not seen",
     };
-    let verdict = if is_loaded || has_nft { Verdict::Good } else { Verdict::Limited };
-    check("firewall", found, verdict, "nf_tables may be built into the kernel; without it pods have no way out and no host ports")
+    let verdict = if is_loaded || has_nft {
+        Verdict::Good
+    } else {
+        Verdict::Limited
+    };
+    check(
+        "firewall",
+        found,
+        verdict,
+        "nf_tables may be built into the kernel; without it pods have no way out and no host ports",
+    )
 }
 
 #[cfg(test)]
@@ -158,7 +244,10 @@ mod tests {
         let v1 = "30 29 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n\
                   31 29 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
         let found = cgroups(v1);
-        assert_eq!((found.found.as_str(), found.verdict), ("v1, without pids", Verdict::Limited));
+        assert_eq!(
+            (found.found.as_str(), found.verdict),
+            ("v1, without pids", Verdict::Limited)
+        );
         assert_eq!(cgroups("").found, "none, without cpu, memory, pids");
     }
 }

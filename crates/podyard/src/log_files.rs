@@ -38,12 +38,26 @@ struct LogFile {
 impl LogFiles {
     /// None yet; `directory` is that of the pod's logs. Needs a running event loop.
     pub(crate) fn new(directory: PathBuf) -> io::Result<Self> {
-        Ok(Self { directory, changes: Changes::new()?, files: Vec::new() })
+        Ok(Self {
+            directory,
+            changes: Changes::new()?,
+            files: Vec::new(),
+        })
     }
 
     /// Adds an instance, unless it is there already. Without a prefix its lines are printed as they come.
-    pub(crate) fn open(&mut self, container: &str, instance: u32, prefix: String, options: LogOptions) {
-        if self.files.iter().any(|file| file.container == container && file.instance == instance) {
+    pub(crate) fn open(
+        &mut self,
+        container: &str,
+        instance: u32,
+        prefix: String,
+        options: LogOptions,
+    ) {
+        if self
+            .files
+            .iter()
+            .any(|file| file.container == container && file.instance == instance)
+        {
             return;
         }
         // Without it, changes are noticed with the next state of the pod; a container that never ran has none.
@@ -71,7 +85,11 @@ impl LogFiles {
 
     /// Appends what is left of lines that never ended.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
-        for prefixer in self.files.iter_mut().filter_map(|file| file.prefixer.as_mut()) {
+        for prefixer in self
+            .files
+            .iter_mut()
+            .filter_map(|file| file.prefixer.as_mut())
+        {
             prefixer.finish(out);
         }
     }
@@ -86,14 +104,20 @@ impl LogFile {
                 Err(error) => return Err(error),
             }
         }
-        let Some(file) = &mut self.file else { return Ok(()) };
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
         loop {
             let read = file.take(CHUNK).read_to_end(&mut self.rest)?;
             // The last lines can only be told once all lines there are have been seen.
             if self.options.tail.is_some() && read > 0 {
                 continue;
             }
-            let whole = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let whole = self
+                .rest
+                .iter()
+                .rposition(|byte| *byte == b'\n')
+                .map_or(0, |end| end + 1);
             let mut text = Vec::new();
             logs::render(&self.rest[..whole], &self.options, &mut text);
             self.rest.drain(..whole);
@@ -116,19 +140,38 @@ mod tests {
 
     #[test]
     fn lines_are_read_once_and_to_their_end() {
-        let directory = std::env::temp_dir().join(format!("podyard-log-files-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("podyard-log-files-{}", std::process::id()));
         std::fs::create_dir_all(directory.join("app")).expect("a directory");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let _entered = runtime.enter();
         let mut files = LogFiles::new(directory.clone()).expect("inotify");
-        files.open("app", 0, "[app] ".to_owned(), LogOptions { tail: Some(1), ..LogOptions::default() });
+        files.open(
+            "app",
+            0,
+            "[app] ".to_owned(),
+            LogOptions {
+                tail: Some(1),
+                ..LogOptions::default()
+            },
+        );
         files.open("app", 0, String::new(), LogOptions::default());
 
         let mut told = Vec::new();
         files.read(&mut told).expect("no file is no error");
         let mut log = File::create(directory.join("app/0.log")).expect("a file");
-        let record = |tag: &str, text: &str| format!("2026-01-01T00:00:00.000000001Z stdout {tag} {text}\n");
-        write!(log, "{}{}2026-01-01T00:", record("F", "one"), record("F", "two")).expect("written");
+        let record =
+            |tag: &str, text: &str| format!("2026-01-01T00:00:00.000000001Z stdout {tag} {text}\n");
+        write!(
+            log,
+            "{}{}2026-01-01T00:",
+            record("F", "one"),
+            record("F", "two")
+        )
+        .expect("written");
         runtime.block_on(files.changed());
         files.read(&mut told).expect("readable");
         write!(log, "00:00.000000001Z stdout P thr\n{}", record("F", "ee")).expect("written");

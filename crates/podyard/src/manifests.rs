@@ -10,12 +10,21 @@ use crate::error::CliError;
 use crate::output::style::Palette;
 
 /// Reads and checks everything; warnings go to `warn`.
-pub(crate) fn load(files: &[PathBuf], palette: Palette, warn: impl FnOnce(&str)) -> Result<Objects, CliError> {
+pub(crate) fn load(
+    files: &[PathBuf],
+    palette: Palette,
+    warn: impl FnOnce(&str),
+) -> Result<Objects, CliError> {
     let sources = read(files)?;
     let options = LoadOptions { random: random() };
     let colour = palette.is_enabled();
-    let objects = podyard_api::load(&sources, &options).map_err(|diagnostics| invalid(&diagnostics, colour))?;
-    let warnings: String = objects.warnings.iter().map(|warning| render::render(warning, colour)).collect();
+    let objects = podyard_api::load(&sources, &options)
+        .map_err(|diagnostics| invalid(&diagnostics, colour))?;
+    let warnings: String = objects
+        .warnings
+        .iter()
+        .map(|warning| render::render(warning, colour))
+        .collect();
     if !warnings.is_empty() {
         warn(warnings.trim_end());
     }
@@ -23,12 +32,20 @@ pub(crate) fn load(files: &[PathBuf], palette: Palette, warn: impl FnOnce(&str))
 }
 
 /// Namespace and name of every pod in the manifests.
-pub(crate) fn pod_names(files: &[PathBuf], namespace: Option<&str>) -> Result<Vec<(String, String)>, CliError> {
+pub(crate) fn pod_names(
+    files: &[PathBuf],
+    namespace: Option<&str>,
+) -> Result<Vec<(String, String)>, CliError> {
     let objects = load(files, Palette::new(false), |_| {})?;
     objects
         .pods
         .iter()
-        .map(|pod| Ok((namespace_of(pod.namespace(), namespace)?, pod.name().to_owned())))
+        .map(|pod| {
+            Ok((
+                namespace_of(pod.namespace(), namespace)?,
+                pod.name().to_owned(),
+            ))
+        })
         .collect()
 }
 
@@ -44,8 +61,15 @@ pub(crate) fn namespace_of(own: &str, asked: Option<&str>) -> Result<String, Cli
 }
 
 fn invalid(diagnostics: &Diagnostics, colour: bool) -> CliError {
-    let count = diagnostics.0.iter().filter(|diagnostic| diagnostic.is_error()).count();
-    CliError::Manifest { rendered: render::render_all(diagnostics, colour), count }
+    let count = diagnostics
+        .0
+        .iter()
+        .filter(|diagnostic| diagnostic.is_error())
+        .count();
+    CliError::Manifest {
+        rendered: render::render_all(diagnostics, colour),
+        count,
+    }
 }
 
 fn read(files: &[PathBuf]) -> Result<Vec<Source>, CliError> {
@@ -78,7 +102,10 @@ fn source(name: &str, text: Vec<u8>) -> Result<Source, CliError> {
         Err(error) => {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-            Err(CliError::Manifest { rendered: format!("{name}:{line}: error: not UTF-8\n"), count: 1 })
+            Err(CliError::Manifest {
+                rendered: format!("{name}:{line}: error: not UTF-8\n"),
+                count: 1,
+            })
         }
     }
 }
@@ -87,18 +114,31 @@ fn source(name: &str, text: Vec<u8>) -> Result<Source, CliError> {
 fn manifests_in(directory: &Path) -> Result<Vec<PathBuf>, CliError> {
     let entries = fs::read_dir(directory).map_err(|error| file_error(directory, error))?;
     let is_manifest = |path: &PathBuf| {
-        path.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
+        path.extension().is_some_and(|extension| {
+            ["yaml", "yml", "json"]
+                .iter()
+                .any(|known| extension == *known)
+        })
     };
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_manifest).collect();
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(is_manifest)
+        .collect();
     files.sort();
     if files.is_empty() {
-        return Err(CliError::NotFound(format!("there is no manifest (*.yaml, *.yml, *.json) in `{}`", directory.display())));
+        return Err(CliError::NotFound(format!(
+            "there is no manifest (*.yaml, *.yml, *.json) in `{}`",
+            directory.display()
+        )));
     }
     Ok(files)
 }
 
 fn file_error(path: &Path, source: io::Error) -> CliError {
-    CliError::File { path: path.to_owned(), source }
+    CliError::File {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// For the names of pods that have only a `generateName`.
@@ -115,9 +155,15 @@ mod tests {
 
     #[test]
     fn a_namespace_is_asked_for_or_the_manifests_own() {
-        assert_eq!(namespace_of("default", None).ok().as_deref(), Some("default"));
+        assert_eq!(
+            namespace_of("default", None).ok().as_deref(),
+            Some("default")
+        );
         assert_eq!(namespace_of("a", None).ok().as_deref(), Some("a"));
-        assert_eq!(namespace_of("default", Some("b")).ok().as_deref(), Some("b"));
+        assert_eq!(
+            namespace_of("default", Some("b")).ok().as_deref(),
+            Some("b")
+        );
         assert_eq!(namespace_of("b", Some("b")).ok().as_deref(), Some("b"));
         assert!(namespace_of("a", Some("b")).is_err());
     }
@@ -129,7 +175,9 @@ mod tests {
         assert_eq!(missing.exit_code(), ExitCode::NotFound);
         let binary = source("pod.yaml", b"a\nb\xff".to_vec()).expect_err("not text");
         assert_eq!(binary.exit_code(), ExitCode::Usage);
-        let CliError::Manifest { rendered, .. } = binary else { panic!("{binary}") };
+        let CliError::Manifest { rendered, .. } = binary else {
+            panic!("{binary}")
+        };
         assert_eq!(rendered, "pod.yaml:2: error: not UTF-8\n");
     }
 }

@@ -4,14 +4,15 @@ use podyard_supervisor::{PodError, PodHandle, Roots};
 
 use crate::error::CliError;
 use crate::history;
-use crate::objects::Pod;
+use crate::objects::{Pod, Timestamp};
 use crate::output::times::Times;
 use crate::settings::{Context, Scope};
 use crate::target::Target;
 
 /// The directories of this instance.
 pub(crate) fn roots(context: &Context) -> Result<Roots, CliError> {
-    Roots::resolve(context.root.as_deref()).map_err(|error| CliError::failed("cannot find the state directory", error))
+    Roots::resolve(context.root.as_deref())
+        .map_err(|error| CliError::failed("cannot find the state directory", error))
 }
 
 /// The pod of this name in the namespace of the context.
@@ -23,16 +24,23 @@ pub(crate) fn find(context: &Context, name: &str) -> Result<PodHandle, CliError>
 }
 
 /// The pods that are meant, by namespace and name; a named one that does not exist is an error.
-pub(crate) fn select(context: &Context, target: &Target, scope: Scope) -> Result<Vec<PodHandle>, CliError> {
+pub(crate) fn select(
+    context: &Context,
+    target: &Target,
+    scope: Scope,
+) -> Result<Vec<PodHandle>, CliError> {
     match target {
-        Target::Named(_) if scope == Scope::AllNamespaces => {
-            Err(CliError::Usage("a pod cannot be named across all namespaces".to_owned()))
-        }
+        Target::Named(_) if scope == Scope::AllNamespaces => Err(CliError::Usage(
+            "a pod cannot be named across all namespaces".to_owned(),
+        )),
         Target::Named(names) => names.iter().map(|name| find(context, name)).collect(),
         Target::All => {
             let listed = podyard_supervisor::pods::list(context.root.as_deref());
-            let mut handles = listed.map_err(|error| CliError::failed("cannot list the pods", error))?;
-            handles.retain(|handle| scope == Scope::AllNamespaces || handle.namespace == context.namespace());
+            let mut handles =
+                listed.map_err(|error| CliError::failed("cannot list the pods", error))?;
+            handles.retain(|handle| {
+                scope == Scope::AllNamespaces || handle.namespace == context.namespace()
+            });
             for handle in &handles {
                 supervise(context, handle);
             }
@@ -46,14 +54,18 @@ fn supervise(context: &Context, handle: &PodHandle) {
     if let Err(error) = handle.ensure_supervised()
         && context.verbose
     {
-        CliError::failed(format!("pod `{}` has no supervisor", handle.name), error).report(context.stderr);
+        CliError::failed(format!("pod `{}` has no supervisor", handle.name), error)
+            .report(context.stderr);
     }
 }
 
 /// What is known of its containers' times beyond the status; nothing, if its journal cannot be read.
 pub(crate) fn times(handle: &PodHandle, pod: &Pod) -> Times {
     let turns = handle.turns().unwrap_or_default();
-    let settings = handle.record().map(|record| record.options.settings).unwrap_or_default();
+    let settings = handle
+        .record()
+        .map(|record| record.options.settings)
+        .unwrap_or_default();
     Times {
         instances: history::instances(pod, &turns),
         next_tries: Vec::new(),
@@ -61,11 +73,22 @@ pub(crate) fn times(handle: &PodHandle, pod: &Pod) -> Times {
     }
 }
 
+/// When waiting containers will be tried again, as their supervisor says.
+pub(crate) fn next_tries(_handle: &PodHandle) -> Vec<(String, Timestamp)> {
+    Vec::new()
+}
+
 /// A pod's own error in the words of this crate.
 pub(crate) fn from_pod_error(error: PodError, namespace: &str, name: &str) -> CliError {
     match error {
-        PodError::NotFound { .. } => CliError::PodNotFound { namespace: namespace.to_owned(), name: name.to_owned() },
-        PodError::AlreadyExists { .. } => CliError::AlreadyExists { namespace: namespace.to_owned(), name: name.to_owned() },
+        PodError::NotFound { .. } => CliError::PodNotFound {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        },
+        PodError::AlreadyExists { .. } => CliError::AlreadyExists {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        },
         error => CliError::failed(format!("cannot use pod `{name}`"), error),
     }
 }

@@ -15,8 +15,12 @@ use crate::output::style::Palette;
 use crate::target::{Target, pod_name};
 
 /// What everybody's programs read from the environment.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Environment {
+    /// Where tools keep the credentials of registries, most specific first.
+    pub(crate) auth_files: Vec<PathBuf>,
+    /// `HTTPS_PROXY`, in either spelling.
+    pub(crate) proxy: Option<String>,
     /// `NO_COLOR` is set to anything but nothing.
     pub(crate) no_color: bool,
     /// `TERM` is `dumb`: no cursor movement, no colours.
@@ -26,7 +30,23 @@ pub(crate) struct Environment {
 impl Environment {
     /// Reads it.
     pub(crate) fn read() -> Self {
+        let file_in = |variable: &str, rest: &str| {
+            std::env::var_os(variable)
+                .filter(|value| !value.is_empty())
+                .map(|directory| PathBuf::from(directory).join(rest))
+        };
+        let auth_files = [
+            file_in("REGISTRY_AUTH_FILE", ""),
+            file_in("XDG_RUNTIME_DIR", "containers/auth.json"),
+            file_in("DOCKER_CONFIG", "config.json"),
+            file_in("HOME", ".docker/config.json"),
+        ];
+        let proxy = ["HTTPS_PROXY", "https_proxy"]
+            .iter()
+            .find_map(|variable| std::env::var(variable).ok());
         Self {
+            auth_files: auth_files.into_iter().flatten().collect(),
+            proxy: proxy.filter(|url| !url.is_empty()),
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
             dumb_terminal: std::env::var_os("TERM").is_some_and(|value| value == "dumb"),
         }
@@ -40,6 +60,10 @@ pub(crate) struct Context {
     pub(crate) root: Option<PathBuf>,
     /// The namespace that was asked for.
     pub(crate) namespace: Option<String>,
+    /// Where tools keep the credentials of registries, most specific first.
+    pub(crate) auth_files: Vec<PathBuf>,
+    /// A proxy for all but this machine.
+    pub(crate) proxy: Option<String>,
     /// Say more on stderr.
     pub(crate) verbose: bool,
     /// Colours of stdout.
@@ -237,7 +261,7 @@ pub(crate) enum SystemCommand {
 }
 
 /// Resolves the command line.
-pub(crate) fn resolve(cli: Cli, environment: Environment) -> Result<(Context, Command), CliError> {
+pub(crate) fn resolve(cli: Cli, environment: &Environment) -> Result<(Context, Command), CliError> {
     let context = context(cli.global, environment);
     let command = match cli.verb {
         Verb::Run(args) => Command::Run(run(args)?),
@@ -273,15 +297,17 @@ pub(crate) fn resolve(cli: Cli, environment: Environment) -> Result<(Context, Co
 }
 
 /// The colours of stderr, for errors that come before anything is resolved.
-pub(crate) fn stderr_palette(color: ColorArg, environment: Environment) -> Palette {
+pub(crate) fn stderr_palette(color: ColorArg, environment: &Environment) -> Palette {
     palette(color, environment, std::io::stderr().is_terminal())
 }
 
-fn context(global: GlobalArgs, environment: Environment) -> Context {
+fn context(global: GlobalArgs, environment: &Environment) -> Context {
     let stderr_is_terminal = std::io::stderr().is_terminal();
     Context {
         root: global.root,
         namespace: global.namespace,
+        auth_files: environment.auth_files.clone(),
+        proxy: environment.proxy.clone(),
         verbose: global.verbose,
         stdout: palette(global.color, environment, std::io::stdout().is_terminal()),
         stderr: palette(global.color, environment, stderr_is_terminal),
@@ -289,7 +315,7 @@ fn context(global: GlobalArgs, environment: Environment) -> Context {
     }
 }
 
-fn palette(color: ColorArg, environment: Environment, is_terminal: bool) -> Palette {
+fn palette(color: ColorArg, environment: &Environment, is_terminal: bool) -> Palette {
     Palette::new(match color {
         ColorArg::Always => true,
         ColorArg::Never => false,
@@ -494,7 +520,7 @@ mod tests {
     fn resolved(line: &str) -> Result<Command, String> {
         let cli = Cli::try_parse_from(["podyard"].into_iter().chain(line.split(' ')))
             .expect("clap accepts it");
-        resolve(cli, Environment::default())
+        resolve(cli, &Environment::default())
             .map(|(_, command)| command)
             .map_err(|error| error.to_string())
     }
@@ -552,12 +578,12 @@ mod tests {
         for (color, environment, is_terminal, expected) in [
             (ColorArg::Auto, Environment::default(), true, colored),
             (ColorArg::Auto, Environment::default(), false, plain),
-            (ColorArg::Auto, no_color, true, plain),
+            (ColorArg::Auto, no_color.clone(), true, plain),
             (ColorArg::Always, no_color, false, colored),
             (ColorArg::Never, Environment::default(), true, plain),
         ] {
             assert_eq!(
-                palette(color, environment, is_terminal),
+                palette(color, &environment, is_terminal),
                 expected,
                 "{color:?} {environment:?}"
             );

@@ -22,13 +22,18 @@ impl Changes {
     /// Watches nothing yet. Needs a running event loop.
     pub(crate) fn new() -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        Ok(Self { inotify: AsyncFd::new(inotify)? })
+        Ok(Self {
+            inotify: AsyncFd::new(inotify)?,
+        })
     }
 
     /// Watches the entries of a directory as well. What changed before is not told: look after this, not before.
     pub(crate) fn add(&mut self, directory: &Path) -> io::Result<()> {
-        let interesting =
-            WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::MOVED_TO | WatchFlags::DELETE | WatchFlags::ONLYDIR;
+        let interesting = WatchFlags::CREATE
+            | WatchFlags::MODIFY
+            | WatchFlags::MOVED_TO
+            | WatchFlags::DELETE
+            | WatchFlags::ONLYDIR;
         inotify::add_watch(self.inotify.get_ref(), directory, interesting)?;
         Ok(())
     }
@@ -37,7 +42,9 @@ impl Changes {
     pub(crate) async fn changed(&mut self) {
         loop {
             // An event loop that shuts down reports nothing any more.
-            let Ok(mut ready) = self.inotify.readable().await else { return std::future::pending().await };
+            let Ok(mut ready) = self.inotify.readable().await else {
+                return std::future::pending().await;
+            };
             let mut buffer = [MaybeUninit::uninit(); 4096];
             let mut events = Reader::new(self.inotify.get_ref(), &mut buffer);
             let mut any = false;
@@ -85,7 +92,11 @@ const RECONNECTS: usize = 50;
 impl PodWatch {
     /// Connects at the first call of [`Self::next`].
     pub(crate) fn new(handle: PodHandle) -> Self {
-        Self { handle, lines: None, ended: None }
+        Self {
+            handle,
+            lines: None,
+            ended: None,
+        }
     }
 
     /// How it ended, once [`Self::next`] has returned `None`.

@@ -28,7 +28,9 @@ pub(super) fn run(context: &Context, settings: &DeleteSettings) -> Result<ExitCo
         if settings.wait {
             pod.wait()?;
         }
-        print(format!("pod \"{name}\" deleted from {namespace} namespace\n"))?;
+        print(format!(
+            "pod \"{name}\" deleted from {namespace} namespace\n"
+        ))?;
     }
     Ok(ExitCode::Success)
 }
@@ -39,16 +41,20 @@ fn chosen(context: &Context, settings: &DeleteSettings) -> Result<Vec<PodHandle>
         other => Some(other),
     };
     match &settings.target {
-        DeleteTarget::Pods(Target::Named(names)) => {
-            names.iter().filter_map(|name| lenient(pods::find(context, name))).collect()
-        }
+        DeleteTarget::Pods(Target::Named(names)) => names
+            .iter()
+            .filter_map(|name| lenient(pods::find(context, name)))
+            .collect(),
         DeleteTarget::Pods(target @ Target::All) => pods::select(context, target, settings.scope),
         DeleteTarget::Manifests(files) => {
             let named = manifests::pod_names(files, context.namespace.as_deref())?;
             named
                 .into_iter()
                 .filter_map(|(namespace, name)| {
-                    let context = Context { namespace: Some(namespace), ..context.clone() };
+                    let context = Context {
+                        namespace: Some(namespace),
+                        ..context.clone()
+                    };
                     lenient(pods::find(&context, &name))
                 })
                 .collect()
@@ -69,7 +75,9 @@ pub(super) fn ask(handle: PodHandle, stop: Stop) -> Result<Deleted, CliError> {
         let keeper = keeper_lock(&handle);
         return Ok(Deleted { handle, keeper });
     }
-    handle.ensure_supervised().map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
+    handle
+        .ensure_supervised()
+        .map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
     let keeper = keeper_lock(&handle);
     let asked = block_on(async {
         let client = handle.client();
@@ -77,7 +85,9 @@ pub(super) fn ask(handle: PodHandle, stop: Stop) -> Result<Deleted, CliError> {
             Stop::Graceful(grace) => client.delete(grace).await,
             Stop::Kill => client.kill().await,
         };
-        answer.map_err(|error| CliError::failed(format!("cannot delete pod `{}`", handle.name), error))
+        answer.map_err(|error| {
+            CliError::failed(format!("cannot delete pod `{}`", handle.name), error)
+        })
     });
     match asked {
         // It ended in between.
@@ -102,9 +112,9 @@ impl Deleted {
                 return Ok(());
             }
             // Its keeper was killed: another one goes on with the deletion.
-            self.handle
-                .ensure_supervised()
-                .map_err(|error| pods::from_pod_error(error, &self.handle.namespace, &self.handle.name))?;
+            self.handle.ensure_supervised().map_err(|error| {
+                pods::from_pod_error(error, &self.handle.namespace, &self.handle.name)
+            })?;
             keeper = keeper_lock(&self.handle);
         }
     }

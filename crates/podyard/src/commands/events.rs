@@ -25,7 +25,11 @@ pub(super) fn run(
     let handles = pods::select(context, &target, scope)?;
     let mut events = Vec::new();
     for handle in &handles {
-        events.extend(handle.events().map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?);
+        events.extend(
+            handle
+                .events()
+                .map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?,
+        );
     }
     events.sort_by_key(last_seen);
     match format {
@@ -57,12 +61,19 @@ async fn follow(
     drop(changed);
     // Events are published together with the pod's status.
     while let Some(pod) = changes.recv().await {
-        let Some(handle) = handles.iter().find(|handle| Some(handle.uid()) == pod.metadata.uid.as_deref()) else { continue };
+        let Some(handle) = handles
+            .iter()
+            .find(|handle| Some(handle.uid()) == pod.metadata.uid.as_deref())
+        else {
+            continue;
+        };
         let mut events = handle.events().unwrap_or_default();
         events.retain(|event| seen.insert(key(event), ()).is_none());
         match format {
             _ if events.is_empty() => {}
-            Some(format) => events.iter().try_for_each(|event| super::print_object(event, format))?,
+            Some(format) => events
+                .iter()
+                .try_for_each(|event| super::print_object(event, format))?,
             None => print(table(&events, with_namespace, now()).render_rows(&mut widths))?,
         }
     }

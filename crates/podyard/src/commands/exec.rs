@@ -18,13 +18,18 @@ const CHUNK: usize = 32 << 10;
 
 pub(super) fn run(context: &Context, settings: &ExecSettings) -> Result<ExitCode, CliError> {
     let handle = pods::find(context, &settings.pod)?;
-    let pod = handle.pod().map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
+    let pod = handle
+        .pod()
+        .map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
     let container = match &settings.container {
         Some(name) => known_container(&pod, name)?.to_owned(),
         None => default_container(&pod),
     };
     if handle.has_ended() {
-        return Err(CliError::plain(format!("cannot exec in a container of a completed pod; current phase is {}", crate::objects::PodExt::phase(&pod))));
+        return Err(CliError::plain(format!(
+            "cannot exec in a container of a completed pod; current phase is {}",
+            crate::objects::PodExt::phase(&pod)
+        )));
     }
     let command = words(settings)?;
     if settings.tty && settings.stdin && !terminal::stdin_is_terminal() {
@@ -36,24 +41,37 @@ pub(super) fn run(context: &Context, settings: &ExecSettings) -> Result<ExitCode
         let stream = client
             .exec(Some(&container), &command, settings.stdin, settings.tty)
             .await
-            .map_err(|error| CliError::failed(format!("cannot run a command in container `{container}`"), error))?;
+            .map_err(|error| {
+                CliError::failed(
+                    format!("cannot run a command in container `{container}`"),
+                    error,
+                )
+            })?;
         let (input, mut output) = stream.split();
         // Set back when this block is left, however that happens.
-        let _raw = if with_terminal { RawMode::enter().ok() } else { None };
-        let sender = tokio::task::spawn_local(send_input(input, settings.stdin, with_terminal));
-        let end = loop {
-            match output.next().await {
-                Some(ExecOutput::Stdout(bytes)) => super::print(bytes)?,
-                Some(ExecOutput::Stderr(bytes)) => {
-                    let mut stderr = io::stderr().lock();
-                    // If stderr is gone, the command goes on without it.
-                    let _ = stderr.write_all(&bytes).and_then(|()| stderr.flush());
-                }
-                Some(ExecOutput::Exit(code)) => break Ok(ExitCode::of_workload(code)),
-                Some(ExecOutput::Failed(message)) => break Err(message),
-                None => break Err("the connection to the pod's supervisor broke before the command had ended".to_owned()),
-            }
+        let _raw = if with_terminal {
+            RawMode::enter().ok()
+        } else {
+            None
         };
+        let sender = tokio::task::spawn_local(send_input(input, settings.stdin, with_terminal));
+        let end =
+            loop {
+                match output.next().await {
+                    Some(ExecOutput::Stdout(bytes)) => super::print(bytes)?,
+                    Some(ExecOutput::Stderr(bytes)) => {
+                        let mut stderr = io::stderr().lock();
+                        // If stderr is gone, the command goes on without it.
+                        let _ = stderr.write_all(&bytes).and_then(|()| stderr.flush());
+                    }
+                    Some(ExecOutput::Exit(code)) => break Ok(ExitCode::of_workload(code)),
+                    Some(ExecOutput::Failed(message)) => break Err(message),
+                    None => break Err(
+                        "the connection to the pod's supervisor broke before the command had ended"
+                            .to_owned(),
+                    ),
+                }
+            };
         sender.abort();
         Ok(end)
     })?
@@ -62,9 +80,14 @@ pub(super) fn run(context: &Context, settings: &ExecSettings) -> Result<ExitCode
 
 /// A command that could not be run, with the shell's codes for it.
 fn not_run(message: &str) -> Result<ExitCode, CliError> {
-    let code = if message.contains("executable file not found") || message.contains("no such file or directory") {
+    let code = if message.contains("executable file not found")
+        || message.contains("no such file or directory")
+    {
         ExitCode::NoSuchCommand
-    } else if message.contains("permission denied") || message.contains("exec format error") || message.contains("is a directory") {
+    } else if message.contains("permission denied")
+        || message.contains("exec format error")
+        || message.contains("is a directory")
+    {
         ExitCode::NotExecutable
     } else {
         return Err(CliError::plain(message));
@@ -75,14 +98,18 @@ fn not_run(message: &str) -> Result<ExitCode, CliError> {
 
 fn words(settings: &ExecSettings) -> Result<Vec<String>, CliError> {
     let text = |word: &std::ffi::OsString| {
-        word.to_str().map(str::to_owned).ok_or_else(|| CliError::Usage(format!("`{}` is not UTF-8", word.to_string_lossy())))
+        word.to_str()
+            .map(str::to_owned)
+            .ok_or_else(|| CliError::Usage(format!("`{}` is not UTF-8", word.to_string_lossy())))
     };
     settings.command.iter().map(text).collect()
 }
 
 /// Sends stdin and the terminal's size for as long as the command runs.
 async fn send_input(mut input: ExecInput, with_stdin: bool, with_terminal: bool) {
-    let mut resized = signal(SignalKind::window_change()).ok().filter(|_| with_terminal);
+    let mut resized = signal(SignalKind::window_change())
+        .ok()
+        .filter(|_| with_terminal);
     let mut keys = with_stdin.then(read_stdin);
     if with_terminal && let Some((columns, rows)) = terminal::size() {
         // A command that ends at once does not want to know.
@@ -116,7 +143,9 @@ async fn next_chunk(keys: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Option<Vec<u8
 }
 
 async fn next_resize(resized: &mut Option<tokio::signal::unix::Signal>) {
-    let Some(signal) = resized else { return std::future::pending().await };
+    let Some(signal) = resized else {
+        return std::future::pending().await;
+    };
     if signal.recv().await.is_none() {
         *resized = None;
     }
@@ -151,9 +180,18 @@ mod tests {
     #[test]
     fn commands_that_cannot_be_run_have_the_shells_codes() {
         for (message, expected) in [
-            ("exec: \"x\": executable file not found in $PATH", Some(ExitCode::NoSuchCommand)),
-            ("exec: \"/x\": stat /x: no such file or directory", Some(ExitCode::NoSuchCommand)),
-            ("exec: \"/etc\": permission denied", Some(ExitCode::NotExecutable)),
+            (
+                "exec: \"x\": executable file not found in $PATH",
+                Some(ExitCode::NoSuchCommand),
+            ),
+            (
+                "exec: \"/x\": stat /x: no such file or directory",
+                Some(ExitCode::NoSuchCommand),
+            ),
+            (
+                "exec: \"/etc\": permission denied",
+                Some(ExitCode::NotExecutable),
+            ),
             ("the container is gone", None),
         ] {
             assert_eq!(not_run(message).ok(), expected, "{message}");

@@ -19,14 +19,22 @@ use crate::watcher::{Changes, watch_pod};
 
 pub(super) fn run(context: &Context, settings: &GetSettings) -> Result<ExitCode, CliError> {
     let handles = pods::select(context, &settings.target, settings.scope)?;
-    let listed: Vec<Pod> = handles.iter().filter_map(|handle| handle.pod().ok()).collect();
+    let listed: Vec<Pod> = handles
+        .iter()
+        .filter_map(|handle| handle.pod().ok())
+        .collect();
     match settings.listing {
-        Listing::Objects(format) if matches!(&settings.target, Target::Named(names) if names.len() == 1) => {
-            listed.iter().try_for_each(|pod| print_object(pod, format))?;
+        Listing::Objects(format) if matches!(&settings.target, Target::Named(names) if names.len() == 1) =>
+        {
+            listed
+                .iter()
+                .try_for_each(|pod| print_object(pod, format))?;
         }
         Listing::Objects(_) if settings.watch => {}
         Listing::Objects(format) => print_list(&listed, format)?,
-        Listing::Names => listed.iter().try_for_each(|pod| print(format!("pod/{}\n", pod.name())))?,
+        Listing::Names => listed
+            .iter()
+            .try_for_each(|pod| print(format!("pod/{}\n", pod.name())))?,
         Listing::Table { .. } if listed.is_empty() => super::note(match settings.scope {
             Scope::AllNamespaces => "No resources found".to_owned(),
             Scope::Namespace => format!("No resources found in {} namespace.", context.namespace()),
@@ -34,7 +42,11 @@ pub(super) fn run(context: &Context, settings: &GetSettings) -> Result<ExitCode,
         Listing::Table { wide } => {
             let table = table(&listed, settings.scope, wide, now());
             let text = table.render();
-            print(if settings.headers { text.as_str() } else { text.split_once('\n').map_or("", |(_, rows)| rows) })?;
+            print(if settings.headers {
+                text.as_str()
+            } else {
+                text.split_once('\n').map_or("", |(_, rows)| rows)
+            })?;
         }
     }
     if settings.watch {
@@ -46,8 +58,17 @@ pub(super) fn run(context: &Context, settings: &GetSettings) -> Result<ExitCode,
 fn table(pods: &[Pod], scope: Scope, wide: bool, now: Timestamp) -> Table {
     let namespace = (scope == Scope::AllNamespaces).then_some("NAMESPACE");
     let columns = ["NAME", "READY", "STATUS", "RESTARTS", "AGE"];
-    let more: &[&str] = if wide { &["IP", "NODE", "NOMINATED NODE", "READINESS GATES"] } else { &[] };
-    let mut table = Table::new(namespace.into_iter().chain(columns).chain(more.iter().copied()));
+    let more: &[&str] = if wide {
+        &["IP", "NODE", "NOMINATED NODE", "READINESS GATES"]
+    } else {
+        &[]
+    };
+    let mut table = Table::new(
+        namespace
+            .into_iter()
+            .chain(columns)
+            .chain(more.iter().copied()),
+    );
     for pod in pods {
         table.push(row(pod, scope, wide, now));
     }
@@ -65,10 +86,17 @@ fn row(pod: &Pod, scope: Scope, wide: bool, now: Timestamp) -> Vec<String> {
         summary.ready_column(),
         summary.status.clone(),
         summary.restarts_column(now),
-        age::since(pod.metadata.creation_timestamp.as_ref().map(|time| time.0), now),
+        age::since(
+            pod.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            now,
+        ),
     ]);
     if wide {
-        let or_none = |text: Option<&str>| text.filter(|text| !text.is_empty()).unwrap_or("<none>").to_owned();
+        let or_none = |text: Option<&str>| {
+            text.filter(|text| !text.is_empty())
+                .unwrap_or("<none>")
+                .to_owned()
+        };
         let status = pod.status.as_ref();
         row.extend([
             or_none(status.and_then(|status| status.pod_ip.as_deref())),
@@ -82,16 +110,28 @@ fn row(pod: &Pod, scope: Scope, wide: bool, now: Timestamp) -> Vec<String> {
 
 /// `1/2`, or `<none>`.
 fn readiness_gates(pod: &Pod) -> String {
-    let gates = pod.spec.as_ref().and_then(|spec| spec.readiness_gates.as_deref()).unwrap_or_default();
+    let gates = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.readiness_gates.as_deref())
+        .unwrap_or_default();
     if gates.is_empty() {
         return "<none>".to_owned();
     }
-    let passed = gates.iter().filter(|gate| pod.condition_is_true(&gate.condition_type)).count();
+    let passed = gates
+        .iter()
+        .filter(|gate| pod.condition_is_true(&gate.condition_type))
+        .count();
     format!("{passed}/{}", gates.len())
 }
 
 /// Prints a row, or an object, whenever one of the pods changes. Pods that appear later are seen too, unless they were named.
-async fn watch(context: &Context, settings: &GetSettings, handles: Vec<PodHandle>, listed: &[Pod]) -> Result<(), CliError> {
+async fn watch(
+    context: &Context,
+    settings: &GetSettings,
+    handles: Vec<PodHandle>,
+    listed: &[Pod],
+) -> Result<(), CliError> {
     let wide = settings.listing == Listing::Table { wide: true };
     let is_table = matches!(settings.listing, Listing::Table { .. });
     let mut widths = table(listed, settings.scope, wide, now()).widths();
@@ -99,15 +139,23 @@ async fn watch(context: &Context, settings: &GetSettings, handles: Vec<PodHandle
     // What was printed last of each pod, without its age: only what says something new is printed again.
     let mut printed: HashMap<String, Vec<String>> = HashMap::new();
     let shown = |pod: &Pod| {
-        let at_its_creation = pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+        let at_its_creation = pod
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(Timestamp::UNIX_EPOCH, |time| time.0);
         row(pod, settings.scope, wide, at_its_creation)
     };
-    for pod in listed.iter().filter(|_| !matches!(settings.listing, Listing::Objects(_))) {
+    for pod in listed
+        .iter()
+        .filter(|_| !matches!(settings.listing, Listing::Objects(_)))
+    {
         printed.insert(pod.metadata.uid.clone().unwrap_or_default(), shown(pod));
     }
 
     let (changed, mut changes) = mpsc::channel(64);
-    let mut names = Changes::new().map_err(|error| CliError::failed("cannot watch the pods", error))?;
+    let mut names =
+        Changes::new().map_err(|error| CliError::failed("cannot watch the pods", error))?;
     let directory = pods::roots(context)?.names();
     let mut followed: Vec<String> = Vec::new();
     let mut follow = |handles: Vec<PodHandle>| {

@@ -18,7 +18,9 @@ use crate::watcher::PodWatch;
 
 pub(super) fn run(context: &Context, settings: &LogsSettings) -> Result<ExitCode, CliError> {
     let handle = pods::find(context, &settings.pod)?;
-    let pod = handle.pod().map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
+    let pod = handle
+        .pod()
+        .map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
     let containers = match &settings.containers {
         LogContainers::One(name) => vec![known_container(&pod, name)?.to_owned()],
         LogContainers::All => all_containers(&pod),
@@ -70,17 +72,26 @@ async fn follow(
     chosen: Vec<(String, u32)>,
     options: &LogOptions,
 ) -> Result<(), CliError> {
-    let mut files = LogFiles::new(handle.log_directory()).map_err(|error| CliError::failed("cannot follow the log", error))?;
+    let mut files = LogFiles::new(handle.log_directory())
+        .map_err(|error| CliError::failed("cannot follow the log", error))?;
     for (container, instance) in &chosen {
-        let prefix = if settings.prefix { prefix(pod, container, context.stdout) } else { String::new() };
+        let prefix = if settings.prefix {
+            prefix(pod, container, context.stdout)
+        } else {
+            String::new()
+        };
         files.open(container, *instance, prefix, options.clone());
     }
     let mut watch = PodWatch::new(handle.clone());
-    let mut still_running = chosen.iter().any(|(container, instance)| is_running(pod, container, *instance));
+    let mut still_running = chosen
+        .iter()
+        .any(|(container, instance)| is_running(pod, container, *instance));
     loop {
         // Asked first, read after: what an instance wrote before it ended is in its file by the time it counts as ended.
         let mut out = Vec::new();
-        files.read(&mut out).map_err(|error| CliError::failed("cannot read the log", error))?;
+        files
+            .read(&mut out)
+            .map_err(|error| CliError::failed("cannot read the log", error))?;
         if !still_running {
             files.finish(&mut out);
         }
@@ -101,35 +112,74 @@ async fn follow(
 
 fn is_running(pod: &Pod, container: &str, instance: u32) -> bool {
     pod.container_status(container).is_some_and(|status| {
-        u32::try_from(status.restart_count) == Ok(instance) && status.state.as_ref().is_some_and(|state| state.running.is_some())
+        u32::try_from(status.restart_count) == Ok(instance)
+            && status
+                .state
+                .as_ref()
+                .is_some_and(|state| state.running.is_some())
     })
 }
 
 /// `[pod/web/app] `, as kubectl has it.
 fn prefix(pod: &Pod, container: &str, palette: Palette) -> String {
-    let place = all_containers(pod).iter().position(|name| name == container).unwrap_or_default();
-    format!("{} ", palette.paint(Tone::Container(place), &format!("[pod/{}/{container}]", pod.name())))
+    let place = all_containers(pod)
+        .iter()
+        .position(|name| name == container)
+        .unwrap_or_default();
+    format!(
+        "{} ",
+        palette.paint(
+            Tone::Container(place),
+            &format!("[pod/{}/{container}]", pod.name())
+        )
+    )
 }
 
 /// Init containers first.
 fn all_containers(pod: &Pod) -> Vec<String> {
-    pod.init_containers().iter().chain(pod.app_containers()).map(|container| container.name.clone()).collect()
+    pod.init_containers()
+        .iter()
+        .chain(pod.app_containers())
+        .map(|container| container.name.clone())
+        .collect()
 }
 
 /// The container of the annotation, or the first one. If there is a choice, says on stderr which was taken.
 pub(super) fn default_container(pod: &Pod) -> String {
-    let annotation = pod.metadata.annotations.as_ref().and_then(|all| all.get("kubectl.kubernetes.io/default-container"));
+    let annotation = pod
+        .metadata
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get("kubectl.kubernetes.io/default-container"));
     if let Some(name) = annotation.filter(|name| known_container(pod, name).is_ok()) {
         return name.clone();
     }
-    let first = pod.app_containers().first().map(|container| container.name.clone()).unwrap_or_default();
-    let apps = pod.app_containers().iter().map(|container| container.name.clone());
+    let first = pod
+        .app_containers()
+        .first()
+        .map(|container| container.name.clone())
+        .unwrap_or_default();
+    let apps = pod
+        .app_containers()
+        .iter()
+        .map(|container| container.name.clone());
     let inits = pod.init_containers().iter().map(|container| {
-        format!("{} ({})", container.name, if is_sidecar(container) { "sidecar" } else { "init" })
+        format!(
+            "{} ({})",
+            container.name,
+            if is_sidecar(container) {
+                "sidecar"
+            } else {
+                "init"
+            }
+        )
     });
     let names: Vec<String> = apps.chain(inits).collect();
     if names.len() > 1 {
-        super::note(format!("Defaulted container {first:?} out of: {}", names.join(", ")));
+        super::note(format!(
+            "Defaulted container {first:?} out of: {}",
+            names.join(", ")
+        ));
     }
     first
 }
@@ -140,7 +190,11 @@ pub(super) fn known_container<'a>(pod: &Pod, name: &'a str) -> Result<&'a str, C
     if known.iter().any(|container| container == name) {
         return Ok(name);
     }
-    Err(CliError::ContainerNotFound { pod: pod.name().to_owned(), container: name.to_owned(), known })
+    Err(CliError::ContainerNotFound {
+        pod: pod.name().to_owned(),
+        container: name.to_owned(),
+        known,
+    })
 }
 
 fn not_available(error: LogError) -> CliError {
@@ -165,14 +219,27 @@ mod tests {
     #[test]
     fn moments_compare_with_those_in_the_log() {
         let now = Timestamp::from_second(1_700_000_000).expect("in range");
-        assert_eq!(moment_before(now, Duration::from_millis(1500)), "2023-11-14T22:13:18.500000000Z");
+        assert_eq!(
+            moment_before(now, Duration::from_millis(1500)),
+            "2023-11-14T22:13:18.500000000Z"
+        );
     }
 
     #[test]
     fn the_default_container_is_the_annotated_or_the_first() {
-        let mut web = pod("Running", [init("i", waiting("x")), app("b", running()), app("a", running())]);
+        let mut web = pod(
+            "Running",
+            [
+                init("i", waiting("x")),
+                app("b", running()),
+                app("a", running()),
+            ],
+        );
         assert_eq!(default_container(&web), "b");
-        let annotations = [("kubectl.kubernetes.io/default-container".to_owned(), "a".to_owned())];
+        let annotations = [(
+            "kubectl.kubernetes.io/default-container".to_owned(),
+            "a".to_owned(),
+        )];
         web.metadata.annotations = Some(annotations.into());
         assert_eq!(default_container(&web), "a");
         assert!(known_container(&web, "c").is_err());

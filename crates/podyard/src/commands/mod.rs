@@ -30,7 +30,12 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<ExitCode, 
         Command::Logs(settings) => logs::run(context, &settings),
         Command::Exec(settings) => exec::run(context, &settings),
         Command::Delete(settings) => delete::run(context, &settings),
-        Command::Events { pod, scope, format, watch } => events::run(context, pod, scope, format, watch),
+        Command::Events {
+            pod,
+            scope,
+            format,
+            watch,
+        } => events::run(context, pod, scope, format, watch),
         Command::Timeline { pod, format } => timeline::run(context, &pod, format),
         Command::Retry { pod, container } => retry::run(context, &pod, container.as_deref()),
         Command::Image(command) => image::run(context, &command),
@@ -54,12 +59,18 @@ fn note(text: impl AsRef<str>) {
 
 /// Prints one object.
 fn print_object(object: &impl serde::Serialize, format: Format) -> Result<(), CliError> {
-    print(object::render(object, format).map_err(|error| CliError::failed("cannot print the object", error))?)
+    print(
+        object::render(object, format)
+            .map_err(|error| CliError::failed("cannot print the object", error))?,
+    )
 }
 
 /// Prints several objects as a list.
 fn print_list<T: serde::Serialize>(objects: &[T], format: Format) -> Result<(), CliError> {
-    print(object::render_list(objects, format).map_err(|error| CliError::failed("cannot print the objects", error))?)
+    print(
+        object::render_list(objects, format)
+            .map_err(|error| CliError::failed("cannot print the objects", error))?,
+    )
 }
 
 /// The time of now. Everything below is told it.

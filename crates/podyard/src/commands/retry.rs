@@ -6,15 +6,27 @@ use crate::exit_code::ExitCode;
 use crate::pods;
 use crate::settings::Context;
 
-pub(super) fn run(context: &Context, name: &str, container: Option<&str>) -> Result<ExitCode, CliError> {
+pub(super) fn run(
+    context: &Context,
+    name: &str,
+    container: Option<&str>,
+) -> Result<ExitCode, CliError> {
     let handle = pods::find(context, name)?;
-    let what = container.map_or_else(|| format!("pod `{name}`"), |container| format!("container `{container}` of pod `{name}`"));
+    let what = container.map_or_else(
+        || format!("pod `{name}`"),
+        |container| format!("container `{container}` of pod `{name}`"),
+    );
     if handle.has_ended() {
-        return Err(CliError::plain(format!("{what} cannot be retried: the pod has ended")));
+        return Err(CliError::plain(format!(
+            "{what} cannot be retried: the pod has ended"
+        )));
     }
     block_on(async {
         let client = handle.client();
-        client.retry(container).await.map_err(|error| CliError::failed(format!("{what} cannot be retried"), error))
+        client
+            .retry(container)
+            .await
+            .map_err(|error| CliError::failed(format!("{what} cannot be retried"), error))
     })?;
     print(format!("pod/{name} retried\n"))?;
     Ok(ExitCode::Success)

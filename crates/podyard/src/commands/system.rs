@@ -28,7 +28,9 @@ pub(super) fn run(context: &Context, command: &SystemCommand) -> Result<ExitCode
 fn df(context: &Context, format: Option<Format>) -> Result<(), CliError> {
     let roots = pods::roots(context)?;
     let store = open_store(context)?;
-    let images = store.list().map_err(|error| CliError::failed("cannot list the images", error))?;
+    let images = store
+        .list()
+        .map_err(|error| CliError::failed("cannot list the images", error))?;
     let handles = pods::select(context, &Target::All, Scope::AllNamespaces)?;
     let rows = [
         ("Images", images.len(), disk_usage(&roots.images())),
@@ -38,7 +40,12 @@ fn df(context: &Context, format: Option<Format>) -> Result<(), CliError> {
     if let Some(format) = format {
         let object: serde_json::Map<_, _> = rows
             .iter()
-            .map(|(name, count, bytes)| (name.to_lowercase(), serde_json::json!({ "count": count, "bytes": bytes })))
+            .map(|(name, count, bytes)| {
+                (
+                    name.to_lowercase(),
+                    serde_json::json!({ "count": count, "bytes": bytes }),
+                )
+            })
             .collect();
         return print_object(&object, format);
     }
@@ -51,13 +58,19 @@ fn df(context: &Context, format: Option<Format>) -> Result<(), CliError> {
 
 /// Bytes on the disk below a directory; what cannot be read counts nothing. Other file systems mounted there are left out.
 fn disk_usage(directory: &Path) -> u64 {
-    let Ok(top) = fs::symlink_metadata(directory) else { return 0 };
+    let Ok(top) = fs::symlink_metadata(directory) else {
+        return 0;
+    };
     let mut total = 0;
     let mut waiting = vec![directory.to_owned()];
     while let Some(directory) = waiting.pop() {
-        let Ok(entries) = fs::read_dir(&directory) else { continue };
+        let Ok(entries) = fs::read_dir(&directory) else {
+            continue;
+        };
         for entry in entries.flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
             if metadata.dev() != top.dev() {
                 continue;
             }
@@ -82,8 +95,18 @@ fn prune(context: &Context, dry_run: bool, all: bool) -> Result<(), CliError> {
     let store = open_store(context)?;
     let failed = |error| CliError::failed("cannot clean up the image store", error);
     if all {
-        let leased: Vec<_> = store.leases().map_err(failed)?.into_iter().map(|lease| lease.manifest_digest).collect();
-        for image in store.list().map_err(failed)?.iter().filter(|image| !leased.contains(&image.manifest_digest)) {
+        let leased: Vec<_> = store
+            .leases()
+            .map_err(failed)?
+            .into_iter()
+            .map(|lease| lease.manifest_digest)
+            .collect();
+        for image in store
+            .list()
+            .map_err(failed)?
+            .iter()
+            .filter(|image| !leased.contains(&image.manifest_digest))
+        {
             for name in &image.names {
                 print(format!("image {}\n", name.familiar()))?;
                 if !dry_run {
@@ -97,7 +120,12 @@ fn prune(context: &Context, dry_run: bool, all: bool) -> Result<(), CliError> {
         return Ok(());
     }
     let report = store.gc().map_err(failed)?;
-    note(format!("{} images and {} layers removed, {} freed", report.images.len(), report.layers, size::human(report.freed_bytes)));
+    note(format!(
+        "{} images and {} layers removed, {} freed",
+        report.images.len(),
+        report.layers,
+        size::human(report.freed_bytes)
+    ));
     Ok(())
 }
 
@@ -114,7 +142,11 @@ fn info(context: &Context, format: Option<Format>) -> Result<ExitCode, CliError>
                 host::Verdict::Limited => ("limited", Tone::Attention),
                 host::Verdict::Missing => ("missing", Tone::Bad),
             };
-            let word = format!("{}{}", context.stdout.paint(tone, word), " ".repeat(9 - word.len()));
+            let word = format!(
+                "{}{}",
+                context.stdout.paint(tone, word),
+                " ".repeat(9 - word.len())
+            );
             text.push_str(&format!("{word}{}: {}\n", check.name, check.found));
             if let Some(meaning) = &check.meaning {
                 text.push_str(&format!("         {meaning}\n"));
@@ -122,6 +154,12 @@ fn info(context: &Context, format: Option<Format>) -> Result<ExitCode, CliError>
         }
         print(text)?;
     }
-    let missing = checks.iter().any(|check| check.verdict == host::Verdict::Missing);
-    Ok(if missing { ExitCode::Host } else { ExitCode::Success })
+    let missing = checks
+        .iter()
+        .any(|check| check.verdict == host::Verdict::Missing);
+    Ok(if missing {
+        ExitCode::Host
+    } else {
+        ExitCode::Success
+    })
 }

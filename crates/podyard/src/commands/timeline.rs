@@ -9,15 +9,23 @@ use crate::pods;
 use crate::settings::{Context, Format};
 use crate::terminal;
 
-pub(super) fn run(context: &Context, name: &str, format: Option<Format>) -> Result<ExitCode, CliError> {
+pub(super) fn run(
+    context: &Context,
+    name: &str,
+    format: Option<Format>,
+) -> Result<ExitCode, CliError> {
     let handle = pods::find(context, name)?;
     let from_pod_error = |error| pods::from_pod_error(error, &handle.namespace, &handle.name);
     let pod = handle.pod().map_err(from_pod_error)?;
     let turns = handle.turns().map_err(from_pod_error)?;
     let spans = history::spans(&pod, &turns);
     let now = now();
-    let accepted = turns.first().map(|turn| podyard_lifecycle::kubernetes_time(turn.now.wall).0);
-    let accepted = accepted.or_else(|| spans.first().map(|span| span.start)).unwrap_or(now);
+    let accepted = turns
+        .first()
+        .map(|turn| podyard_lifecycle::kubernetes_time(turn.now.wall).0);
+    let accepted = accepted
+        .or_else(|| spans.first().map(|span| span.start))
+        .unwrap_or(now);
     match format {
         Some(format) => {
             let object = serde_json::json!({
@@ -25,7 +33,13 @@ pub(super) fn run(context: &Context, name: &str, format: Option<Format>) -> Resu
             });
             super::print_object(&object, format)?;
         }
-        None => print(render(&spans, accepted, now, terminal::stdout_width(), context.stdout))?,
+        None => print(render(
+            &spans,
+            accepted,
+            now,
+            terminal::stdout_width(),
+            context.stdout,
+        ))?,
     }
     Ok(ExitCode::Success)
 }

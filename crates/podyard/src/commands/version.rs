@@ -10,7 +10,10 @@ const KUBERNETES: &str = "v1.36";
 pub(super) fn run(format: Option<Format>) -> Result<ExitCode, CliError> {
     let version = env!("CARGO_PKG_VERSION");
     match format {
-        Some(format) => super::print_object(&serde_json::json!({ "podyard": version, "kubernetes": KUBERNETES }), format)?,
+        Some(format) => super::print_object(
+            &serde_json::json!({ "podyard": version, "kubernetes": KUBERNETES }),
+            format,
+        )?,
         None => super::print(format!("podyard {version}\nKubernetes {KUBERNETES}\n"))?,
     }
     Ok(ExitCode::Success)

@@ -10,8 +10,7 @@ use super::style::{Palette, Tone};
 use super::times::Times;
 use super::verdict::exit_text;
 use crate::objects::{
-    Container, ContainerStatus, Pod, PodExt as _, Timestamp, is_sidecar,
-    terminated, waiting_reason,
+    Container, ContainerStatus, Pod, PodExt as _, Timestamp, is_sidecar, terminated, waiting_reason,
 };
 
 /// One container and what it is doing.
@@ -186,7 +185,10 @@ fn waiting_text(reason: &str, status: &ContainerStatus, times: &Times, now: Time
     let message = waiting
         .and_then(|waiting| waiting.message.as_deref())
         .unwrap_or_default();
-    let next = times.next_try(status, now).map(|text| format!(", {text}")).unwrap_or_default();
+    let next = times
+        .next_try(status, now)
+        .map(|text| format!(", {text}"))
+        .unwrap_or_default();
     match (reason, terminated(status.last_state.as_ref())) {
         ("CrashLoopBackOff", Some(end)) => {
             let how = if end.exit_code == 0 {
@@ -310,10 +312,10 @@ pub(crate) fn is_settled(lines: &[Line]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::times::InstanceTime;
     use crate::output::samples::{
         START, StatusExt as _, app, exited, init, pod, running, sidecar, waiting,
     };
+    use crate::output::times::InstanceTime;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("in range")

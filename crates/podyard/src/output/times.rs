@@ -43,11 +43,19 @@ pub(crate) struct InstanceTime {
 impl Times {
     /// `next try in 7s`, or nothing if there is none to come or it is not known when.
     pub(crate) fn next_try(&self, status: &ContainerStatus, now: Timestamp) -> Option<String> {
-        let told = self.next_tries.iter().find(|(name, _)| *name == status.name);
-        let at = told.map(|(_, at)| *at).or_else(|| self.end_of_backoff(status))?;
+        let told = self
+            .next_tries
+            .iter()
+            .find(|(name, _)| *name == status.name);
+        let at = told
+            .map(|(_, at)| *at)
+            .or_else(|| self.end_of_backoff(status))?;
         let left = age::between(now, at)?;
         // Rounded up: "in 1s" until it is there.
-        Some(format!("next try in {}", age::human(left + Duration::from_millis(999))))
+        Some(format!(
+            "next try in {}",
+            age::human(left + Duration::from_millis(999))
+        ))
     }
 
     /// When a crash back-off is over, as far as the status tells: its stage counts from the last end.
@@ -55,10 +63,18 @@ impl Times {
         if waiting_reason(status.state.as_ref()) != Some("CrashLoopBackOff") {
             return None;
         }
-        let message = status.state.as_ref()?.waiting.as_ref()?.message.as_deref()?;
+        let message = status
+            .state
+            .as_ref()?
+            .waiting
+            .as_ref()?
+            .message
+            .as_deref()?;
         let ended = moment(terminated(status.last_state.as_ref())?.finished_at.as_ref())?;
         let stage = duration::parse(message.strip_prefix("back-off ")?.split(' ').next()?)?;
-        ended.checked_add(stage * self.backoff_per_mille / 1000).ok()
+        ended
+            .checked_add(stage * self.backoff_per_mille / 1000)
+            .ok()
     }
 
     /// How long the instance that ended as `end` says ran. Whole seconds would turn most init containers into "0 s", so those are not
@@ -70,7 +86,11 @@ impl Times {
                 .filter(|took| took.as_secs() > 0 && start.as_second() > 0)
         };
         match self.newest(container) {
-            Some(InstanceTime { start, end: Some(end), .. }) => age::between(*start, *end),
+            Some(InstanceTime {
+                start,
+                end: Some(end),
+                ..
+            }) => age::between(*start, *end),
             _ => coarse(),
         }
     }
@@ -78,13 +98,18 @@ impl Times {
     /// Since when a running container runs.
     pub(crate) fn running_since(&self, status: &ContainerStatus) -> Option<Timestamp> {
         match self.newest(&status.name) {
-            Some(InstanceTime { start, end: None, .. }) => Some(*start),
+            Some(InstanceTime {
+                start, end: None, ..
+            }) => Some(*start),
             _ => moment(status.state.as_ref()?.running.as_ref()?.started_at.as_ref()),
         }
     }
 
     fn newest(&self, container: &str) -> Option<&InstanceTime> {
-        self.instances.iter().rev().find(|instance| instance.container == container)
+        self.instances
+            .iter()
+            .rev()
+            .find(|instance| instance.container == container)
     }
 }
 
@@ -99,16 +124,37 @@ mod tests {
             .saying("back-off 20s restarting failed container=a pod=web_default(1)")
             .last_ended_at(START);
         let pod = pod("Running", [app("a", crashed)]);
-        let status = &pod.status.expect("a status").container_statuses.expect("statuses")[0];
+        let status = &pod
+            .status
+            .expect("a status")
+            .container_statuses
+            .expect("statuses")[0];
         let now = Timestamp::from_second(START + 1).expect("in range");
         let next = |times: Times| times.next_try(status, now);
         assert_eq!(next(Times::default()).as_deref(), Some("next try in 19s"));
-        assert_eq!(next(Times { backoff_per_mille: 100, ..Times::default() }).as_deref(), Some("next try in 1s"));
+        assert_eq!(
+            next(Times {
+                backoff_per_mille: 100,
+                ..Times::default()
+            })
+            .as_deref(),
+            Some("next try in 1s")
+        );
         let told = Timestamp::from_second(START + 4).expect("in range");
         assert_eq!(
-            next(Times { next_tries: vec![("a".to_owned(), told)], ..Times::default() }).as_deref(),
+            next(Times {
+                next_tries: vec![("a".to_owned(), told)],
+                ..Times::default()
+            })
+            .as_deref(),
             Some("next try in 3s")
         );
-        assert_eq!(next(Times { backoff_per_mille: 0, ..Times::default() }), None);
+        assert_eq!(
+            next(Times {
+                backoff_per_mille: 0,
+                ..Times::default()
+            }),
+            None
+        );
     }
 }

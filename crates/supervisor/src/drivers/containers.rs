@@ -109,7 +109,7 @@ fn create(
     let launch = launch_plan::spawn(world, &sandbox, config, cgroup.as_ref(), [stdin, stdout, stderr], launch_record.into())
         .map_err(|error| NotStarted::create(chain(&error)))?;
     let mut launch = launch;
-    let process = launch.process().try_clone().map_err(io("cannot hold the container's process"))?;
+    let process = launch.process.try_clone().map_err(io("cannot hold the container's process"))?;
 
     let started = clock::wall();
     let instance = InstanceRecord {

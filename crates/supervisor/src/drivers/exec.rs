@@ -71,7 +71,7 @@ impl ExecSession {
         }
         plan.cgroup = live.cgroup.as_ref();
         let mut launch = plan.spawn().map_err(|error| chain(&error))?;
-        let process = launch.process().try_clone().map_err(|error| error.to_string())?;
+        let process = launch.process.try_clone().map_err(|error| error.to_string())?;
         drop(plan);
         launch.start().map_err(|error| error.to_string())?;
 

@@ -1,0 +1,50 @@
+//! The hidden roles: `podyard internal keep|supervise|pull|sandbox …`. Dispatched before anything else, since a keeper and a sandbox live
+//! as long as their pod and must stay small.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use podyard_supervisor::{RoleArguments, keeper, pull, supervise};
+
+/// Runs the role that the command line asks for; `None` if it is a command for people.
+pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+    if arguments.next()? != "internal" {
+        return None;
+    }
+    let role = arguments.next().unwrap_or_default();
+    Some(match role.to_str() {
+        Some("sandbox") => podyard_linux::pause(),
+        Some("keep") => with_arguments(arguments, |role| keeper::run(role).map_err(Into::into)),
+        Some("supervise") => with_arguments(arguments, |role| supervise(role).map_err(Into::into)),
+        Some("pull") => ExitCode::from(pull::run(arguments)),
+        _ => failed(&format!("there is no role {role:?}")),
+    })
+}
+
+fn with_arguments(
+    arguments: impl Iterator<Item = OsString>,
+    role: impl FnOnce(&RoleArguments) -> Result<(), Box<dyn std::error::Error>>,
+) -> ExitCode {
+    let Some(arguments) = RoleArguments::parse(arguments) else {
+        return failed("the role's arguments are incomplete");
+    };
+    match role(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut text = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                text.push_str(&format!(": {error}"));
+                cause = error.source();
+            }
+            failed(&text)
+        }
+    }
+}
+
+/// Into the pod's own log, which is the stderr of its keeper and supervisor.
+#[expect(clippy::print_stderr, reason = "this is the crate that prints")]
+fn failed(text: &str) -> ExitCode {
+    eprintln!("podyard: {text}");
+    ExitCode::FAILURE
+}
