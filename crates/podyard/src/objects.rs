@@ -1,7 +1,7 @@
 //! The Kubernetes objects that this crate prints, and the questions it asks them more than once.
 
-pub(crate) use k8s_openapi::{
-    api::core::v1 as core, apimachinery::pkg::apis::meta::v1 as meta, jiff,
+pub(crate) use podyard_api::{
+    core, jiff, meta,
 };
 
 pub(crate) use self::core::{

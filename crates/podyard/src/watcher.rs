@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use podyard_supervisor::PodHandle;
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
@@ -22,9 +22,12 @@ impl Changes {
     /// Watches nothing yet. Needs a running event loop.
     pub(crate) fn new() -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        Ok(Self {
-            inotify: AsyncFd::new(inotify)?,
-        })
+        #[expect(
+            deprecated,
+            reason = "the replacement is unsafe for types that may swap their descriptor; an `OwnedFd` does not"
+        )]
+        let inotify = AsyncFd::new(inotify)?;
+        Ok(Self { inotify })
     }
 
     /// Watches the entries of a directory as well. What changed before is not told: look after this, not before.

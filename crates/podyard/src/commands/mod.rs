@@ -14,6 +14,7 @@ mod timeline;
 mod version;
 
 use std::io::{self, Write as _};
+use std::time::SystemTime;
 
 use crate::error::CliError;
 use crate::exit_code::ExitCode;
@@ -75,7 +76,11 @@ fn print_list<T: serde::Serialize>(objects: &[T], format: Format) -> Result<(), 
 
 /// The time of now. Everything below is told it.
 fn now() -> Timestamp {
-    Timestamp::now()
+    let since_epoch = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    // A clock past the year 9999 shows as 1970 rather than as a panic.
+    Timestamp::from_nanosecond(since_epoch.as_nanos().cast_signed()).unwrap_or_default()
 }
 
 /// Runs what has to wait for more than one thing, on this thread.

@@ -20,7 +20,7 @@ use crate::settings::{Context, OnInitFailure, RunMode, RunSettings};
 const ON_INIT_FAILURE: &str = "podyard.dev/on-init-failure";
 
 pub(super) fn run(context: &Context, settings: &RunSettings) -> Result<ExitCode, CliError> {
-    let objects = manifests::load(&settings.files, context.stderr, note)?;
+    let objects = manifests::load(&settings.files, context.stderr, |text| note(text))?;
     let mut new_pods = Vec::new();
     for pod in objects.pods {
         let mut pod = pod.into_pod();
