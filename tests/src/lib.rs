@@ -35,9 +35,16 @@ pub fn binary() -> PathBuf {
         return path.into();
     }
     let own = std::env::current_exe().expect("the test's own path");
-    let profile = own.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+    let profile = own
+        .ancestors()
+        .nth(2)
+        .expect("target/<profile>/deps/<test>");
     let path = profile.join("podyard");
-    assert!(path.exists(), "{} is missing: run `cargo build -p podyard` first, or use `make test`", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build -p podyard` first, or use `make test`",
+        path.display()
+    );
     path
 }
 
@@ -56,7 +63,9 @@ fn images() -> &'static Path {
             let path = archives.join(format!("{name}.tar"));
             std::fs::metadata(&path)
                 .and_then(|metadata| metadata.modified())
-                .unwrap_or_else(|error| panic!("{}: {error}: run `make images` first", path.display()))
+                .unwrap_or_else(|error| {
+                    panic!("{}: {error}: run `make images` first", path.display())
+                })
         });
         let is_fresh = std::fs::metadata(&marker)
             .and_then(|metadata| metadata.modified())
@@ -65,8 +74,18 @@ fn images() -> &'static Path {
             let _ = std::fs::remove_dir_all(root.join("lib"));
             for name in ["busybox", "nginx", "openssl", "postgres"] {
                 let archive = archives.join(format!("{name}.tar"));
-                let output = Command::new(binary()).arg("--root").arg(&root).args(["image", "import"]).arg(&archive).output().expect("podyard");
-                assert!(output.status.success(), "import of {name}: {}", String::from_utf8_lossy(&output.stderr));
+                let output = Command::new(binary())
+                    .arg("--root")
+                    .arg(&root)
+                    .args(["image", "import"])
+                    .arg(&archive)
+                    .output()
+                    .expect("podyard");
+                assert!(
+                    output.status.success(),
+                    "import of {name}: {}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
             }
             std::fs::write(&marker, "").expect("marker");
         }
@@ -94,12 +113,18 @@ impl Instance {
     #[must_use]
     pub fn without_images() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        assert!(rustix_is_root(), "these tests make namespaces and cgroups: run them as root");
+        assert!(
+            rustix_is_root(),
+            "these tests make namespaces and cgroups: run them as root"
+        );
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let root = std::env::temp_dir().join(format!("podyard-e2e-{}-{count}", std::process::id()));
         let _ = std::fs::remove_dir_all(&root);
         std::fs::create_dir_all(&root).expect("temporary directory");
-        Self { root: root.canonicalize().expect("just made"), finished: false }
+        Self {
+            root: root.canonicalize().expect("just made"),
+            finished: false,
+        }
     }
 
     /// The root directory.
@@ -118,7 +143,11 @@ impl Instance {
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.arg("--root").arg(&self.root).args(arguments).stdin(Stdio::null());
+        command
+            .arg("--root")
+            .arg(&self.root)
+            .args(arguments)
+            .stdin(Stdio::null());
         command.env("NO_COLOR", "1");
         command
     }
@@ -159,7 +188,11 @@ impl Instance {
     /// Runs a command in the background, its output into pipes.
     #[must_use]
     pub fn spawn(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("podyard starts")
+        self.command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("podyard starts")
     }
 
     /// The pod as JSON.
@@ -176,7 +209,11 @@ impl Instance {
             if condition(&pod) {
                 return pod;
             }
-            assert!(Instant::now() < deadline, "{what} did not happen: {}", serde_json::to_string_pretty(&pod["status"]).expect("JSON"));
+            assert!(
+                Instant::now() < deadline,
+                "{what} did not happen: {}",
+                serde_json::to_string_pretty(&pod["status"]).expect("JSON")
+            );
             std::thread::yield_now();
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -184,14 +221,17 @@ impl Instance {
 
     /// Waits for a phase.
     pub fn wait_for_phase(&self, name: &str, phase: &str) -> Value {
-        self.wait_for(name, &format!("phase {phase}"), |pod| pod["status"]["phase"] == phase)
+        self.wait_for(name, &format!("phase {phase}"), |pod| {
+            pod["status"]["phase"] == phase
+        })
     }
 
     /// Waits until a condition of the pod, such as `Ready`, is true.
     pub fn wait_for_condition(&self, name: &str, condition: &str) -> Value {
         self.wait_for(name, condition, |pod| {
             pod["status"]["conditions"].as_array().is_some_and(|list| {
-                list.iter().any(|entry| entry["type"] == condition && entry["status"] == "True")
+                list.iter()
+                    .any(|entry| entry["type"] == condition && entry["status"] == "True")
             })
         })
     }
@@ -204,14 +244,21 @@ impl Instance {
     /// The supervisor's process id, once it has written it down.
     #[must_use]
     pub fn supervisor(&self, pod: &str) -> i32 {
-        let uid = self.pod(pod)["metadata"]["uid"].as_str().expect("uid").to_owned();
+        let uid = self.pod(pod)["metadata"]["uid"]
+            .as_str()
+            .expect("uid")
+            .to_owned();
         let file = self.roots().pod(&uid).supervisor_lock();
         let deadline = Instant::now() + LIMIT;
         loop {
             if let Ok(Ok(pid)) = std::fs::read_to_string(&file).map(|text| text.trim().parse()) {
                 return pid;
             }
-            assert!(Instant::now() < deadline, "no supervisor wrote {}", file.display());
+            assert!(
+                Instant::now() < deadline,
+                "no supervisor wrote {}",
+                file.display()
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -219,7 +266,11 @@ impl Instance {
     /// `kill -9` of the pod's supervisor; false when it was gone.
     pub fn kill_supervisor(&self, pod: &str) -> bool {
         let pid = self.supervisor(pod);
-        Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+        Command::new("kill")
+            .args(["-9", &pid.to_string()])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
     }
 
     /// Ends a test: deletes every pod and asserts that nothing of this instance is left on the machine.
@@ -232,7 +283,11 @@ impl Instance {
             if left.is_empty() {
                 break;
             }
-            assert!(Instant::now() < deadline, "left behind:\n{}", left.join("\n"));
+            assert!(
+                Instant::now() < deadline,
+                "left behind:\n{}",
+                left.join("\n")
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
         let _ = std::fs::remove_dir_all(&self.root);
@@ -246,29 +301,56 @@ impl Instance {
         let root = self.root.to_str().expect("UTF-8");
         let mut left = Vec::new();
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
-        left.extend(mounts.lines().filter(|line| line.contains(root)).map(|line| format!("mount: {line}")));
-        for entry in std::fs::read_dir("/sys/class/net").expect("interfaces").flatten() {
+        left.extend(
+            mounts
+                .lines()
+                .filter(|line| line.contains(root))
+                .map(|line| format!("mount: {line}")),
+        );
+        for entry in std::fs::read_dir("/sys/class/net")
+            .expect("interfaces")
+            .flatten()
+        {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.contains(&instance) {
                 left.push(format!("interface: {name}"));
             }
         }
         let cgroup = roots.cgroup();
-        let hierarchies = std::fs::read_dir("/sys/fs/cgroup").expect("cgroups").flatten();
-        for path in hierarchies.map(|entry| entry.path().join(&cgroup)).chain([Path::new("/sys/fs/cgroup").join(&cgroup)]) {
+        let hierarchies = std::fs::read_dir("/sys/fs/cgroup")
+            .expect("cgroups")
+            .flatten();
+        for path in hierarchies
+            .map(|entry| entry.path().join(&cgroup))
+            .chain([Path::new("/sys/fs/cgroup").join(&cgroup)])
+        {
             if path.exists() {
                 left.push(format!("cgroup: {}", path.display()));
             }
         }
         if let Ok(output) = Command::new("nft").args(["list", "tables"]).output() {
             let tables = String::from_utf8_lossy(&output.stdout).into_owned();
-            left.extend(tables.lines().filter(|line| line.contains(&instance)).map(|line| format!("firewall: {line}")));
+            left.extend(
+                tables
+                    .lines()
+                    .filter(|line| line.contains(&instance))
+                    .map(|line| format!("firewall: {line}")),
+            );
         }
         for process in self.processes() {
             left.push(format!("process: {process}"));
         }
-        for directory in [roots.pods(), roots.names(), roots.logs().to_path_buf(), self.root.join("run/pods"), roots.network()] {
-            let entries = std::fs::read_dir(&directory).into_iter().flatten().flatten();
+        for directory in [
+            roots.pods(),
+            roots.names(),
+            roots.logs().to_path_buf(),
+            self.root.join("run/pods"),
+            roots.network(),
+        ] {
+            let entries = std::fs::read_dir(&directory)
+                .into_iter()
+                .flatten()
+                .flatten();
             left.extend(entries.map(|entry| format!("file: {}", entry.path().display())));
         }
         left
@@ -279,7 +361,9 @@ impl Instance {
         let root = self.root.to_str().expect("UTF-8");
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").expect("proc").flatten() {
-            let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
+            let Ok(line) = std::fs::read(entry.path().join("cmdline")) else {
+                continue;
+            };
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
             if line.contains("internal") && line.contains(root) {
                 found.push(format!("{} {line}", entry.file_name().to_string_lossy()));
@@ -299,7 +383,8 @@ impl Drop for Instance {
 }
 
 fn rustix_is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0)
+    std::fs::metadata("/proc/self")
+        .is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0)
 }
 
 /// Fetches a URL over plain HTTP/1.0 and returns the body; retries until the server answers.
@@ -315,8 +400,16 @@ pub fn fetch(address: &str, path: &str) -> String {
             Ok(text)
         });
         match answer {
-            Ok(text) if !text.is_empty() => return text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or(text),
-            other => assert!(Instant::now() < deadline, "{address}{path} does not answer: {other:?}"),
+            Ok(text) if !text.is_empty() => {
+                return text
+                    .split_once("\r\n\r\n")
+                    .map(|(_, body)| body.to_owned())
+                    .unwrap_or(text);
+            }
+            other => assert!(
+                Instant::now() < deadline,
+                "{address}{path} does not answer: {other:?}"
+            ),
         }
         std::thread::sleep(Duration::from_millis(10));
     }

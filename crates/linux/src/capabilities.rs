@@ -96,11 +96,15 @@ impl FromStr for Capability {
 
     /// Names are given without `CAP_`, in any case.
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let position = NAMES.iter().position(|known| known.eq_ignore_ascii_case(name));
+        let position = NAMES
+            .iter()
+            .position(|known| known.eq_ignore_ascii_case(name));
         position
             .and_then(|position| u8::try_from(position).ok())
             .map(Self)
-            .ok_or_else(|| UnknownCapability { name: name.to_owned() })
+            .ok_or_else(|| UnknownCapability {
+                name: name.to_owned(),
+            })
     }
 }
 
@@ -178,7 +182,9 @@ impl FromIterator<Capability> for CapabilitySet {
 
 impl fmt::Debug for CapabilitySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter().map(Capability::name)).finish()
+        f.debug_set()
+            .entries(self.iter().map(Capability::name))
+            .finish()
     }
 }
 
@@ -229,7 +235,12 @@ impl CapabilitySets {
             "KILL",
             "AUDIT_WRITE",
         ];
-        Self::of(DEFAULT.iter().filter_map(|name| name.parse().ok()).collect())
+        Self::of(
+            DEFAULT
+                .iter()
+                .filter_map(|name| name.parse().ok())
+                .collect(),
+        )
     }
 }
 
@@ -247,11 +258,17 @@ mod tests {
         check("sys_admin", 21);
         check("CHECKPOINT_RESTORE", 40);
         assert_eq!(Capability::SYS_ADMIN.to_string(), "CAP_SYS_ADMIN");
-        assert!("CAP_CHOWN".parse::<Capability>().is_err(), "the prefix is not part of the name");
+        assert!(
+            "CAP_CHOWN".parse::<Capability>().is_err(),
+            "the prefix is not part of the name"
+        );
     }
 
     #[test]
     fn the_default_set_is_containerds() {
-        assert_eq!(CapabilitySets::containerd_default().bounding.bits(), 0xa804_25fb);
+        assert_eq!(
+            CapabilitySets::containerd_default().bounding.bits(),
+            0xa804_25fb
+        );
     }
 }

@@ -12,9 +12,7 @@ use crate::exec::ExecPlan;
 use crate::mounts::prepare::Target;
 use crate::mounts::{attach, prepare};
 use crate::plan::{ContainerPlan, OomScoreAdj, PidNamespace, Stdio};
-use crate::process::init::{
-    self, ContainerEntry, Entry, ProgramScript, Script, ScriptStdio,
-};
+use crate::process::init::{self, ContainerEntry, Entry, ProgramScript, Script, ScriptStdio};
 use crate::process::spawn::{self, Birth};
 use crate::process::{Launch, LaunchError, Process, launch_channel};
 use crate::rootfs::{LAYER_LIMIT, Rootfs};
@@ -33,7 +31,9 @@ impl ContainerPlan<'_> {
         if let Rootfs::Overlay { layers, .. } = &self.rootfs
             && !(1..=LAYER_LIMIT).contains(&layers.len())
         {
-            return Err(LaunchError::Layers { count: layers.len() });
+            return Err(LaunchError::Layers {
+                count: layers.len(),
+            });
         }
         let rootfs = self.rootfs.prepare().ok_or_else(|| LaunchError::Path {
             path: "rootfs".into(),
@@ -64,8 +64,10 @@ impl ContainerPlan<'_> {
             }),
             working_dir: directory(&self.working_dir)?,
             stdio: stdio(&self.stdio, true)?,
-            program: program(&self.args, &self.env, |name, candidates, arguments, environment| {
-                ProgramScript {
+            program: program(
+                &self.args,
+                &self.env,
+                |name, candidates, arguments, environment| ProgramScript {
                     name,
                     candidates,
                     arguments,
@@ -76,8 +78,8 @@ impl ContainerPlan<'_> {
                     no_new_privileges: self.no_new_privileges,
                     capabilities: self.capabilities,
                     filter: self.seccomp.as_ref().map(|program| program.instructions()),
-                }
-            })?,
+                },
+            )?,
         };
         keep.extend(init::common_descriptors(&script));
         script.keep = init::sorted(keep);
@@ -120,8 +122,10 @@ impl ExecPlan<'_> {
             },
             working_dir: directory(&self.working_dir)?,
             stdio: stdio(&self.stdio, false)?,
-            program: program(&self.args, &self.env, |name, candidates, arguments, environment| {
-                ProgramScript {
+            program: program(
+                &self.args,
+                &self.env,
+                |name, candidates, arguments, environment| ProgramScript {
                     name,
                     candidates,
                     arguments,
@@ -132,8 +136,8 @@ impl ExecPlan<'_> {
                     no_new_privileges: self.no_new_privileges,
                     capabilities: self.capabilities,
                     filter: self.seccomp.as_ref().map(|program| program.instructions()),
-                }
-            })?,
+                },
+            )?,
         };
         let mut keep = init::common_descriptors(&script);
         keep.push(self.into.as_raw_fd());
@@ -177,9 +181,11 @@ fn directory(path: &CStr) -> Result<Target, LaunchError> {
 
 fn stdio(stdio: &Stdio, new_container: bool) -> Result<ScriptStdio<'_>, LaunchError> {
     Ok(match stdio {
-        Stdio::Files { stdin, stdout, stderr } => {
-            ScriptStdio::Files([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
-        }
+        Stdio::Files {
+            stdin,
+            stdout,
+            stderr,
+        } => ScriptStdio::Files([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]),
         Stdio::Terminal { size } => ScriptStdio::Terminal {
             size: *size,
             console: new_container
@@ -205,7 +211,12 @@ fn program<'p>(
         let pointers = strings.iter().map(|string| string.as_ptr());
         pointers.chain(std::iter::once(std::ptr::null())).collect()
     };
-    Ok(make(name, candidates(name, env), pointers(args), pointers(env)))
+    Ok(make(
+        name,
+        candidates(name, env),
+        pointers(args),
+        pointers(env),
+    ))
 }
 
 /// Where a program is looked for. A name with a slash is a path; others are looked up in the `PATH` of the new environment,
@@ -219,12 +230,18 @@ fn candidates(name: &CStr, env: &[CString]) -> Vec<CString> {
     if name.is_empty() {
         return Vec::new();
     }
-    let path = env.iter().find_map(|variable| variable.to_bytes().strip_prefix(b"PATH="));
+    let path = env
+        .iter()
+        .find_map(|variable| variable.to_bytes().strip_prefix(b"PATH="));
     let directories = path.unwrap_or_default().split(|&byte| byte == b':');
     directories
         .filter(|_| path.is_some_and(|path| !path.is_empty()))
         .filter_map(|directory| {
-            let directory = if directory.is_empty() { b"." } else { directory };
+            let directory = if directory.is_empty() {
+                b"."
+            } else {
+                directory
+            };
             text([directory, b"/", name].concat())
         })
         .collect()
@@ -237,7 +254,10 @@ mod tests {
     fn check(name: &CStr, path: Option<&CStr>, expected: &[&CStr]) {
         let env: Vec<CString> = path.map(CStr::to_owned).into_iter().collect();
         let found = candidates(name, &env);
-        assert_eq!(found.iter().map(CString::as_c_str).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            found.iter().map(CString::as_c_str).collect::<Vec<_>>(),
+            expected
+        );
     }
 
     #[test]

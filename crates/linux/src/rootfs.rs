@@ -39,7 +39,11 @@ pub enum Rootfs {
 /// A [`Rootfs`] as the child needs it.
 #[derive(Debug)]
 pub(crate) enum PreparedRootfs {
-    Overlay { layers: Vec<CString>, upper: CString, work: CString },
+    Overlay {
+        layers: Vec<CString>,
+        upper: CString,
+        work: CString,
+    },
     Directory(CString),
 }
 
@@ -48,7 +52,11 @@ impl Rootfs {
     pub(crate) fn prepare(&self) -> Option<PreparedRootfs> {
         let text = |path: &PathBuf| CString::new(path.as_os_str().as_bytes()).ok();
         Some(match self {
-            Self::Overlay { layers, upper, work } => PreparedRootfs::Overlay {
+            Self::Overlay {
+                layers,
+                upper,
+                work,
+            } => PreparedRootfs::Overlay {
                 layers: layers.iter().rev().map(text).collect::<Option<_>>()?,
                 upper: text(upper)?,
                 work: text(work)?,
@@ -61,7 +69,11 @@ impl Rootfs {
 /// Makes the root filesystem, detached. Runs in the child, with the host's root still its own.
 pub(crate) fn open(rootfs: &PreparedRootfs) -> Result<OwnedFd, Failure<'_>> {
     match rootfs {
-        PreparedRootfs::Overlay { layers, upper, work } => overlay(layers, upper, work),
+        PreparedRootfs::Overlay {
+            layers,
+            upper,
+            work,
+        } => overlay(layers, upper, work),
         PreparedRootfs::Directory(path) => {
             let tree = rustix::mount::open_tree(
                 CWD,
@@ -75,8 +87,11 @@ pub(crate) fn open(rootfs: &PreparedRootfs) -> Result<OwnedFd, Failure<'_>> {
                 propagation: libc::MS_PRIVATE,
                 ..sys::mount::MountAttr::default()
             };
-            sys::mount::set_attributes(std::os::fd::AsFd::as_fd(&tree), c"", true, &private)
-                .on(Stage::Rootfs, 0, path)?;
+            sys::mount::set_attributes(std::os::fd::AsFd::as_fd(&tree), c"", true, &private).on(
+                Stage::Rootfs,
+                0,
+                path,
+            )?;
             Ok(tree)
         }
     }
@@ -87,7 +102,8 @@ fn overlay<'p>(
     upper: &'p CStr,
     work: &'p CStr,
 ) -> Result<OwnedFd, Failure<'p>> {
-    let fs = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).during(Stage::Rootfs)?;
+    let fs =
+        rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).during(Stage::Rootfs)?;
     for (position, layer) in layers.iter().enumerate() {
         set_directory(&fs, c"lowerdir+", layer).on(Stage::Rootfs, position, layer)?;
     }

@@ -1,8 +1,6 @@
 //! The Kubernetes objects that this crate prints, and the questions it asks them more than once.
 
-pub(crate) use podyard_api::{
-    core, jiff, meta,
-};
+pub(crate) use podyard_api::{core, jiff, meta};
 
 pub(crate) use self::core::{
     Container, ContainerState, ContainerStateTerminated, ContainerStatus, EnvVar, Event, Pod,

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::ready::{self, Ready};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// A child in a role of its own.
 pub(crate) struct ChildProcess {
@@ -14,9 +14,16 @@ pub(crate) struct ChildProcess {
 
 impl ChildProcess {
     pub(crate) fn spawn(arguments: &[OsString], stdout: Stdio) -> std::io::Result<Self> {
-        let child = Command::new("/proc/self/exe").args(arguments).stdin(Stdio::null()).stdout(stdout).spawn()?;
+        let child = Command::new("/proc/self/exe")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .spawn()?;
         let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-        Ok(Self { child, pidfd: ready::watch(pidfd)? })
+        Ok(Self {
+            child,
+            pidfd: ready::watch(pidfd)?,
+        })
     }
 
     /// Waits for its end and returns what it wrote: answers are a line, and fit into the pipe.

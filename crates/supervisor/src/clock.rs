@@ -10,15 +10,24 @@ use rustix::time::{ClockId, clock_gettime};
 #[must_use]
 pub fn now() -> Now {
     let boot = clock_gettime(ClockId::Boottime);
-    let since_boot = Duration::new(boot.tv_sec.unsigned_abs(), u32::try_from(boot.tv_nsec).unwrap_or_default());
-    Now { since_boot, wall: wall() }
+    let since_boot = Duration::new(
+        boot.tv_sec.unsigned_abs(),
+        u32::try_from(boot.tv_nsec).unwrap_or_default(),
+    );
+    Now {
+        since_boot,
+        wall: wall(),
+    }
 }
 
 /// Wall time, UTC.
 #[must_use]
 pub fn wall() -> Timestamp {
     let wall = clock_gettime(ClockId::Realtime);
-    Timestamp { seconds: wall.tv_sec, nanoseconds: u32::try_from(wall.tv_nsec).unwrap_or_default() }
+    Timestamp {
+        seconds: wall.tv_sec,
+        nanoseconds: u32::try_from(wall.tv_nsec).unwrap_or_default(),
+    }
 }
 
 /// Identifies this boot of the machine: whatever was running under another one is gone.
@@ -27,5 +36,7 @@ pub fn wall() -> Timestamp {
 ///
 /// When procfs is not mounted.
 pub fn boot_id() -> std::io::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim()
+        .to_owned())
 }

@@ -10,7 +10,13 @@ use crate::limits;
 
 /// Formats the complete lines of `chunk` into `records`, and pieces of a line that has grown too long. With `last`, a rest without a
 /// newline becomes a `P` record. Returns how many bytes of `chunk` were used.
-pub fn format(chunk: &[u8], stream: &str, last: bool, at: Timestamp, records: &mut Vec<u8>) -> usize {
+pub fn format(
+    chunk: &[u8],
+    stream: &str,
+    last: bool,
+    at: Timestamp,
+    records: &mut Vec<u8>,
+) -> usize {
     let prefix = format!("{} {stream} ", rfc3339(at));
     let mut record = |tag: &str, text: &[u8]| {
         records.extend_from_slice(prefix.as_bytes());
@@ -67,7 +73,12 @@ pub fn parse(line: &[u8]) -> Option<Record<'_>> {
         b"P" => false,
         _ => return None,
     };
-    Some(Record { time, stream, ends_line, text: fields.next()? })
+    Some(Record {
+        time,
+        stream,
+        ends_line,
+        text: fields.next()?,
+    })
 }
 
 /// What a container wrote, out of whole or torn records.
@@ -75,7 +86,9 @@ pub fn parse(line: &[u8]) -> Option<Record<'_>> {
 pub fn content(records: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
     for line in records.split_inclusive(|byte| *byte == b'\n') {
-        let (line, whole) = line.strip_suffix(b"\n").map_or((line, false), |line| (line, true));
+        let (line, whole) = line
+            .strip_suffix(b"\n")
+            .map_or((line, false), |line| (line, true));
         if let Some(record) = parse(line) {
             text.extend_from_slice(record.text);
             if record.ends_line && whole {
@@ -95,21 +108,32 @@ pub fn rfc3339(at: Timestamp) -> String {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_index = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let month = if month_index < 10 {
+        month_index + 3
+    } else {
+        month_index - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:09}Z", at.nanoseconds)
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:09}Z",
+        at.nanoseconds
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const AT: Timestamp = Timestamp { seconds: 1_700_000_000, nanoseconds: 5 };
+    const AT: Timestamp = Timestamp {
+        seconds: 1_700_000_000,
+        nanoseconds: 5,
+    };
 
     fn formatted(chunk: &[u8], last: bool) -> (usize, String) {
         let mut records = Vec::new();
@@ -120,13 +144,25 @@ mod tests {
     #[test]
     fn lines_rests_and_long_lines() {
         let time = "2023-11-14T22:13:20.000000005Z";
-        assert_eq!(formatted(b"o\nrest", false), (2, format!("{time} stdout F o\n")));
-        assert_eq!(formatted(b"abc", true), (3, format!("{time} stdout P abc\n")));
+        assert_eq!(
+            formatted(b"o\nrest", false),
+            (2, format!("{time} stdout F o\n"))
+        );
+        assert_eq!(
+            formatted(b"abc", true),
+            (3, format!("{time} stdout P abc\n"))
+        );
         assert_eq!(formatted(b"\n", false), (1, format!("{time} stdout F \n")));
         let long = vec![b'x'; limits::LOG_LINE_BYTES + 3];
         let (used, records) = formatted(&long, true);
         assert_eq!(used, long.len());
-        assert_eq!(records.lines().map(|line| line.split(' ').nth(2)).collect::<Vec<_>>(), [Some("P"), Some("P")]);
+        assert_eq!(
+            records
+                .lines()
+                .map(|line| line.split(' ').nth(2))
+                .collect::<Vec<_>>(),
+            [Some("P"), Some("P")]
+        );
         assert_eq!(content(records.as_bytes()), long);
     }
 
@@ -134,7 +170,10 @@ mod tests {
     fn what_was_written_is_read_back() {
         let line = b"2023-11-14T22:13:20.000000005Z stderr F a  b";
         let record = parse(line).expect("a record");
-        assert_eq!((record.stream, record.ends_line, record.text), ("stderr", true, b"a  b".as_slice()));
+        assert_eq!(
+            (record.stream, record.ends_line, record.text),
+            ("stderr", true, b"a  b".as_slice())
+        );
         assert_eq!(parse(b"no record"), None);
         assert_eq!(content(b"t stdout F whole\nt stdout F to"), b"whole\nto");
     }
@@ -147,7 +186,14 @@ mod tests {
             (4_102_444_799, "2099-12-31T23:59:59"),
             (-1, "1969-12-31T23:59:59"),
         ] {
-            assert!(rfc3339(Timestamp { seconds, nanoseconds: 0 }).starts_with(expected), "{seconds}");
+            assert!(
+                rfc3339(Timestamp {
+                    seconds,
+                    nanoseconds: 0
+                })
+                .starts_with(expected),
+                "{seconds}"
+            );
         }
     }
 }

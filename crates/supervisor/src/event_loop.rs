@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use podyard_api::core::Pod;
 use podyard_api::meta::Time;
-use podyard_lifecycle::{Accepted, Action, End, Now, Observation, PodMachine, Refusal, Request, kubernetes_time};
+use podyard_lifecycle::{
+    Accepted, Action, End, Now, Observation, PodMachine, Refusal, Request, kubernetes_time,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::drivers::{self, World};
@@ -80,12 +82,40 @@ pub(crate) struct Parts {
 
 impl Supervisor {
     pub(crate) fn new(parts: Parts) -> (Self, watch::Receiver<Published>) {
-        let Parts { dirs, record, world, machine, journal, events, observations, asked } = parts;
+        let Parts {
+            dirs,
+            record,
+            world,
+            machine,
+            journal,
+            events,
+            observations,
+            asked,
+        } = parts;
         let pod = render_pod(&record.pod, &machine, 0);
-        let first = Published { version: 0, pod: pod.into(), events: "[]".into(), end: machine.end() };
+        let first = Published {
+            version: 0,
+            pod: pod.into(),
+            events: "[]".into(),
+            end: machine.end(),
+        };
         let (published, seen) = watch::channel(first);
         let names = Rc::default();
-        (Self { dirs, record, world, machine, journal, events, observations, asked, published, names }, seen)
+        (
+            Self {
+                dirs,
+                record,
+                world,
+                machine,
+                journal,
+                events,
+                observations,
+                asked,
+                published,
+                names,
+            },
+            seen,
+        )
     }
 
     /// Runs until the pod has ended.
@@ -93,7 +123,11 @@ impl Supervisor {
     /// # Errors
     ///
     /// When the supervisor itself cannot go on.
-    pub(crate) async fn run(mut self, pending: Vec<Action>, rebooted: bool) -> Result<End, LoopError> {
+    pub(crate) async fn run(
+        mut self,
+        pending: Vec<Action>,
+        rebooted: bool,
+    ) -> Result<End, LoopError> {
         if rebooted {
             self.turn(clock::now(), vec![Observation::HostRebooted], Vec::new())?;
         } else {
@@ -105,13 +139,22 @@ impl Supervisor {
             if let Some(end) = self.machine.end() {
                 return Ok(end);
             }
-            let (observations, asked) = if first { self.collect_now() } else { self.wait().await };
+            let (observations, asked) = if first {
+                self.collect_now()
+            } else {
+                self.wait().await
+            };
             first = false;
             self.turn(clock::now(), observations, asked)?;
         }
     }
 
-    fn turn(&mut self, now: Now, observations: Vec<Observation>, asked: Vec<Asked>) -> Result<(), LoopError> {
+    fn turn(
+        &mut self,
+        now: Now,
+        observations: Vec<Observation>,
+        asked: Vec<Asked>,
+    ) -> Result<(), LoopError> {
         for observation in &observations {
             self.machine.observe(now, observation);
         }
@@ -128,7 +171,9 @@ impl Supervisor {
             self.events.add(event);
             is_news = true;
         }
-        self.journal.append(now, &observations, &requests).map_err(LoopError::Write)?;
+        self.journal
+            .append(now, &observations, &requests)
+            .map_err(LoopError::Write)?;
         let is_news = is_news || !actions.is_empty();
         for action in actions {
             drivers::begin(&self.world, action);
@@ -141,9 +186,12 @@ impl Supervisor {
             self.publish(now);
         }
         if self.journal.bytes() > limits::JOURNAL_BYTES
-            && let Err(error) = self.journal.compact(&self.dirs, &self.machine, &self.events)
+            && let Err(error) = self
+                .journal
+                .compact(&self.dirs, &self.machine, &self.events)
         {
-            self.world.complain(&format!("cannot compact the journal: {error}"));
+            self.world
+                .complain(&format!("cannot compact the journal: {error}"));
         }
         Ok(())
     }
@@ -151,7 +199,11 @@ impl Supervisor {
     /// The only wait: for a fact, a wish or the deadline.
     async fn wait(&mut self) -> (Vec<Observation>, Vec<Asked>) {
         let now = clock::now().since_boot;
-        let sleep = self.machine.next_deadline().map_or(limits::LONGEST_SLEEP, |at| at.saturating_sub(now)).min(limits::LONGEST_SLEEP);
+        let sleep = self
+            .machine
+            .next_deadline()
+            .map_or(limits::LONGEST_SLEEP, |at| at.saturating_sub(now))
+            .min(limits::LONGEST_SLEEP);
         let mut observations = Vec::new();
         let mut asked = Vec::new();
         tokio::select! {
@@ -178,23 +230,36 @@ impl Supervisor {
         let metadata = &self.record.pod.metadata;
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let (namespace, name) = (text(&metadata.namespace), text(&metadata.name));
-        let objects = self.events.to_objects(&namespace, &name, &self.dirs.uid, &self.world.node_name);
+        let objects =
+            self.events
+                .to_objects(&namespace, &name, &self.dirs.uid, &self.world.node_name);
         let events = serde_json::to_string(&objects).unwrap_or_else(|_| "[]".to_owned());
         let end = self.machine.end();
         // Commands read these files; whoever is connected gets the same from memory.
         let mut written = atomic::write(&self.dirs.status(), pod.as_bytes());
         if end.is_some() {
-            written = written.and(atomic::write_durable(&self.dirs.final_status(), pod.as_bytes()));
+            written = written.and(atomic::write_durable(
+                &self.dirs.final_status(),
+                pod.as_bytes(),
+            ));
         }
         written = written.and(atomic::write(&self.dirs.events(), events.as_bytes()));
         if let Err(error) = written {
-            self.world.complain(&format!("cannot write the pod's status: {error}"));
+            self.world
+                .complain(&format!("cannot write the pod's status: {error}"));
         }
-        self.names.borrow_mut().next_try = self
-            .machine
-            .next_try()
-            .map(|(index, at)| (self.machine.container_name(index).to_owned(), at.saturating_sub(now.since_boot)));
-        let _ = self.published.send(Published { version, pod: pod.into(), events: events.into(), end });
+        self.names.borrow_mut().next_try = self.machine.next_try().map(|(index, at)| {
+            (
+                self.machine.container_name(index).to_owned(),
+                at.saturating_sub(now.since_boot),
+            )
+        });
+        let _ = self.published.send(Published {
+            version,
+            pod: pod.into(),
+            events: events.into(),
+            end,
+        });
     }
 }
 
@@ -212,5 +277,8 @@ fn render_pod(pod: &Pod, machine: &PodMachine, version: u64) -> String {
 }
 
 fn deletion_time(at: podyard_lifecycle::Timestamp, grace: i64) -> Time {
-    kubernetes_time(podyard_lifecycle::Timestamp { seconds: at.seconds + grace, ..at })
+    kubernetes_time(podyard_lifecycle::Timestamp {
+        seconds: at.seconds + grace,
+        ..at
+    })
 }

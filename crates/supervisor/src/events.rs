@@ -40,17 +40,38 @@ impl EventLog {
         if self.events.len() >= limits::EVENTS {
             self.events.remove(0);
         }
-        self.events.push(AggregatedEvent { last: event.at, event, count: 1 });
+        self.events.push(AggregatedEvent {
+            last: event.at,
+            event,
+            count: 1,
+        });
     }
 
     /// The Events as API objects of the pod `namespace`/`name`.
     #[must_use]
-    pub fn to_objects(&self, namespace: &str, name: &str, uid: &str, host: &str) -> Vec<KubernetesEvent> {
-        self.events.iter().enumerate().map(|(index, event)| to_object(event, index, namespace, name, uid, host)).collect()
+    pub fn to_objects(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        host: &str,
+    ) -> Vec<KubernetesEvent> {
+        self.events
+            .iter()
+            .enumerate()
+            .map(|(index, event)| to_object(event, index, namespace, name, uid, host))
+            .collect()
     }
 }
 
-fn to_object(event: &AggregatedEvent, index: usize, namespace: &str, name: &str, uid: &str, host: &str) -> KubernetesEvent {
+fn to_object(
+    event: &AggregatedEvent,
+    index: usize,
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    host: &str,
+) -> KubernetesEvent {
     let at = event.event.at;
     let mut object = KubernetesEvent {
         count: Some(event.count),
@@ -71,14 +92,20 @@ fn to_object(event: &AggregatedEvent, index: usize, namespace: &str, name: &str,
             EventKind::Normal => "Normal".to_owned(),
             EventKind::Warning => "Warning".to_owned(),
         }),
-        source: Some(EventSource { component: Some("podyard".to_owned()), host: Some(host.to_owned()) }),
+        source: Some(EventSource {
+            component: Some("podyard".to_owned()),
+            host: Some(host.to_owned()),
+        }),
         reporting_component: Some("podyard".to_owned()),
         reporting_instance: Some(host.to_owned()),
         ..KubernetesEvent::default()
     };
     object.metadata.namespace = Some(namespace.to_owned());
     // Kubernetes' own form: the object's name and a number that orders events.
-    object.metadata.name = Some(format!("{name}.{:016x}", at.seconds.unsigned_abs() << 20 | index as u64));
+    object.metadata.name = Some(format!(
+        "{name}.{:016x}",
+        at.seconds.unsigned_abs() << 20 | index as u64
+    ));
     object.metadata.creation_timestamp = Some(podyard_lifecycle::kubernetes_time(at));
     object
 }

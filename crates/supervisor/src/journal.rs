@@ -98,7 +98,11 @@ impl Journal {
     /// # Errors
     ///
     /// When a file cannot be read, or says something this version does not understand.
-    pub fn restore(dirs: &PodDirs, first: impl FnOnce(Now) -> PodMachine, now: Now) -> Result<Restored, JournalError> {
+    pub fn restore(
+        dirs: &PodDirs,
+        first: impl FnOnce(Now) -> PodMachine,
+        now: Now,
+    ) -> Result<Restored, JournalError> {
         let path = dirs.journal();
         let io = |what, path: &Path| {
             let path = path.display().to_string();
@@ -137,9 +141,21 @@ impl Journal {
             while machine.next_action().is_some() {}
             last = turn.turn;
         }
-        let bytes = file.seek(SeekFrom::End(0)).map_err(io("cannot read", &path))?;
-        let journal = Self { file, bytes, turn: last, buffer: Vec::new() };
-        Ok(Restored { machine, events, journal, is_new })
+        let bytes = file
+            .seek(SeekFrom::End(0))
+            .map_err(io("cannot read", &path))?;
+        let journal = Self {
+            file,
+            bytes,
+            turn: last,
+            buffer: Vec::new(),
+        };
+        Ok(Restored {
+            machine,
+            events,
+            journal,
+            is_new,
+        })
     }
 
     /// Writes one turn down.
@@ -147,7 +163,12 @@ impl Journal {
     /// # Errors
     ///
     /// When it cannot be written; the supervisor must not act then.
-    pub fn append(&mut self, now: Now, observations: &[Observation], requests: &[Request]) -> std::io::Result<()> {
+    pub fn append(
+        &mut self,
+        now: Now,
+        observations: &[Observation],
+        requests: &[Request],
+    ) -> std::io::Result<()> {
         self.turn += 1;
         let turn = Turn {
             version: VERSION,
@@ -175,8 +196,18 @@ impl Journal {
     /// # Errors
     ///
     /// When a file cannot be written. The journal is whole then, only longer.
-    pub fn compact(&mut self, dirs: &PodDirs, machine: &PodMachine, events: &EventLog) -> std::io::Result<()> {
-        let snapshot = serde_json::to_vec(&Snapshot { version: VERSION, turn: self.turn, machine, events: events.clone() })?;
+    pub fn compact(
+        &mut self,
+        dirs: &PodDirs,
+        machine: &PodMachine,
+        events: &EventLog,
+    ) -> std::io::Result<()> {
+        let snapshot = serde_json::to_vec(&Snapshot {
+            version: VERSION,
+            turn: self.turn,
+            machine,
+            events: events.clone(),
+        })?;
         atomic::write_durable(&dirs.snapshot(), &snapshot)?;
         self.file.set_len(0)?;
         self.file.seek(SeekFrom::Start(0))?;
@@ -207,14 +238,21 @@ pub fn apply(machine: &mut PodMachine, events: &mut EventLog, turn: &Turn) {
 /// As [`Journal::restore`].
 pub fn read(dirs: &PodDirs) -> Result<Vec<Turn>, JournalError> {
     let path = dirs.journal();
-    let mut file =
-        File::open(&path).map_err(|source| JournalError::Io { what: "cannot open", path: path.display().to_string(), source })?;
+    let mut file = File::open(&path).map_err(|source| JournalError::Io {
+        what: "cannot open",
+        path: path.display().to_string(),
+        source,
+    })?;
     parse_turns(&mut file, &path).map(|(turns, _)| turns)
 }
 
 fn read_turns(file: &mut File, path: &Path) -> Result<Vec<Turn>, JournalError> {
     let (turns, good) = parse_turns(file, path)?;
-    let io = |source| JournalError::Io { what: "cannot cut the torn end of", path: path.display().to_string(), source };
+    let io = |source| JournalError::Io {
+        what: "cannot cut the torn end of",
+        path: path.display().to_string(),
+        source,
+    };
     file.set_len(good).map_err(io)?;
     file.seek(SeekFrom::Start(good)).map_err(io)?;
     Ok(turns)
@@ -224,7 +262,11 @@ fn read_turns(file: &mut File, path: &Path) -> Result<Vec<Turn>, JournalError> {
 fn parse_turns(file: &mut File, path: &Path) -> Result<(Vec<Turn>, u64), JournalError> {
     let mut text = Vec::new();
     file.read_to_end(&mut text)
-        .map_err(|source| JournalError::Io { what: "cannot read", path: path.display().to_string(), source })?;
+        .map_err(|source| JournalError::Io {
+            what: "cannot read",
+            path: path.display().to_string(),
+            source,
+        })?;
     let mut turns = Vec::new();
     let mut good = 0;
     for (index, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
@@ -234,11 +276,22 @@ fn parse_turns(file: &mut File, path: &Path) -> Result<(Vec<Turn>, u64), Journal
         match serde_json::from_slice::<Turn>(line) {
             Ok(turn) if turn.version == VERSION => turns.push(turn),
             Ok(turn) => {
-                let source = serde::de::Error::custom(format!("version {} instead of {VERSION}", turn.version));
-                return Err(JournalError::Unreadable { path: path.display().to_string(), line: index + 1, source });
+                let source = serde::de::Error::custom(format!(
+                    "version {} instead of {VERSION}",
+                    turn.version
+                ));
+                return Err(JournalError::Unreadable {
+                    path: path.display().to_string(),
+                    line: index + 1,
+                    source,
+                });
             }
             Err(source) => {
-                return Err(JournalError::Unreadable { path: path.display().to_string(), line: index + 1, source });
+                return Err(JournalError::Unreadable {
+                    path: path.display().to_string(),
+                    line: index + 1,
+                    source,
+                });
             }
         }
         good += line.len() as u64;
@@ -250,12 +303,25 @@ fn read_snapshot(path: &Path) -> Result<Option<Snapshot<PodMachine>>, JournalErr
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(JournalError::Io { what: "cannot read", path: path.display().to_string(), source }),
+        Err(source) => {
+            return Err(JournalError::Io {
+                what: "cannot read",
+                path: path.display().to_string(),
+                source,
+            });
+        }
     };
-    let unreadable = |source| JournalError::Unreadable { path: path.display().to_string(), line: 1, source };
+    let unreadable = |source| JournalError::Unreadable {
+        path: path.display().to_string(),
+        line: 1,
+        source,
+    };
     let snapshot: Snapshot<PodMachine> = serde_json::from_slice(&text).map_err(unreadable)?;
     if snapshot.version != VERSION {
-        return Err(unreadable(serde::de::Error::custom(format!("version {} instead of {VERSION}", snapshot.version))));
+        return Err(unreadable(serde::de::Error::custom(format!(
+            "version {} instead of {VERSION}",
+            snapshot.version
+        ))));
     }
     Ok(Some(snapshot))
 }

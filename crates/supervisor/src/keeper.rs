@@ -23,10 +23,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
@@ -70,7 +70,10 @@ pub fn run(arguments: &RoleArguments) -> std::io::Result<()> {
     let (child_died, child_died_writer) = UnixStream::pair()?;
     child_died.set_nonblocking(true)?;
     signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, child_died_writer)?;
-    let exits = File::options().create(true).append(true).open(dirs.exits())?;
+    let exits = File::options()
+        .create(true)
+        .append(true)
+        .open(dirs.exits())?;
 
     Keeper {
         arguments: arguments.clone(),
@@ -119,7 +122,10 @@ impl Keeper {
             if self.reap()? {
                 // The supervisor is gone. Whatever it still wanted to say is in the link.
                 self.read_link();
-                let lived = self.supervisor.take().map_or(Duration::ZERO, |gone| gone.since.elapsed());
+                let lived = self
+                    .supervisor
+                    .take()
+                    .map_or(Duration::ZERO, |gone| gone.since.elapsed());
                 if self.finished {
                     return Ok(());
                 }
@@ -140,13 +146,20 @@ impl Keeper {
         let pid = Pid::from_raw(i32::try_from(child.id()).map_err(std::io::Error::other)?);
         // Reaped with everything else below, by process id.
         drop(child);
-        Ok(RunningSupervisor { pid, link: ours, since: Instant::now() })
+        Ok(RunningSupervisor {
+            pid,
+            link: ours,
+            since: Instant::now(),
+        })
     }
 
     fn wait(&self, start_at: Option<Instant>) -> std::io::Result<()> {
         let timeout = start_at.map(|at| {
             let left = at.saturating_duration_since(Instant::now());
-            Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() }
+            Timespec {
+                tv_sec: left.as_secs().cast_signed(),
+                tv_nsec: left.subsec_nanos().into(),
+            }
         });
         let mut fds = vec![PollFd::new(&self.child_died, PollFlags::IN)];
         if let Some(supervisor) = &self.supervisor {
@@ -162,7 +175,9 @@ impl Keeper {
     }
 
     fn read_link(&mut self) {
-        let Some(supervisor) = &self.supervisor else { return };
+        let Some(supervisor) = &self.supervisor else {
+            return;
+        };
         while let Some(message) = link::receive(&supervisor.link) {
             match message {
                 FromSupervisor::Hold { key, descriptors } => {
@@ -189,7 +204,11 @@ impl Keeper {
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno.into()),
             };
-            if self.supervisor.as_ref().is_some_and(|supervisor| supervisor.pid == pid) {
+            if self
+                .supervisor
+                .as_ref()
+                .is_some_and(|supervisor| supervisor.pid == pid)
+            {
                 supervisor_died = true;
             } else {
                 let at = clock::wall();
@@ -214,14 +233,22 @@ fn next_delay(last: Duration, lived: Duration) -> Duration {
     if lived >= limits::SUPERVISOR_HEALTHY_AFTER {
         Duration::ZERO
     } else {
-        (last * 2).clamp(limits::SUPERVISOR_RESTART_FIRST, limits::SUPERVISOR_RESTART_MAX)
+        (last * 2).clamp(
+            limits::SUPERVISOR_RESTART_FIRST,
+            limits::SUPERVISOR_RESTART_MAX,
+        )
     }
 }
 
 fn start_time(pid: Pid) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The command name is in parentheses and may itself hold blanks and parentheses.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+    stat.rsplit_once(')')?
+        .1
+        .split_ascii_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
 }
 
 /// What the keeper wrote down about a process, if it was the keeper that reaped it.
@@ -248,18 +275,35 @@ mod tests {
         }
         assert_eq!(waits[0], limits::SUPERVISOR_RESTART_FIRST);
         assert_eq!(waits[1], limits::SUPERVISOR_RESTART_FIRST * 2);
-        assert_eq!(*waits.last().expect("twelve"), limits::SUPERVISOR_RESTART_MAX);
-        assert_eq!(next_delay(delay, limits::SUPERVISOR_HEALTHY_AFTER), Duration::ZERO);
+        assert_eq!(
+            *waits.last().expect("twelve"),
+            limits::SUPERVISOR_RESTART_MAX
+        );
+        assert_eq!(
+            next_delay(delay, limits::SUPERVISOR_HEALTHY_AFTER),
+            Duration::ZERO
+        );
     }
 
     #[test]
     fn an_exit_is_found_by_process_and_start_time() {
         let dir = std::env::temp_dir().join(format!("podyard-keeper-{}", std::process::id()));
         let line = |pid, start_time| {
-            serde_json::to_string(&ExitRecord { pid, start_time, code: Some(3), signal: None, at: (1, 2) }).expect("plain")
+            serde_json::to_string(&ExitRecord {
+                pid,
+                start_time,
+                code: Some(3),
+                signal: None,
+                at: (1, 2),
+            })
+            .expect("plain")
         };
-        std::fs::write(&dir, format!("{}\n{}\ngarb", line(7, 1), line(7, 2))).expect("temporary file");
-        assert_eq!(recorded_exit(&dir, 7, 2).map(|record| record.start_time), Some(2));
+        std::fs::write(&dir, format!("{}\n{}\ngarb", line(7, 1), line(7, 2)))
+            .expect("temporary file");
+        assert_eq!(
+            recorded_exit(&dir, 7, 2).map(|record| record.start_time),
+            Some(2)
+        );
         assert_eq!(recorded_exit(&dir, 7, 3), None);
         std::fs::remove_file(&dir).expect("own file");
     }

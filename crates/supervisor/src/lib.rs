@@ -41,5 +41,7 @@ pub use pods::{NewPod, PodError, PodHandle};
 pub use record::{PodRecord, RunOptions};
 pub use role::RoleArguments;
 pub use roots::{PodDirs, Roots};
-pub use socket::client::{Chunks, Client, ClientError, ExecInput, ExecOutput, ExecReader, ExecStream, Lines, WatchEvent};
+pub use socket::client::{
+    Chunks, Client, ClientError, ExecInput, ExecOutput, ExecReader, ExecStream, Lines, WatchEvent,
+};
 pub use supervise::{SuperviseError, run as supervise};

@@ -8,8 +8,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
 /// A container has two output pipes; nothing sends more descriptors at once.
@@ -19,7 +19,10 @@ const MAX_DESCRIPTORS: usize = 4;
 #[derive(Debug)]
 pub(crate) enum FromSupervisor {
     /// Keep these open after my death.
-    Hold { key: String, descriptors: Vec<OwnedFd> },
+    Hold {
+        key: String,
+        descriptors: Vec<OwnedFd>,
+    },
     /// They are not needed any more.
     Drop { key: String },
     /// The pod has ended: do not start another supervisor.
@@ -28,7 +31,12 @@ pub(crate) enum FromSupervisor {
 
 /// The two ends; both are closed on exec.
 pub(crate) fn pair() -> std::io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+    Ok(socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
 }
 
 /// Keeper side: the first and only message of a keeper.
@@ -39,7 +47,9 @@ pub(crate) fn hand_over_listener(link: &OwnedFd, listener: BorrowedFd<'_>) -> st
 /// Supervisor side: waits for the listening socket.
 pub(crate) fn take_listener(link: &OwnedFd) -> std::io::Result<OwnedFd> {
     let (_, mut descriptors) = receive_raw(link.as_fd(), RecvFlags::empty())?;
-    descriptors.pop().ok_or_else(|| std::io::Error::other("the keeper handed over no socket"))
+    descriptors
+        .pop()
+        .ok_or_else(|| std::io::Error::other("the keeper handed over no socket"))
 }
 
 /// Keeper side: the next message that is already there.
@@ -82,13 +92,22 @@ impl KeeperLink {
     }
 }
 
-fn send(link: BorrowedFd<'_>, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> std::io::Result<()> {
+fn send(
+    link: BorrowedFd<'_>,
+    message: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> std::io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(std::io::Error::other("too many descriptors in one message"));
     }
-    sendmsg(link, &[IoSlice::new(message)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    sendmsg(
+        link,
+        &[IoSlice::new(message)],
+        &mut ancillary,
+        SendFlags::NOSIGNAL,
+    )?;
     Ok(())
 }
 
@@ -96,8 +115,12 @@ fn receive_raw(link: BorrowedFd<'_>, flags: RecvFlags) -> std::io::Result<(Vec<u
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut message = [0_u8; 512];
-    let received =
-        recvmsg(link, &mut [IoSliceMut::new(&mut message)], &mut ancillary, flags | RecvFlags::CMSG_CLOEXEC)?;
+    let received = recvmsg(
+        link,
+        &mut [IoSliceMut::new(&mut message)],
+        &mut ancillary,
+        flags | RecvFlags::CMSG_CLOEXEC,
+    )?;
     let descriptors = ancillary
         .drain()
         .flat_map(|part| match part {
@@ -125,9 +148,15 @@ mod tests {
         link.finished();
         drop(read_end);
 
-        let Some(FromSupervisor::Hold { key, descriptors }) = receive(&keeper) else { panic!("hold comes first") };
+        let Some(FromSupervisor::Hold { key, descriptors }) = receive(&keeper) else {
+            panic!("hold comes first")
+        };
         assert_eq!((key.as_str(), descriptors.len()), ("app.1", 1));
-        assert_eq!(rustix::io::write(&write_end, b"x"), Ok(1), "the read end lives in the keeper");
+        assert_eq!(
+            rustix::io::write(&write_end, b"x"),
+            Ok(1),
+            "the read end lives in the keeper"
+        );
         assert!(matches!(receive(&keeper), Some(FromSupervisor::Drop { key }) if key == "app.0"));
         assert!(matches!(receive(&keeper), Some(FromSupervisor::Finished)));
         assert!(receive(&keeper).is_none());

@@ -11,7 +11,12 @@ use rustix::fs::{FlockOperation, flock};
 ///
 /// When the file cannot be made or locked for another reason.
 pub fn try_exclusive(path: &Path) -> std::io::Result<Option<File>> {
-    let file = File::options().create(true).truncate(false).read(true).write(true).open(path)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -25,7 +30,12 @@ pub fn try_exclusive(path: &Path) -> std::io::Result<Option<File>> {
 ///
 /// When the file cannot be made or locked.
 pub fn exclusive(path: &Path) -> std::io::Result<File> {
-    let file = File::options().create(true).truncate(false).read(true).write(true).open(path)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)?;
     loop {
         match flock(&file, FlockOperation::LockExclusive) {
             Ok(()) => return Ok(file),
@@ -38,6 +48,11 @@ pub fn exclusive(path: &Path) -> std::io::Result<File> {
 /// Whether somebody holds the lock. A file that does not exist is not held.
 #[must_use]
 pub fn is_held(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
-    matches!(flock(&file, FlockOperation::NonBlockingLockShared), Err(rustix::io::Errno::WOULDBLOCK))
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    matches!(
+        flock(&file, FlockOperation::NonBlockingLockShared),
+        Err(rustix::io::Errno::WOULDBLOCK)
+    )
 }

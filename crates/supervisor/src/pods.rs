@@ -96,11 +96,16 @@ pub fn create(root: Option<&Path>, new: NewPod) -> Result<PodHandle, PodError> {
     let uid = new_uid();
     let dirs = roots.pod(&uid);
     let mut pod = new.pod;
-    let namespace = pod.metadata.namespace.get_or_insert_with(|| "default".to_owned()).clone();
+    let namespace = pod
+        .metadata
+        .namespace
+        .get_or_insert_with(|| "default".to_owned())
+        .clone();
     let name = pod.metadata.name.clone().unwrap_or_default();
     pod.metadata.uid = Some(uid.clone());
     pod.metadata.generation = Some(1);
-    pod.metadata.creation_timestamp = Some(Time(podyard_lifecycle::kubernetes_time(clock::wall()).0));
+    pod.metadata.creation_timestamp =
+        Some(Time(podyard_lifecycle::kubernetes_time(clock::wall()).0));
     if let Some(spec) = &mut pod.spec {
         spec.node_name = Some(node_name());
     }
@@ -119,7 +124,11 @@ pub fn create(root: Option<&Path>, new: NewPod) -> Result<PodHandle, PodError> {
     };
 
     let private = |path: &Path| {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io("create the directory", path))
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(io("create the directory", path))
     };
     private(&dirs.data)?;
     let written = (|| {
@@ -157,7 +166,11 @@ pub fn list(root: Option<&Path>) -> Result<Vec<PodHandle>, PodError> {
             let entry = entry.ok()?;
             let file_name = entry.file_name().into_string().ok()?;
             let (namespace, name) = file_name.split_once('_')?;
-            let uid = std::fs::read_link(entry.path()).ok()?.into_os_string().into_string().ok()?;
+            let uid = std::fs::read_link(entry.path())
+                .ok()?
+                .into_os_string()
+                .into_string()
+                .ok()?;
             Some(PodHandle {
                 dirs: roots.pod(&uid),
                 roots: roots.clone(),
@@ -181,7 +194,11 @@ pub fn find(root: Option<&Path>, namespace: &str, name: &str) -> Result<PodHandl
     let link = roots.names().join(format!("{namespace}_{name}"));
     let uid = match std::fs::read_link(&link) {
         Ok(uid) => uid.to_string_lossy().into_owned(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(PodError::NotFound { name: name.to_owned() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(PodError::NotFound {
+                name: name.to_owned(),
+            });
+        }
         Err(error) => return Err(io("read", &link)(error)),
     };
     Ok(PodHandle {
@@ -213,7 +230,10 @@ impl PodHandle {
     /// When its files cannot be read.
     pub fn pod(&self) -> Result<Pod, PodError> {
         for path in [self.dirs.status(), self.dirs.final_status()] {
-            if let Some(pod) = std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()) {
+            if let Some(pod) = std::fs::read(path)
+                .ok()
+                .and_then(|text| serde_json::from_slice(&text).ok())
+            {
                 return Ok(pod);
             }
         }
@@ -227,7 +247,9 @@ impl PodHandle {
     /// When it cannot be read.
     pub fn record(&self) -> Result<PodRecord, PodError> {
         let path = self.dirs.record();
-        record::read(&path).ok_or_else(|| PodError::Unreadable { path: path.display().to_string() })
+        record::read(&path).ok_or_else(|| PodError::Unreadable {
+            path: path.display().to_string(),
+        })
     }
 
     /// Its Events, oldest first; works without a supervisor.
@@ -238,7 +260,9 @@ impl PodHandle {
     pub fn events(&self) -> Result<Vec<Event>, PodError> {
         let path = self.dirs.events();
         match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|_| PodError::Unreadable { path: path.display().to_string() }),
+            Ok(text) => serde_json::from_slice(&text).map_err(|_| PodError::Unreadable {
+                path: path.display().to_string(),
+            }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(io("read", &path)(error)),
         }
@@ -256,7 +280,10 @@ impl PodHandle {
     /// The directory of its containers' logs.
     #[must_use]
     pub fn log_directory(&self) -> std::path::PathBuf {
-        self.roots.logs().join(format!("{}_{}_{}", self.namespace, self.name, self.dirs.uid))
+        self.roots.logs().join(format!(
+            "{}_{}_{}",
+            self.namespace, self.name, self.dirs.uid
+        ))
     }
 
     /// Whether its story is over: what is left are files.
@@ -282,7 +309,11 @@ impl PodHandle {
             return Ok(());
         }
         let run = &self.dirs.run;
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(run).map_err(io("create the directory", run))?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(run)
+            .map_err(io("create the directory", run))?;
         self.start_keeper()
     }
 
@@ -308,14 +339,18 @@ impl PodHandle {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                     let known = find(self.root.as_deref(), &self.namespace, &self.name)?;
                     if !known.has_ended() && known.dirs.record().exists() {
-                        return Err(PodError::AlreadyExists { name: self.name.clone() });
+                        return Err(PodError::AlreadyExists {
+                            name: self.name.clone(),
+                        });
                     }
                     known.remove_files();
                 }
                 Err(error) => return Err(io("reserve the name", &link)(error)),
             }
         }
-        Err(PodError::AlreadyExists { name: self.name.clone() })
+        Err(PodError::AlreadyExists {
+            name: self.name.clone(),
+        })
     }
 
     fn start_keeper(&self) -> Result<(), PodError> {
@@ -323,18 +358,28 @@ impl PodHandle {
         let listener = (|| {
             let _ = std::fs::remove_file(&socket);
             let directory = std::fs::File::open(&self.dirs.run)?;
-            std::os::unix::net::UnixListener::bind(crate::socket::client::short_path(&directory, &socket))
+            std::os::unix::net::UnixListener::bind(crate::socket::client::short_path(
+                &directory, &socket,
+            ))
         })()
         .map_err(io("make the socket", &socket))?;
         let log = self.dirs.own_log();
-        let stderr = std::fs::File::options().create(true).append(true).open(&log).map_err(io("open", &log))?;
+        let stderr = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(io("open", &log))?;
         let title = format!("{}/{}", self.namespace, self.name);
         let arguments = RoleArguments::new(self.root.clone(), self.dirs.uid.clone(), title);
         let child = Command::new("/proc/self/exe")
             .args(arguments.to_command_line("keep"))
             .env_clear()
             // Where the account's registry credentials are; nothing else of the caller's environment has a meaning for the pod.
-            .envs(["HOME", "XDG_RUNTIME_DIR"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+            .envs(
+                ["HOME", "XDG_RUNTIME_DIR"]
+                    .into_iter()
+                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
+            )
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)))
             .stdout(Stdio::null())
             .stderr(stderr)
@@ -357,13 +402,20 @@ pub(crate) fn remove_pod_files(roots: &Roots, dirs: &PodDirs, namespace: &str, n
     }
     let _ = std::fs::remove_dir_all(&dirs.run);
     let _ = std::fs::remove_dir_all(&dirs.data);
-    let _ = std::fs::remove_dir_all(roots.logs().join(format!("{namespace}_{name}_{}", dirs.uid)));
+    let _ = std::fs::remove_dir_all(
+        roots
+            .logs()
+            .join(format!("{namespace}_{name}_{}", dirs.uid)),
+    );
 }
 
 /// The machine's name, which is the node's name here.
 #[must_use]
 pub fn node_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().to_lowercase()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .to_lowercase()
 }
 
 /// A random UUID, version 4.
@@ -374,5 +426,12 @@ fn new_uid() -> String {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
 }

@@ -10,7 +10,11 @@ impl Query {
     /// Reads `a=b&c=d`.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+        let decode = |text: &str| {
+            percent_decode_str(&text.replace('+', " "))
+                .decode_utf8_lossy()
+                .into_owned()
+        };
         Self(
             text.split('&')
                 .filter(|part| !part.is_empty())
@@ -30,13 +34,20 @@ impl Query {
     /// The first value of a parameter.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Every value of a parameter, in order.
     #[must_use]
     pub fn all(&self, name: &str) -> Vec<&str> {
-        self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
+        self.0
+            .iter()
+            .filter(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+            .collect()
     }
 
     /// Whether a parameter is set to something true.
@@ -63,7 +74,10 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let query = Query::default().with("command", "sh").with("command", "echo a&b=c ü").with("stdin", true);
+        let query = Query::default()
+            .with("command", "sh")
+            .with("command", "echo a&b=c ü")
+            .with("stdin", true);
         assert_eq!(Query::parse(&query.to_string()), query);
         assert_eq!(query.all("command"), ["sh", "echo a&b=c ü"]);
         assert!(query.flag("stdin") && !query.flag("tty"));

@@ -14,7 +14,10 @@ pub(crate) type Ready = AsyncFd<OwnedFd>;
 /// When the reactor cannot take it.
 pub(crate) fn watch(fd: OwnedFd) -> std::io::Result<Ready> {
     // What is unsound about it in general is a type whose descriptor changes under the reactor; that of an OwnedFd never does.
-    #[expect(deprecated, reason = "its successor needs unsafe code, and an OwnedFd meets that one's condition")]
+    #[expect(
+        deprecated,
+        reason = "its successor needs unsafe code, and an OwnedFd meets that one's condition"
+    )]
     AsyncFd::new(fd)
 }
 

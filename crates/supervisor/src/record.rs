@@ -42,8 +42,19 @@ pub struct PodRecord {
 impl PodRecord {
     /// A record of this version.
     #[must_use]
-    pub fn new(pod: Pod, config_maps: Vec<ConfigMap>, secrets: Vec<Secret>, options: RunOptions) -> Self {
-        Self { version: VERSION, pod, config_maps, secrets, options }
+    pub fn new(
+        pod: Pod,
+        config_maps: Vec<ConfigMap>,
+        secrets: Vec<Secret>,
+        options: RunOptions,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            pod,
+            config_maps,
+            secrets,
+            options,
+        }
     }
 }
 

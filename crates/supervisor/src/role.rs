@@ -26,15 +26,28 @@ impl RoleArguments {
         let root = arguments.next()?;
         let uid = arguments.next()?.into_string().ok()?;
         let title = arguments.next()?.into_string().ok()?;
-        let root = if root == OsStr::new("-") { None } else { Some(PathBuf::from(root)) };
+        let root = if root == OsStr::new("-") {
+            None
+        } else {
+            Some(PathBuf::from(root))
+        };
         Some(Self { root, uid, title })
     }
 
     /// The arguments of a `podyard` process in this role.
     #[must_use]
     pub fn to_command_line(&self, role: &str) -> Vec<OsString> {
-        let root = self.root.as_ref().map_or_else(|| "-".into(), |root| root.clone().into_os_string());
-        vec!["internal".into(), role.into(), root, self.uid.clone().into(), self.title.clone().into()]
+        let root = self
+            .root
+            .as_ref()
+            .map_or_else(|| "-".into(), |root| root.clone().into_os_string());
+        vec![
+            "internal".into(),
+            role.into(),
+            root,
+            self.uid.clone().into(),
+            self.title.clone().into(),
+        ]
     }
 
     /// The instance.

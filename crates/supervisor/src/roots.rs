@@ -35,7 +35,11 @@ impl Roots {
                     Ok(canonical) => canonical,
                     Err(_) => std::path::absolute(root)?,
                 };
-                Self { data: root.join("lib"), run: root.join("run"), logs: root.join("log/pods") }
+                Self {
+                    data: root.join("lib"),
+                    run: root.join("run"),
+                    logs: root.join("log/pods"),
+                }
             }
         })
     }
@@ -73,7 +77,11 @@ impl Roots {
     /// The directories of the pod with this UID.
     #[must_use]
     pub fn pod(&self, uid: &str) -> PodDirs {
-        PodDirs { data: self.pods().join(uid), run: self.run.join("pods").join(uid), uid: uid.to_owned() }
+        PodDirs {
+            data: self.pods().join(uid),
+            run: self.run.join("pods").join(uid),
+            uid: uid.to_owned(),
+        }
     }
 
     /// Six hexadecimal digits that tell this instance's bridge, firewall table and cgroup from those of another root.
@@ -81,7 +89,11 @@ impl Roots {
     pub fn instance(&self) -> String {
         use std::os::unix::ffi::OsStrExt;
         let digest = Sha256::digest(self.data.as_os_str().as_bytes());
-        digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect()
+        digest
+            .iter()
+            .take(3)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// The cgroup below which every pod of this instance lives, relative to each hierarchy's root.
@@ -142,19 +154,27 @@ impl PodDirs {
     /// Volumes, `<plugin>/<name>` as the kubelet lays them out.
     #[must_use]
     pub fn volume(&self, plugin: &str, name: &str) -> PathBuf {
-        self.data.join("volumes").join(format!("kubernetes.io~{plugin}")).join(name)
+        self.data
+            .join("volumes")
+            .join(format!("kubernetes.io~{plugin}"))
+            .join(name)
     }
 
     /// What one container instance needs on a disk: its writable layer, its termination message.
     #[must_use]
     pub fn container_data(&self, container: &str, attempt: u32) -> PathBuf {
-        self.data.join("containers").join(container).join(attempt.to_string())
+        self.data
+            .join("containers")
+            .join(container)
+            .join(attempt.to_string())
     }
 
     /// What one live container instance needs: its output pipes and who it is.
     #[must_use]
     pub fn container_run(&self, container: &str, attempt: u32) -> PathBuf {
-        self.run.join("containers").join(format!("{container}.{attempt}"))
+        self.run
+            .join("containers")
+            .join(format!("{container}.{attempt}"))
     }
 
     /// The unix socket of the pod.
@@ -206,6 +226,9 @@ mod tests {
         assert_eq!(one.logs(), Path::new("/some/where/log/pods"));
         assert_ne!(one.instance(), two.instance());
         assert_eq!(one.instance().len(), 6);
-        assert_eq!(one.pod("u").container_run("app", 3), Path::new("/some/where/run/pods/u/containers/app.3"));
+        assert_eq!(
+            one.pod("u").container_run("app", 3),
+            Path::new("/some/where/run/pods/u/containers/app.3")
+        );
     }
 }

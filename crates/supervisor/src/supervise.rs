@@ -64,19 +64,34 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> SuperviseError {
 ///
 /// When the supervisor cannot do its work; the keeper will start another one.
 pub fn run(arguments: &RoleArguments) -> Result<(), SuperviseError> {
-    let link = std::io::stdin().as_fd().try_clone_to_owned().map_err(system("take the keeper's link"))?;
-    let null = std::fs::File::options().read(true).write(true).open("/dev/null").map_err(system("open /dev/null"))?;
-    rustix::stdio::dup2_stdin(&null).map_err(std::io::Error::from).map_err(system("replace standard input"))?;
+    let link = std::io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(system("take the keeper's link"))?;
+    let null = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map_err(system("open /dev/null"))?;
+    rustix::stdio::dup2_stdin(&null)
+        .map_err(std::io::Error::from)
+        .map_err(system("replace standard input"))?;
     let _ = rustix::process::setsid();
     std::env::set_current_dir("/").map_err(system("change to the root directory"))?;
 
-    let roots = arguments.roots().map_err(system("find the state directory"))?;
-    let dirs = arguments.pod_dirs().map_err(system("find the state directory"))?;
+    let roots = arguments
+        .roots()
+        .map_err(system("find the state directory"))?;
+    let dirs = arguments
+        .pod_dirs()
+        .map_err(system("find the state directory"))?;
     let mut occupied = lock::try_exclusive(&dirs.supervisor_lock())
         .map_err(system("lock the pod"))?
         .ok_or(SuperviseError::Occupied)?;
     // For people: the process to look at. The lock is what counts.
-    let _ = occupied.set_len(0).and_then(|()| writeln!(occupied, "{}", std::process::id()));
+    let _ = occupied
+        .set_len(0)
+        .and_then(|()| writeln!(occupied, "{}", std::process::id()));
     let listener = link::take_listener(&link).map_err(system("take the pod's socket"))?;
     let keeper = KeeperLink::new(link);
     let pod_record: PodRecord = record::read(&dirs.record()).ok_or(SuperviseError::Record)?;
@@ -87,14 +102,25 @@ pub fn run(arguments: &RoleArguments) -> Result<(), SuperviseError> {
             .build()
             .map_err(system("start the event loop"))?;
         let tasks = tokio::task::LocalSet::new();
-        runtime.block_on(tasks.run_until(supervise(&roots, &dirs, pod_record.clone(), keeper, listener)))?
+        runtime.block_on(tasks.run_until(supervise(
+            &roots,
+            &dirs,
+            pod_record.clone(),
+            keeper,
+            listener,
+        )))?
     };
     // The socket goes first: nobody shall be promised an answer any more.
     let _ = std::fs::remove_file(dirs.socket());
     if end.0 == End::Deleted {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let metadata = &pod_record.pod.metadata;
-        pods::remove_pod_files(&roots, &dirs, &text(&metadata.namespace), &text(&metadata.name));
+        pods::remove_pod_files(
+            &roots,
+            &dirs,
+            &text(&metadata.namespace),
+            &text(&metadata.name),
+        );
     } else {
         let _ = std::fs::remove_dir_all(&dirs.run);
     }
@@ -111,14 +137,23 @@ async fn supervise(
 ) -> Result<(End, KeeperLink), SuperviseError> {
     let now = clock::now();
     let settings = pod_record.options.settings.clone();
-    let Restored { machine, events, journal, is_new } =
-        Journal::restore(dirs, |now| PodMachine::new(&pod_record.pod, settings.clone(), now), now)?;
+    let Restored {
+        machine,
+        events,
+        journal,
+        is_new,
+    } = Journal::restore(
+        dirs,
+        |now| PodMachine::new(&pod_record.pod, settings.clone(), now),
+        now,
+    )?;
     let rebooted = !is_new && has_rebooted(dirs, &pod_record);
     if rebooted {
         // Sockets, pipes and records of processes that do not exist any more.
         let _ = std::fs::remove_dir_all(dirs.run.join("containers"));
     }
-    let _ = clock::boot_id().and_then(|boot| crate::atomic::write(&dirs.run.join("boot"), boot.as_bytes()));
+    let _ = clock::boot_id()
+        .and_then(|boot| crate::atomic::write(&dirs.run.join("boot"), boot.as_bytes()));
 
     let (observe, observations) = mpsc::unbounded_channel();
     let (ask, asked) = mpsc::unbounded_channel();
@@ -131,7 +166,11 @@ async fn supervise(
         secrets: pod_record.secrets.clone(),
         host_ips: pod_record.options.settings.host_ips.clone(),
         node_name: pods::node_name(),
-        default_seccomp: if pod_record.options.seccomp_unconfined { Seccomp::Unconfined } else { Seccomp::RuntimeDefault },
+        default_seccomp: if pod_record.options.seccomp_unconfined {
+            Seccomp::Unconfined
+        } else {
+            Seccomp::RuntimeDefault
+        },
         machine_memory: translate::resources::machine_memory(&meminfo),
         store: Store::open(&roots.images())?,
         cgroups: CgroupRoot::detect()?,
@@ -154,9 +193,16 @@ async fn supervise(
     };
     let (supervisor, published) = Supervisor::new(parts);
     let std_listener = std::os::unix::net::UnixListener::from(listener);
-    std_listener.set_nonblocking(true).map_err(system("use the pod's socket"))?;
-    let listener = tokio::net::UnixListener::from_std(std_listener).map_err(system("use the pod's socket"))?;
-    let service = Rc::new(Service { world: Rc::clone(&world), published, asked: ask });
+    std_listener
+        .set_nonblocking(true)
+        .map_err(system("use the pod's socket"))?;
+    let listener =
+        tokio::net::UnixListener::from_std(std_listener).map_err(system("use the pod's socket"))?;
+    let service = Rc::new(Service {
+        world: Rc::clone(&world),
+        published,
+        asked: ask,
+    });
     tokio::task::spawn_local(serve::run(listener, service));
 
     let end = supervisor.run(pending, rebooted).await?;
@@ -164,14 +210,19 @@ async fn supervise(
     for _ in 0..16 {
         tokio::task::yield_now().await;
     }
-    let keeper = world.keeper.try_clone().map_err(system("keep the keeper's link"))?;
+    let keeper = world
+        .keeper
+        .try_clone()
+        .map_err(system("keep the keeper's link"))?;
     Ok((end, keeper))
 }
 
 /// Another boot than that of the last supervisor: every process and mount of before is gone. Without a note of the boot, the volatile
 /// directory was emptied, which says the same.
 fn has_rebooted(dirs: &PodDirs, record: &PodRecord) -> bool {
-    let Ok(current) = clock::boot_id() else { return false };
+    let Ok(current) = clock::boot_id() else {
+        return false;
+    };
     match std::fs::read_to_string(dirs.run.join("boot")) {
         Ok(last) => last != current,
         Err(_) => record.options.boot_id != current || !dirs.sandbox().exists(),

@@ -91,7 +91,11 @@ impl CgroupRoot {
     /// When there is no hierarchy in it or it cannot be read.
     pub fn detect_in(directory: &Path) -> Result<Self, CgroupError> {
         if let Some((unified, delegated)) = unified(directory)? {
-            return Ok(Self { layout: Layout::V2, hierarchies: vec![unified], delegated });
+            return Ok(Self {
+                layout: Layout::V2,
+                hierarchies: vec![unified],
+                delegated,
+            });
         }
         let mut hierarchies: Vec<Hierarchy> = Vec::new();
         for controller in Controller::ALL {
@@ -112,14 +116,24 @@ impl CgroupRoot {
             }
         }
         if hierarchies.is_empty() {
-            return Err(CgroupError::NoHierarchy { path: directory.to_owned() });
+            return Err(CgroupError::NoHierarchy {
+                path: directory.to_owned(),
+            });
         }
         // A controller is in one hierarchy only: those still with v1 are not to be had in the other.
         let Some((unified, delegated)) = unified(&directory.join("unified"))? else {
-            return Ok(Self { layout: Layout::V1, hierarchies, delegated: Vec::new() });
+            return Ok(Self {
+                layout: Layout::V1,
+                hierarchies,
+                delegated: Vec::new(),
+            });
         };
         hierarchies.push(unified);
-        Ok(Self { layout: Layout::Hybrid, hierarchies, delegated })
+        Ok(Self {
+            layout: Layout::Hybrid,
+            hierarchies,
+            delegated,
+        })
     }
 
     /// How the machine is set up.
@@ -144,13 +158,19 @@ fn unified(path: &Path) -> Result<Option<(Hierarchy, Vec<Controller>)>, CgroupEr
         Ok(available) => available,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => {
-            return Err(CgroupError::Io { attempt: "read", path: file, source });
+            return Err(CgroupError::Io {
+                attempt: "read",
+                path: file,
+                source,
+            });
         }
     };
     let controllers: Vec<Controller> = Controller::ALL
         .into_iter()
         .filter(|controller| {
-            available.split_ascii_whitespace().any(|name| name == controller.name())
+            available
+                .split_ascii_whitespace()
+                .any(|name| name == controller.name())
         })
         .collect();
     let hierarchy = Hierarchy {

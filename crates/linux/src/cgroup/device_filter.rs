@@ -51,7 +51,11 @@ fn compile() -> Vec<Instruction> {
 /// One rule: skips to its end unless everything matches, and otherwise allows.
 fn rule(kind: char, major: Option<u32>, minor: Option<u32>, access: &str) -> Vec<Instruction> {
     let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-    let kind = if kind == 'b' { DEVICE_BLOCK } else { DEVICE_CHAR };
+    let kind = if kind == 'b' {
+        DEVICE_BLOCK
+    } else {
+        DEVICE_CHAR
+    };
     let allowed = access.chars().fold(0, |mask, letter| match letter {
         'm' => mask | ACCESS_MKNOD,
         'r' => mask | ACCESS_READ,

@@ -38,7 +38,11 @@ impl AsFd for OomEvents {
 }
 
 pub(super) fn subscribe(directory: &Directory) -> Result<OomEvents, CgroupError> {
-    if directory.unified { subscribe_v2(directory) } else { subscribe_v1(directory) }
+    if directory.unified {
+        subscribe_v2(directory)
+    } else {
+        subscribe_v1(directory)
+    }
 }
 
 /// v2: `memory.events` is modified.

@@ -133,7 +133,10 @@ impl Cgroup {
             make_directories(root, hierarchy, path)?;
             directories.push(Directory::open(hierarchy, path)?);
         }
-        let cgroup = Self { path: path.to_owned(), directories };
+        let cgroup = Self {
+            path: path.to_owned(),
+            directories,
+        };
         resources::apply(&cgroup, resources)?;
         Ok(cgroup)
     }
@@ -148,12 +151,15 @@ impl Cgroup {
         for hierarchy in root.hierarchies() {
             match Directory::open(hierarchy, path) {
                 Ok(directory) => directories.push(directory),
-                Err(CgroupError::Io { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound => {}
+                Err(CgroupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok((!directories.is_empty()).then(|| Self { path: path.to_owned(), directories }))
+        Ok((!directories.is_empty()).then(|| Self {
+            path: path.to_owned(),
+            directories,
+        }))
     }
 
     /// Its path, relative to the root of each hierarchy.
@@ -202,7 +208,11 @@ impl Cgroup {
         let Some(directory) = self.controlled_by(Controller::Memory) else {
             return Ok(0);
         };
-        let file = if directory.unified { "memory.events" } else { "memory.oom_control" };
+        let file = if directory.unified {
+            "memory.events"
+        } else {
+            "memory.oom_control"
+        };
         Ok(keyed_value(&directory.read(file)?, "oom_kill").unwrap_or(0))
     }
 
@@ -236,12 +246,17 @@ impl Cgroup {
     /// # Errors
     /// When the kernel refuses the subscription.
     pub fn oom_events(&self) -> Result<Option<OomEvents>, CgroupError> {
-        self.controlled_by(Controller::Memory).map(events::subscribe).transpose()
+        self.controlled_by(Controller::Memory)
+            .map(events::subscribe)
+            .transpose()
     }
 
     /// The directories a new process has to enter by writing to their `cgroup.procs`.
     pub(crate) fn attach_directories(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.directories.iter().filter(|d| !d.unified).map(|d| d.fd.as_fd())
+        self.directories
+            .iter()
+            .filter(|d| !d.unified)
+            .map(|d| d.fd.as_fd())
     }
 
     /// The directory a new process can be born into.
@@ -252,7 +267,10 @@ impl Cgroup {
     /// What a container sees below `/sys/fs/cgroup`: names (`None` for the whole of it) and directories.
     pub(crate) fn visible_directories(&self) -> Vec<(Option<String>, BorrowedFd<'_>)> {
         let v1 = self.directories.iter().any(|directory| !directory.unified);
-        let shown = self.directories.iter().filter(|directory| directory.unified != v1);
+        let shown = self
+            .directories
+            .iter()
+            .filter(|directory| directory.unified != v1);
         shown
             .map(|directory| {
                 let names: Vec<_> = directory.controllers.iter().map(|c| c.name()).collect();
@@ -271,7 +289,9 @@ impl Cgroup {
     }
 
     fn controlled_by(&self, controller: Controller) -> Option<&Directory> {
-        self.directories.iter().find(|directory| directory.controllers.contains(&controller))
+        self.directories
+            .iter()
+            .find(|directory| directory.controllers.contains(&controller))
     }
 }
 
@@ -310,13 +330,20 @@ impl Directory {
 
     fn read(&self, file: &str) -> Result<String, CgroupError> {
         let path = self.path.join(file);
-        fs::read_to_string(&path)
-            .map_err(|source| CgroupError::Io { attempt: "read", path, source })
+        fs::read_to_string(&path).map_err(|source| CgroupError::Io {
+            attempt: "read",
+            path,
+            source,
+        })
     }
 }
 
 fn io_error(attempt: &'static str, path: PathBuf, errno: Errno) -> CgroupError {
-    CgroupError::Io { attempt, path, source: errno.into() }
+    CgroupError::Io {
+        attempt,
+        path,
+        source: errno.into(),
+    }
 }
 
 /// Paths come from the caller's own naming, but pod names reach them: nothing may climb out.
@@ -325,7 +352,9 @@ fn check_path(path: &str) -> Result<(), CgroupError> {
     if path.split('/').all(plain) {
         Ok(())
     } else {
-        Err(CgroupError::BadPath { path: path.to_owned() })
+        Err(CgroupError::BadPath {
+            path: path.to_owned(),
+        })
     }
 }
 
@@ -342,7 +371,13 @@ fn make_directories(
         Ok(()) if !cpuset => return Ok(()),
         Err(Errno::EXIST) => return Ok(()),
         Ok(()) | Err(Errno::NOENT) => {}
-        Err(errno) => return Err(io_error("create the cgroup", hierarchy.path.join(path), errno)),
+        Err(errno) => {
+            return Err(io_error(
+                "create the cgroup",
+                hierarchy.path.join(path),
+                errno,
+            ));
+        }
     }
     let mut parent = PathBuf::new();
     for name in Path::new(path) {
@@ -353,7 +388,11 @@ fn make_directories(
         match rustix::fs::mkdirat(&hierarchy.fd, &directory, mode) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => {
-                return Err(io_error("create the cgroup", hierarchy.path.join(directory), errno));
+                return Err(io_error(
+                    "create the cgroup",
+                    hierarchy.path.join(directory),
+                    errno,
+                ));
             }
         }
         if cpuset {
@@ -375,15 +414,22 @@ fn enable_controllers(
     let enabled = fs::read_to_string(&full).unwrap_or_default();
     let missing: Vec<String> = controllers
         .iter()
-        .filter(|c| !enabled.split_ascii_whitespace().any(|name| name == c.name()))
+        .filter(|c| {
+            !enabled
+                .split_ascii_whitespace()
+                .any(|name| name == c.name())
+        })
         .map(|c| format!("+{}", c.name()))
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
     let value = missing.join(" ");
-    write_control(hierarchy.fd.as_fd(), &file, &value)
-        .map_err(|errno| CgroupError::Value { path: full, value, source: errno.into() })
+    write_control(hierarchy.fd.as_fd(), &file, &value).map_err(|errno| CgroupError::Value {
+        path: full,
+        value,
+        source: errno.into(),
+    })
 }
 
 /// A new cpuset of v1 has neither processors nor memory nodes and takes no process until it has both.
@@ -398,17 +444,28 @@ fn inherit_cpuset(
             continue;
         }
         let path = hierarchy.path.join(parent).join(file);
-        let value = fs::read_to_string(&path)
-            .map_err(|source| CgroupError::Io { attempt: "read", path, source })?;
+        let value = fs::read_to_string(&path).map_err(|source| CgroupError::Io {
+            attempt: "read",
+            path,
+            source,
+        })?;
         write_control(hierarchy.fd.as_fd(), &directory.join(file), value.trim()).map_err(
-            |errno| CgroupError::Value { path: own, value, source: errno.into() },
+            |errno| CgroupError::Value {
+                path: own,
+                value,
+                source: errno.into(),
+            },
         )?;
     }
     Ok(())
 }
 
 /// Control files are never created by opening them; in the tests' plain directories they have to be.
-const CONTROL_FILE: OFlags = if cfg!(test) { OFlags::CREATE } else { OFlags::empty() };
+const CONTROL_FILE: OFlags = if cfg!(test) {
+    OFlags::CREATE
+} else {
+    OFlags::empty()
+};
 
 /// Writes one value with one write, as control files want it.
 fn write_control(
@@ -423,7 +480,13 @@ fn write_control(
 
 /// The number after `key ` in a file of `key value` lines.
 fn keyed_value(content: &str, key: &str) -> Option<u64> {
-    content.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+    content.lines().find_map(|line| {
+        line.strip_prefix(key)?
+            .strip_prefix(' ')?
+            .trim()
+            .parse()
+            .ok()
+    })
 }
 
 #[cfg(test)]

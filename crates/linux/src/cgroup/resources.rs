@@ -91,19 +91,15 @@ pub(super) fn apply(cgroup: &Cgroup, resources: &Resources) -> Result<(), Cgroup
     if let (Devices::Container, false, Some(directory)) =
         (resources.devices, device_control_v1, cgroup.unified())
     {
-        device_filter::attach(directory.fd.as_fd()).map_err(|errno| {
-            CgroupError::DeviceFilter { path: directory.path.clone(), source: errno.into() }
+        device_filter::attach(directory.fd.as_fd()).map_err(|errno| CgroupError::DeviceFilter {
+            path: directory.path.clone(),
+            source: errno.into(),
         })?;
     }
     Ok(())
 }
 
-
-fn write_number(
-    directory: &Directory,
-    file: &str,
-    value: Option<u64>,
-) -> Result<(), CgroupError> {
+fn write_number(directory: &Directory, file: &str, value: Option<u64>) -> Result<(), CgroupError> {
     value.map_or(Ok(()), |value| directory.write(file, &value.to_string()))
 }
 
@@ -116,13 +112,17 @@ fn cpu_v1(directory: &Directory, resources: &Resources) -> Result<(), CgroupErro
 }
 
 fn cpu_v2(directory: &Directory, resources: &Resources) -> Result<(), CgroupError> {
-    let weight = resources.cpu_shares.and_then(|shares| match resources.weight_conversion {
-        WeightConversion::Linear => linear_weight(shares),
-        WeightConversion::Quadratic => quadratic_weight(shares),
-    });
+    let weight = resources
+        .cpu_shares
+        .and_then(|shares| match resources.weight_conversion {
+            WeightConversion::Linear => linear_weight(shares),
+            WeightConversion::Quadratic => quadratic_weight(shares),
+        });
     write_number(directory, "cpu.weight", weight)?;
     if resources.cpu_quota_us.is_some() || resources.cpu_period_us.is_some() {
-        let quota = resources.cpu_quota_us.map_or_else(|| "max".to_owned(), |us| us.to_string());
+        let quota = resources
+            .cpu_quota_us
+            .map_or_else(|| "max".to_owned(), |us| us.to_string());
         let period = resources.cpu_period_us.unwrap_or(DEFAULT_PERIOD_US);
         directory.write("cpu.max", &format!("{quota} {period}"))?;
     }
@@ -161,7 +161,9 @@ fn memory_v1(directory: &Directory, resources: &Resources) -> Result<(), CgroupE
     let Some(limit) = resources.memory_limit_bytes else {
         return Ok(());
     };
-    let both = resources.swap_limit_bytes.map(|swap| limit.saturating_add(swap));
+    let both = resources
+        .swap_limit_bytes
+        .map(|swap| limit.saturating_add(swap));
     let write_both = || match both {
         Some(both) => directory.write_if_present("memory.memsw.limit_in_bytes", &both.to_string()),
         None => Ok(true),

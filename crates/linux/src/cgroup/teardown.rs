@@ -50,7 +50,10 @@ impl Cgroup {
                 return Ok(());
             };
             if Instant::now() >= deadline {
-                return Err(CgroupError::Busy { path: busy.path.clone(), waited: patience });
+                return Err(CgroupError::Busy {
+                    path: busy.path.clone(),
+                    waited: patience,
+                });
             }
         }
     }
@@ -117,7 +120,13 @@ fn wait_until_unpopulated(directory: &Directory, deadline: Instant) -> Result<()
             std::thread::yield_now();
             return Ok(());
         }
-        Err(errno) => return Err(io_error("open", directory.path.join("cgroup.events"), errno)),
+        Err(errno) => {
+            return Err(io_error(
+                "open",
+                directory.path.join("cgroup.events"),
+                errno,
+            ));
+        }
     };
     loop {
         let mut buffer = [0_u8; 256];
@@ -195,7 +204,13 @@ pub(super) fn collect_pids(path: &Path, pids: &mut Vec<i32>) -> Result<(), Cgrou
         Err(error)
             if error.kind() == io::ErrorKind::NotFound
                 || error.raw_os_error() == Some(libc::ENODEV) => {}
-        Err(source) => return Err(CgroupError::Io { attempt: "read", path: file, source }),
+        Err(source) => {
+            return Err(CgroupError::Io {
+                attempt: "read",
+                path: file,
+                source,
+            });
+        }
     }
     for child in child_directories(path) {
         collect_pids(&child, pids)?;

@@ -44,14 +44,32 @@ fn v1_writes_each_limit_into_its_hierarchy() {
     assert_eq!(root.layout(), Layout::V1);
     let cgroup = Cgroup::create(&root, "podyard/a/app", &limits()).expect("a cgroup");
     assert_eq!(read(tree.path(), "cpu/podyard/a/app/cpu.shares"), "512");
-    assert_eq!(read(tree.path(), "cpu/podyard/a/app/cpu.cfs_quota_us"), "50000");
-    assert_eq!(read(tree.path(), "memory/podyard/a/app/memory.limit_in_bytes"), "1048576");
-    assert_eq!(read(tree.path(), "memory/podyard/a/app/memory.memsw.limit_in_bytes"), "1048576");
+    assert_eq!(
+        read(tree.path(), "cpu/podyard/a/app/cpu.cfs_quota_us"),
+        "50000"
+    );
+    assert_eq!(
+        read(tree.path(), "memory/podyard/a/app/memory.limit_in_bytes"),
+        "1048576"
+    );
+    assert_eq!(
+        read(
+            tree.path(),
+            "memory/podyard/a/app/memory.memsw.limit_in_bytes"
+        ),
+        "1048576"
+    );
     assert_eq!(read(tree.path(), "pids/podyard/a/app/pids.max"), "64");
-    assert!(!tree.path().join("blkio/podyard").exists(), "not ours to limit");
+    assert!(
+        !tree.path().join("blkio/podyard").exists(),
+        "not ours to limit"
+    );
     cgroup.remove(Duration::ZERO).expect("removed");
     assert!(!tree.path().join("memory/podyard/a/app").exists());
-    assert!(tree.path().join("memory/podyard/a").exists(), "the parent stays");
+    assert!(
+        tree.path().join("memory/podyard/a").exists(),
+        "the parent stays"
+    );
 }
 
 #[test]
@@ -62,8 +80,15 @@ fn controllers_mounted_together_have_one_directory() {
     }
     let root = CgroupRoot::detect_in(tree.path()).expect("hierarchies");
     let cgroup = Cgroup::create(&root, "x", &Resources::default()).expect("a cgroup");
-    let names: Vec<_> = cgroup.visible_directories().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, [Some("cpu,cpuacct".to_owned()), Some("memory".to_owned())]);
+    let names: Vec<_> = cgroup
+        .visible_directories()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(
+        names,
+        [Some("cpu,cpuacct".to_owned()), Some("memory".to_owned())]
+    );
 }
 
 #[test]
@@ -72,7 +97,10 @@ fn v1_cpusets_are_filled_from_their_parents() {
     fs::write(tree.path().join("cpuset/cpuset.cpus"), "0-1\n").expect("cpus");
     fs::write(tree.path().join("cpuset/cpuset.mems"), "0\n").expect("mems");
     let root = CgroupRoot::detect_in(tree.path()).expect("hierarchies");
-    let resources = Resources { cpuset_cpus: Some("1".to_owned()), ..Resources::default() };
+    let resources = Resources {
+        cpuset_cpus: Some("1".to_owned()),
+        ..Resources::default()
+    };
     Cgroup::create(&root, "a/b", &resources).expect("a cgroup");
     assert_eq!(read(tree.path(), "cpuset/a/cpuset.cpus"), "0-1");
     assert!(read(tree.path(), "cpuset/a/b/cpuset.cpus").starts_with('1'));
@@ -84,10 +112,19 @@ fn v2_enables_controllers_and_converts_limits() {
     let tree = v2_tree("cpu memory pids");
     let root = CgroupRoot::detect_in(tree.path()).expect("a hierarchy");
     assert_eq!(root.layout(), Layout::V2);
-    let resources = Resources { oom_group: true, ..limits() };
+    let resources = Resources {
+        oom_group: true,
+        ..limits()
+    };
     Cgroup::create(&root, "podyard/app", &resources).expect("a cgroup");
-    assert_eq!(read(tree.path(), "cgroup.subtree_control"), "+cpu +memory +pids");
-    assert_eq!(read(tree.path(), "podyard/cgroup.subtree_control"), "+cpu +memory +pids");
+    assert_eq!(
+        read(tree.path(), "cgroup.subtree_control"),
+        "+cpu +memory +pids"
+    );
+    assert_eq!(
+        read(tree.path(), "podyard/cgroup.subtree_control"),
+        "+cpu +memory +pids"
+    );
     assert_eq!(read(tree.path(), "podyard/app/cpu.weight"), "20");
     assert_eq!(read(tree.path(), "podyard/app/cpu.max"), "50000 100000");
     assert_eq!(read(tree.path(), "podyard/app/memory.max"), "1048576");
@@ -104,11 +141,18 @@ fn hybrid_limits_by_v1_and_tracks_by_v2() {
     let root = CgroupRoot::detect_in(tree.path()).expect("hierarchies");
     assert_eq!(root.layout(), Layout::Hybrid);
     let cgroup = Cgroup::create(&root, "x", &limits()).expect("a cgroup");
-    assert_eq!(read(tree.path(), "memory/x/memory.limit_in_bytes"), "1048576");
+    assert_eq!(
+        read(tree.path(), "memory/x/memory.limit_in_bytes"),
+        "1048576"
+    );
     assert!(unified.join("x").is_dir());
     assert!(cgroup.birth_directory().is_some());
     assert_eq!(cgroup.attach_directories().count(), 2);
-    let names: Vec<_> = cgroup.visible_directories().into_iter().map(|(name, _)| name).collect();
+    let names: Vec<_> = cgroup
+        .visible_directories()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     assert_eq!(names, [Some("memory".to_owned()), Some("pids".to_owned())]);
 }
 
@@ -118,7 +162,10 @@ fn paths_cannot_climb() {
     let root = CgroupRoot::detect_in(tree.path()).expect("a hierarchy");
     for path in ["", "/a", "a//b", "../a", "a/..", "a/./b"] {
         let refused = Cgroup::create(&root, path, &Resources::default());
-        assert!(matches!(refused, Err(CgroupError::BadPath { .. })), "{path:?}");
+        assert!(
+            matches!(refused, Err(CgroupError::BadPath { .. })),
+            "{path:?}"
+        );
     }
 }
 
@@ -131,6 +178,9 @@ fn an_empty_directory_has_no_hierarchy() {
 
 #[test]
 fn counters_are_read_by_key() {
-    assert_eq!(keyed_value("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n", "oom_kill"), Some(3));
+    assert_eq!(
+        keyed_value("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n", "oom_kill"),
+        Some(3)
+    );
     assert_eq!(keyed_value("low 0\n", "oom_kill"), None);
 }

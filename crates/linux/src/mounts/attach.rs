@@ -5,9 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, FileType, Mode};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags,
-};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
 use super::prepare::{PreparedMount, PreparedSource};
 use super::target::{self, Make};
@@ -45,14 +43,20 @@ pub(crate) fn open_sources<'p>(
                 keep(sources, slot, tree);
             }
             PreparedSource::Fd { fd, recursive } => {
-                let tree = clone_tree(*fd, c"", *recursive)
-                    .on(Stage::MountSource, place, &mount.target.path)?;
+                let tree = clone_tree(*fd, c"", *recursive).on(
+                    Stage::MountSource,
+                    place,
+                    &mount.target.path,
+                )?;
                 keep(sources, slot, tree);
             }
             PreparedSource::Cgroup { directories, .. } => {
                 for (offset, (_, directory)) in directories.iter().enumerate() {
-                    let tree = clone_tree(*directory, c"", false)
-                        .on(Stage::MountSource, place, &mount.target.path)?;
+                    let tree = clone_tree(*directory, c"", false).on(
+                        Stage::MountSource,
+                        place,
+                        &mount.target.path,
+                    )?;
                     keep(sources, slot + offset, tree);
                 }
             }
@@ -84,20 +88,31 @@ pub(crate) fn attach_all<'p>(
         let subject = &mount.target.path;
         let tree = match &mount.source {
             PreparedSource::Path { .. } | PreparedSource::Fd { .. } => {
-                let tree = sources.first_mut().and_then(Option::take).ok_or(Errno::BADF);
+                let tree = sources
+                    .first_mut()
+                    .and_then(Option::take)
+                    .ok_or(Errno::BADF);
                 let tree = tree.on(Stage::Mount, place, subject)?;
                 set_attributes(&tree, mount).on(Stage::Mount, place, subject)?;
                 tree
             }
-            PreparedSource::FileSystem { kind, options, attributes } => {
-                file_system(kind, options, *attributes).on(Stage::Mount, place, subject)?
-            }
+            PreparedSource::FileSystem {
+                kind,
+                options,
+                attributes,
+            } => file_system(kind, options, *attributes).on(Stage::Mount, place, subject)?,
             PreparedSource::Dev { attributes } => {
                 dev(*attributes).map_err(|failure| with_detail(failure, place))?
             }
-            PreparedSource::Cgroup { directories, attributes } => {
-                cgroup(root, mount, directories, *attributes, sources)
-                    .on(Stage::Mount, place, subject)?;
+            PreparedSource::Cgroup {
+                directories,
+                attributes,
+            } => {
+                cgroup(root, mount, directories, *attributes, sources).on(
+                    Stage::Mount,
+                    place,
+                    subject,
+                )?;
                 continue;
             }
             PreparedSource::SandboxShm => {
@@ -150,10 +165,15 @@ fn set_attributes(tree: &OwnedFd, mount: &PreparedMount<'_>) -> Result<(), Errno
     if mount.recursive || attributes.set | attributes.clear == 0 {
         return mount::set_attributes(tree.as_fd(), c"", true, attributes);
     }
-    let propagation =
-        MountAttr { propagation: attributes.propagation, ..MountAttr::default() };
+    let propagation = MountAttr {
+        propagation: attributes.propagation,
+        ..MountAttr::default()
+    };
     mount::set_attributes(tree.as_fd(), c"", true, &propagation)?;
-    let own = MountAttr { propagation: 0, ..*attributes };
+    let own = MountAttr {
+        propagation: 0,
+        ..*attributes
+    };
     mount::set_attributes(tree.as_fd(), c"", false, &own)
 }
 
@@ -161,7 +181,11 @@ fn set_attributes(tree: &OwnedFd, mount: &PreparedMount<'_>) -> Result<(), Errno
 fn kind_of(tree: &OwnedFd) -> Result<Make, Errno> {
     let mode = rustix::fs::fstat(tree)?.st_mode;
     let directory = FileType::from_raw_mode(mode).is_dir();
-    Ok(if directory { Make::Directory } else { Make::File })
+    Ok(if directory {
+        Make::Directory
+    } else {
+        Make::File
+    })
 }
 
 /// A new file system, detached.
@@ -191,7 +215,10 @@ pub(crate) fn tmpfs(options: &[(&CStr, &CStr)], attributes: u64) -> Result<Owned
         rustix::mount::fsconfig_set_string(&fs, *key, *value)?;
     }
     rustix::mount::fsconfig_create(&fs)?;
-    #[expect(clippy::cast_possible_truncation, reason = "attribute flags are below 2^32")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "attribute flags are below 2^32"
+    )]
     let attributes = MountAttrFlags::from_bits_retain(attributes as u32);
     rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
@@ -218,12 +245,21 @@ const LINKS: [(&CStr, &CStr); 6] = [
 
 /// `/dev`: filled while it is detached, so no path of the container is involved.
 fn dev<'p>(attributes: u32) -> Result<OwnedFd, Failure<'p>> {
-    let tree = tmpfs(&[(c"mode", c"755"), (c"size", c"65536k")], u64::from(attributes))
-        .during(Stage::Mount)?;
+    let tree = tmpfs(
+        &[(c"mode", c"755"), (c"size", c"65536k")],
+        u64::from(attributes),
+    )
+    .during(Stage::Mount)?;
     for (name, major, minor) in DEVICES {
         let device = rustix::fs::makedev(major, minor);
-        rustix::fs::mknodat(&tree, name, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device)
-            .on(Stage::Device, 0, name)?;
+        rustix::fs::mknodat(
+            &tree,
+            name,
+            FileType::CharacterDevice,
+            Mode::from_raw_mode(0o666),
+            device,
+        )
+        .on(Stage::Device, 0, name)?;
     }
     for (name, destination) in LINKS {
         rustix::fs::symlinkat(destination, &tree, name).on(Stage::Device, 0, name)?;
@@ -246,12 +282,18 @@ fn cgroup(
         ..MountAttr::default()
     };
     if let [(None, _)] = directories {
-        let tree = sources.first_mut().and_then(Option::take).ok_or(Errno::BADF)?;
+        let tree = sources
+            .first_mut()
+            .and_then(Option::take)
+            .ok_or(Errno::BADF)?;
         mount::set_attributes(tree.as_fd(), c"", false, &own)?;
         let place = target::resolve(root, &mount.target, Make::Directory)?;
         return move_onto(&tree, &place);
     }
-    let holder = tmpfs(&[(c"mode", c"755"), (c"size", c"64k")], attributes & !mount::RDONLY)?;
+    let holder = tmpfs(
+        &[(c"mode", c"755"), (c"size", c"64k")],
+        attributes & !mount::RDONLY,
+    )?;
     for (name, _) in directories {
         let name = name.as_deref().unwrap_or(c"unified");
         rustix::fs::mkdirat(&holder, name, Mode::from_raw_mode(0o555))?;
@@ -266,7 +308,10 @@ fn cgroup(
         rustix::mount::move_mount(&tree, c"", &holder, name, flags)?;
     }
     if attributes & mount::RDONLY != 0 {
-        let read_only = MountAttr { set: mount::RDONLY, ..MountAttr::default() };
+        let read_only = MountAttr {
+            set: mount::RDONLY,
+            ..MountAttr::default()
+        };
         mount::set_attributes(holder.as_fd(), c"", false, &read_only)?;
     }
     Ok(())
@@ -300,7 +345,10 @@ pub(crate) fn make_read_only<'p>(
     root: BorrowedFd<'_>,
     paths: &'p [CString],
 ) -> Result<(), Failure<'p>> {
-    let attributes = MountAttr { set: mount::RDONLY, ..MountAttr::default() };
+    let attributes = MountAttr {
+        set: mount::RDONLY,
+        ..MountAttr::default()
+    };
     for (place, path) in paths.iter().enumerate() {
         let protect = || -> Result<(), Errno> {
             let Some(found) = target::existing(root, path)? else {

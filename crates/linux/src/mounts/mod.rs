@@ -86,9 +86,21 @@ pub struct MountFlags {
 }
 
 impl MountFlags {
-    const NONE: Self = Self { nosuid: false, nodev: false, noexec: false, strictatime: false };
-    const NOSUID_NOEXEC: Self = Self { nosuid: true, noexec: true, ..Self::NONE };
-    const NOSUID_NODEV_NOEXEC: Self = Self { nodev: true, ..Self::NOSUID_NOEXEC };
+    const NONE: Self = Self {
+        nosuid: false,
+        nodev: false,
+        noexec: false,
+        strictatime: false,
+    };
+    const NOSUID_NOEXEC: Self = Self {
+        nosuid: true,
+        noexec: true,
+        ..Self::NONE
+    };
+    const NOSUID_NODEV_NOEXEC: Self = Self {
+        nodev: true,
+        ..Self::NOSUID_NOEXEC
+    };
 }
 
 /// What happens to mounts made below a bind mount after it was made.
@@ -107,13 +119,25 @@ impl Mount {
     /// A recursive, private, writable bind mount: what a volume is unless its mount says more.
     #[must_use]
     pub fn bind(path: impl Into<PathBuf>, destination: impl Into<PathBuf>) -> Self {
-        Self::new(destination, MountSource::Bind { path: path.into(), recursive: true })
+        Self::new(
+            destination,
+            MountSource::Bind {
+                path: path.into(),
+                recursive: true,
+            },
+        )
     }
 
     /// The same for something opened before.
     #[must_use]
     pub fn bind_fd(fd: OwnedFd, destination: impl Into<PathBuf>) -> Self {
-        Self::new(destination, MountSource::BindFd { fd, recursive: true })
+        Self::new(
+            destination,
+            MountSource::BindFd {
+                fd,
+                recursive: true,
+            },
+        )
     }
 
     /// A new file system, options as `("size", "64m")`, an empty value meaning none.
@@ -132,8 +156,14 @@ impl Mount {
             .iter()
             .map(|(key, value)| (text(key), (!value.is_empty()).then(|| text(value))))
             .collect();
-        let source = MountSource::FileSystem { kind: text(kind), options };
-        Self { flags, ..Self::new(destination, source) }
+        let source = MountSource::FileSystem {
+            kind: text(kind),
+            options,
+        };
+        Self {
+            flags,
+            ..Self::new(destination, source)
+        }
     }
 
     /// A tmpfs, nosuid and nodev as for `emptyDir` with `medium: Memory` given to one container.
@@ -145,7 +175,11 @@ impl Mount {
         if !size.is_empty() {
             options.push(("size", &size));
         }
-        let flags = MountFlags { nosuid: true, nodev: true, ..MountFlags::NONE };
+        let flags = MountFlags {
+            nosuid: true,
+            nodev: true,
+            ..MountFlags::NONE
+        };
         Self::file_system("tmpfs", destination, &options, flags)
     }
 
@@ -161,7 +195,10 @@ impl Mount {
     /// The same mount, read-only without what is below it.
     #[must_use]
     pub fn read_only(self) -> Self {
-        Self { access: Access::ReadOnly, ..self }
+        Self {
+            access: Access::ReadOnly,
+            ..self
+        }
     }
 
     fn new(destination: impl Into<PathBuf>, source: MountSource) -> Self {
@@ -191,15 +228,29 @@ fn depth(path: &Path) -> usize {
 /// A caller whose own mount has the destination of one of these leaves that one out.
 #[must_use]
 pub fn defaults() -> Vec<Mount> {
-    let pts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+    let pts = [
+        ("newinstance", ""),
+        ("ptmxmode", "0666"),
+        ("mode", "0620"),
+        ("gid", "5"),
+    ];
     vec![
         Mount::file_system("proc", "/proc", &[], MountFlags::NOSUID_NODEV_NOEXEC),
         Mount {
-            flags: MountFlags { nosuid: true, strictatime: true, ..MountFlags::NONE },
+            flags: MountFlags {
+                nosuid: true,
+                strictatime: true,
+                ..MountFlags::NONE
+            },
             ..Mount::new("/dev", MountSource::Dev)
         },
         Mount::file_system("devpts", "/dev/pts", &pts, MountFlags::NOSUID_NOEXEC),
-        Mount::file_system("mqueue", "/dev/mqueue", &[], MountFlags::NOSUID_NODEV_NOEXEC),
+        Mount::file_system(
+            "mqueue",
+            "/dev/mqueue",
+            &[],
+            MountFlags::NOSUID_NODEV_NOEXEC,
+        ),
         Mount::sandbox_shm(),
         Mount::file_system("sysfs", "/sys", &[], MountFlags::NOSUID_NODEV_NOEXEC).read_only(),
         Mount {
@@ -237,8 +288,13 @@ pub fn default_masked_paths() -> Vec<CString> {
 /// Paths no container that is not privileged may write to, as containerd and CRI-O do.
 #[must_use]
 pub fn default_readonly_paths() -> Vec<CString> {
-    const PATHS: [&CStr; 5] =
-        [c"/proc/bus", c"/proc/fs", c"/proc/irq", c"/proc/sys", c"/proc/sysrq-trigger"];
+    const PATHS: [&CStr; 5] = [
+        c"/proc/bus",
+        c"/proc/fs",
+        c"/proc/irq",
+        c"/proc/sys",
+        c"/proc/sysrq-trigger",
+    ];
     PATHS.iter().map(|&path| path.to_owned()).collect()
 }
 
@@ -255,7 +311,10 @@ fn thermal_throttle_paths(directory: &Path) -> Vec<CString> {
         .filter_map(|entry| {
             let name = entry.file_name();
             let number = name.to_str()?.strip_prefix("cpu")?;
-            number.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
+            number
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+                .then_some(())?;
             let path = directory.join(&name).join("thermal_throttle");
             CString::new(path.to_str()?).ok()
         })

@@ -52,11 +52,26 @@ pub(crate) struct Target {
 
 #[derive(Debug)]
 pub(crate) enum PreparedSource<'p> {
-    Path { path: CString, recursive: bool },
-    Fd { fd: BorrowedFd<'p>, recursive: bool },
-    FileSystem { kind: CString, options: Vec<(CString, Option<CString>)>, attributes: u32 },
-    Dev { attributes: u32 },
-    Cgroup { directories: Vec<(Option<CString>, BorrowedFd<'p>)>, attributes: u32 },
+    Path {
+        path: CString,
+        recursive: bool,
+    },
+    Fd {
+        fd: BorrowedFd<'p>,
+        recursive: bool,
+    },
+    FileSystem {
+        kind: CString,
+        options: Vec<(CString, Option<CString>)>,
+        attributes: u32,
+    },
+    Dev {
+        attributes: u32,
+    },
+    Cgroup {
+        directories: Vec<(Option<CString>, BorrowedFd<'p>)>,
+        attributes: u32,
+    },
     SandboxShm,
 }
 
@@ -65,7 +80,10 @@ pub(crate) fn prepare<'p>(
     mounts: &'p [Mount],
     cgroup: Option<&'p Cgroup>,
 ) -> Result<Vec<PreparedMount<'p>>, LaunchError> {
-    mounts.iter().map(|mount| prepare_one(mount, cgroup)).collect()
+    mounts
+        .iter()
+        .map(|mount| prepare_one(mount, cgroup))
+        .collect()
 }
 
 fn prepare_one<'p>(
@@ -79,24 +97,25 @@ fn prepare_one<'p>(
             path: text(path.as_os_str()).ok_or_else(|| bad(path))?,
             recursive: *recursive,
         },
-        MountSource::BindFd { fd, recursive } => {
-            PreparedSource::Fd { fd: fd.as_fd(), recursive: *recursive }
-        }
+        MountSource::BindFd { fd, recursive } => PreparedSource::Fd {
+            fd: fd.as_fd(),
+            recursive: *recursive,
+        },
         MountSource::FileSystem { kind, options } => PreparedSource::FileSystem {
             kind: kind.clone(),
             options: options.clone(),
             attributes: low_half(flags),
         },
         // It stays writable for the launcher; a read-only one is made so when everything is in it.
-        MountSource::Dev => PreparedSource::Dev { attributes: low_half(flags & !mount::RDONLY) },
+        MountSource::Dev => PreparedSource::Dev {
+            attributes: low_half(flags & !mount::RDONLY),
+        },
         MountSource::Cgroup => PreparedSource::Cgroup {
             directories: cgroup
                 .map(Cgroup::visible_directories)
                 .unwrap_or_default()
                 .into_iter()
-                .filter_map(|(name, fd)| {
-                    Some((name.map(CString::new).transpose().ok()?, fd))
-                })
+                .filter_map(|(name, fd)| Some((name.map(CString::new).transpose().ok()?, fd)))
                 .collect(),
             attributes: low_half(flags),
         },
@@ -107,13 +126,18 @@ fn prepare_one<'p>(
         MountSource::Bind { .. } | MountSource::BindFd { .. } | MountSource::SandboxShm
     );
     // A mount of the kernel's own goes exactly where it says: a link in the image must not move it elsewhere.
-    let follow_links = bind || matches!(&mount.source, MountSource::FileSystem { kind, .. } if kind.as_c_str() == c"tmpfs");
+    let follow_links = bind
+        || matches!(&mount.source, MountSource::FileSystem { kind, .. } if kind.as_c_str() == c"tmpfs");
     Ok(PreparedMount {
         target: target(&mount.destination, follow_links, bind)?,
         source,
         attributes: MountAttr {
             set: if bind { flags } else { flags & mount::RDONLY },
-            clear: if bind && flags & mount::ATIME_MASK != 0 { mount::ATIME_MASK } else { 0 },
+            clear: if bind && flags & mount::ATIME_MASK != 0 {
+                mount::ATIME_MASK
+            } else {
+                0
+            },
             propagation: match mount.propagation {
                 Propagation::Private => libc::MS_PRIVATE,
                 Propagation::Slave => libc::MS_SLAVE,
@@ -127,12 +151,20 @@ fn prepare_one<'p>(
 
 /// The working directory: any directory of the container, reached over any links.
 pub(crate) fn directory(path: &Path) -> Result<Target, LaunchError> {
-    Ok(Target { path: text(path.as_os_str()).ok_or_else(|| bad(path))?, names: names(path)?, follow_links: true, in_proc: true })
+    Ok(Target {
+        path: text(path.as_os_str()).ok_or_else(|| bad(path))?,
+        names: names(path)?,
+        follow_links: true,
+        in_proc: true,
+    })
 }
 
 /// A place of the launcher's own, on the way to which links are refused.
 pub(crate) fn fixed_place(path: &Path) -> Result<Target, LaunchError> {
-    Ok(Target { follow_links: false, ..directory(path)? })
+    Ok(Target {
+        follow_links: false,
+        ..directory(path)?
+    })
 }
 
 /// The names of an absolute path.
@@ -140,7 +172,10 @@ fn names(path: &Path) -> Result<Vec<CString>, LaunchError> {
     let mut names: Vec<CString> = Vec::new();
     let mut components = path.components();
     if components.next() != Some(Component::RootDir) {
-        return Err(LaunchError::Path { path: path.to_owned(), what: "is not absolute" });
+        return Err(LaunchError::Path {
+            path: path.to_owned(),
+            what: "is not absolute",
+        });
     }
     for component in components {
         match component {
@@ -156,9 +191,19 @@ fn names(path: &Path) -> Result<Vec<CString>, LaunchError> {
 fn target(path: &Path, follow_links: bool, bind: bool) -> Result<Target, LaunchError> {
     let names = names(path)?;
     if names.is_empty() {
-        return Err(LaunchError::Path { path: path.to_owned(), what: "is the root itself" });
+        return Err(LaunchError::Path {
+            path: path.to_owned(),
+            what: "is the root itself",
+        });
     }
-    let clean = format!("/{}", names.iter().map(|n| n.to_string_lossy()).collect::<Vec<_>>().join("/"));
+    let clean = format!(
+        "/{}",
+        names
+            .iter()
+            .map(|n| n.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join("/")
+    );
     let below_proc = clean.starts_with("/proc/");
     let coverable = COVERABLE_PROC_FILES.contains(&clean.as_str());
     if below_proc && !coverable || bind && clean == "/proc" {
@@ -184,7 +229,10 @@ fn attribute_flags(flags: MountFlags, read_only: bool) -> u64 {
         | flag(flags.strictatime, mount::STRICTATIME)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "attribute flags are below 2^32")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "attribute flags are below 2^32"
+)]
 const fn low_half(flags: u64) -> u32 {
     flags as u32
 }
@@ -194,7 +242,10 @@ fn text(text: &OsStr) -> Option<CString> {
 }
 
 fn bad(path: &Path) -> LaunchError {
-    LaunchError::Path { path: PathBuf::from(path), what: "holds a NUL byte" }
+    LaunchError::Path {
+        path: PathBuf::from(path),
+        what: "holds a NUL byte",
+    }
 }
 
 /// The descriptors of the parent that the child needs for these mounts.

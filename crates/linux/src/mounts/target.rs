@@ -24,17 +24,16 @@ pub(crate) enum Make {
 }
 
 /// Opens (`O_PATH`) the place of a mount, making it and its parents when missing.
-pub(crate) fn resolve(
-    root: BorrowedFd<'_>,
-    target: &Target,
-    make: Make,
-) -> Result<OwnedFd, Errno> {
+pub(crate) fn resolve(root: BorrowedFd<'_>, target: &Target, make: Make) -> Result<OwnedFd, Errno> {
     let mut buffer = path_of(target)?;
     let place = walk(root, &mut buffer, target.follow_links, make)?;
     // A link may lead into procfs, where a mount could fake what the kernel says about a process.
     if target.follow_links && !target.in_proc {
         let kind = rustix::fs::fstatfs(&place)?.f_type;
-        #[expect(clippy::useless_conversion, reason = "the width of f_type depends on the architecture")]
+        #[expect(
+            clippy::useless_conversion,
+            reason = "the width of f_type depends on the architecture"
+        )]
         if i64::from(kind) == PROC_SUPER_MAGIC {
             return Err(Errno::PERM);
         }
@@ -74,7 +73,13 @@ fn open(root: BorrowedFd<'_>, path: &CStr, follow_links: bool) -> Result<OwnedFd
     if !follow_links {
         resolve |= ResolveFlags::NO_SYMLINKS;
     }
-    rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+    rustix::fs::openat2(
+        root,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        resolve,
+    )
 }
 
 /// Opens the path in `buffer`, making what is missing on the way and following dangling links to where they point.
@@ -103,8 +108,15 @@ fn walk(
                 replace(buffer, start, end, &link[..size])?;
             }
             Err(Errno::NOENT) => {
-                let last = !buffer[end..].iter().take_while(|&&byte| byte != 0).any(|&byte| byte != b'/');
-                create(parent, name.as_c_str(), if last { make } else { Make::Directory })?;
+                let last = !buffer[end..]
+                    .iter()
+                    .take_while(|&&byte| byte != 0)
+                    .any(|&byte| byte != b'/');
+                create(
+                    parent,
+                    name.as_c_str(),
+                    if last { make } else { Make::Directory },
+                )?;
             }
             // Something appeared there meanwhile, as in a volume that others use: look again.
             Err(Errno::INVAL) => {}
@@ -117,11 +129,8 @@ fn create(parent: BorrowedFd<'_>, name: &CStr, make: Make) -> Result<(), Errno> 
     let made = match make {
         Make::Directory => rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)),
         Make::File => {
-            let flags = OFlags::WRONLY
-                | OFlags::CREATE
-                | OFlags::EXCL
-                | OFlags::NOFOLLOW
-                | OFlags::CLOEXEC;
+            let flags =
+                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
         }
     };
@@ -147,7 +156,11 @@ fn first_missing(
             // Everything is there by now.
             return Err(Errno::AGAIN);
         }
-        let end = start + buffer[start..].iter().position(|&b| b == b'/' || b == 0).unwrap_or(0);
+        let end = start
+            + buffer[start..]
+                .iter()
+                .position(|&b| b == b'/' || b == 0)
+                .unwrap_or(0);
         let after = std::mem::replace(&mut buffer[end], 0);
         let found = text(buffer).and_then(|prefix| open(root, prefix, follow_links));
         buffer[end] = after;
@@ -173,14 +186,21 @@ fn replace(
         length = copy(&mut result, length, &buffer[..start])?;
     }
     length = copy(&mut result, length, link)?;
-    let rest = buffer[end..].iter().position(|&byte| byte == 0).unwrap_or(0);
+    let rest = buffer[end..]
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(0);
     copy(&mut result, length, &buffer[end..end + rest])?;
     *buffer = result;
     Ok(())
 }
 
 fn append(buffer: &mut [u8; PATH_LIMIT], length: usize, name: &[u8]) -> Result<usize, Errno> {
-    let length = if length == 0 { 0 } else { copy(buffer, length, b"/")? };
+    let length = if length == 0 {
+        0
+    } else {
+        copy(buffer, length, b"/")?
+    };
     copy(buffer, length, name)
 }
 
@@ -207,8 +227,15 @@ impl Name {
     fn cut(buffer: &[u8; PATH_LIMIT], start: usize, end: usize) -> Result<Self, Errno> {
         let name = &buffer[start..end];
         let mut bytes = [0_u8; 256];
-        bytes.get_mut(..name.len()).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(name);
-        if bytes[255] == 0 { Ok(Self { bytes }) } else { Err(Errno::NAMETOOLONG) }
+        bytes
+            .get_mut(..name.len())
+            .ok_or(Errno::NAMETOOLONG)?
+            .copy_from_slice(name);
+        if bytes[255] == 0 {
+            Ok(Self { bytes })
+        } else {
+            Err(Errno::NAMETOOLONG)
+        }
     }
 
     fn as_c_str(&self) -> &CStr {

@@ -20,15 +20,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use rustix::net::{
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::pty::OpenptFlags;
 use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
 
-use super::stage::{
-    Failure, InStage, REPORT_LIMIT, Signal, Stage, encode_failure, encode_signal,
-};
+use super::stage::{Failure, InStage, REPORT_LIMIT, Signal, Stage, encode_failure, encode_signal};
 use crate::capabilities::CapabilitySets;
 use crate::mounts::attach::{self, Sources};
 use crate::mounts::prepare::{PreparedMount, Target};
@@ -67,7 +63,10 @@ pub(crate) enum Entry<'p> {
     /// It makes a new container.
     Container(ContainerEntry<'p>),
     /// It joins an existing one, given by the pidfd of a process in it.
-    Join { pidfd: BorrowedFd<'p>, kinds: ThreadNameSpaceType },
+    Join {
+        pidfd: BorrowedFd<'p>,
+        kinds: ThreadNameSpaceType,
+    },
 }
 
 /// What makes a new container.
@@ -87,7 +86,10 @@ pub(crate) struct ContainerEntry<'p> {
 #[derive(Debug)]
 pub(crate) enum ScriptStdio<'p> {
     Files([BorrowedFd<'p>; 3]),
-    Terminal { size: Option<(u16, u16)>, console: Option<Target> },
+    Terminal {
+        size: Option<(u16, u16)>,
+        console: Option<Target>,
+    },
 }
 
 /// What is run, and as whom.
@@ -152,8 +154,11 @@ fn set_up<'s>(script: &'s Script<'_>, sources: &mut Sources) -> Result<(), Failu
     drop(root);
     rustix::process::umask(Mode::from_raw_mode(script.program.umask));
     for (place, limit) in script.program.rlimits.iter().enumerate() {
-        sys::privileges::set_limit(limit.resource, limit.soft, limit.hard)
-            .on(Stage::ResourceLimit, place, c"")?;
+        sys::privileges::set_limit(limit.resource, limit.soft, limit.hard).on(
+            Stage::ResourceLimit,
+            place,
+            c"",
+        )?;
     }
     sys::privileges::join_new_session_keyring().during(Stage::Keyring)
 }
@@ -233,11 +238,17 @@ fn enter_new_container<'s>(
     attach::mask(root.as_fd(), toolbox.as_fd(), entry.masked_paths)?;
     attach::make_read_only(root.as_fd(), entry.readonly_paths)?;
     // The working directory is made while the root can still be written to.
-    target::resolve(root.as_fd(), &script.working_dir, Make::Directory)
-        .on(Stage::WorkingDirectory, 0, &script.working_dir.path)?;
+    target::resolve(root.as_fd(), &script.working_dir, Make::Directory).on(
+        Stage::WorkingDirectory,
+        0,
+        &script.working_dir.path,
+    )?;
     change_root(root.as_fd()).during(Stage::PivotRoot)?;
     if entry.readonly_rootfs {
-        let read_only = MountAttr { set: sys::mount::RDONLY, ..MountAttr::default() };
+        let read_only = MountAttr {
+            set: sys::mount::RDONLY,
+            ..MountAttr::default()
+        };
         sys::mount::set_attributes(root.as_fd(), c"", false, &read_only).during(Stage::Rootfs)?;
     }
     Ok(root)
@@ -273,7 +284,11 @@ fn enter_working_directory<'s>(
         // with a slash.
         let mut buffer = [0_u8; 4096];
         let length = sys::namespaces::working_directory(&mut buffer)?;
-        if length == 0 || buffer[0] != b'/' { Err(Errno::XDEV) } else { Ok(()) }
+        if length == 0 || buffer[0] != b'/' {
+            Err(Errno::XDEV)
+        } else {
+            Ok(())
+        }
     };
     enter().on(Stage::WorkingDirectory, 0, path)
 }
@@ -322,11 +337,13 @@ fn make_terminal(
     console: Option<&Target>,
 ) -> Result<(), Errno> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let resolve =
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let master = rustix::fs::openat2(root, c"dev/pts/ptmx", flags, Mode::empty(), resolve)?;
     // An image or a process in the container could have put something else there.
-    #[expect(clippy::useless_conversion, reason = "the width of f_type depends on the architecture")]
+    #[expect(
+        clippy::useless_conversion,
+        reason = "the width of f_type depends on the architecture"
+    )]
     if i64::from(rustix::fs::fstatfs(&master)?.f_type) != DEVPTS_SUPER_MAGIC {
         return Err(Errno::NODEV);
     }
@@ -446,9 +463,7 @@ fn change_identity<'s>(program: &'s ProgramScript<'_>) -> Result<(), Failure<'s>
 }
 
 /// Tries the candidates in order, as the search of a PATH does: what is absent or not executable is passed over.
-fn execute<'s>(
-    program: &'s ProgramScript<'_>,
-) -> Result<std::convert::Infallible, Failure<'s>> {
+fn execute<'s>(program: &'s ProgramScript<'_>) -> Result<std::convert::Infallible, Failure<'s>> {
     let mut reason = Errno::NOENT;
     for candidate in &program.candidates {
         // SAFETY: the arrays are NULL-terminated and their strings, like the candidate, outlive the call.
@@ -496,9 +511,13 @@ fn is_executable(path: &CStr) -> bool {
 }
 
 fn access_reason(path: &CStr) -> Errno {
-    let directory = rustix::fs::stat(path)
-        .is_ok_and(|status| FileType::from_raw_mode(status.st_mode).is_dir());
-    if directory { Errno::ISDIR } else { Errno::ACCESS }
+    let directory =
+        rustix::fs::stat(path).is_ok_and(|status| FileType::from_raw_mode(status.st_mode).is_dir());
+    if directory {
+        Errno::ISDIR
+    } else {
+        Errno::ACCESS
+    }
 }
 
 /// Descriptors in ascending order, each once: the form [`Script::keep`] wants.

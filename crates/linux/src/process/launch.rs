@@ -39,7 +39,10 @@ pub enum LaunchError {
         what: &'static str,
     },
     /// An overlay with no layers or too many.
-    #[error("the root filesystem has {count} layers, where 1 to {} are possible", crate::rootfs::LAYER_LIMIT)]
+    #[error(
+        "the root filesystem has {count} layers, where 1 to {} are possible",
+        crate::rootfs::LAYER_LIMIT
+    )]
     Layers {
         /// How many.
         count: usize,
@@ -56,7 +59,10 @@ pub enum LaunchError {
 
 impl LaunchError {
     pub(crate) fn parent(attempt: &'static str, source: impl Into<io::Error>) -> Self {
-        Self::Parent { attempt, source: source.into() }
+        Self::Parent {
+            attempt,
+            source: source.into(),
+        }
     }
 }
 
@@ -87,14 +93,23 @@ pub struct Launch {
 
 impl Launch {
     pub(crate) const fn new(process: Process, channel: OwnedFd) -> Self {
-        Self { process, channel, terminal: None, started: false, finished: false }
+        Self {
+            process,
+            channel,
+            terminal: None,
+            started: false,
+            finished: false,
+        }
     }
 
     /// What has happened since the last call, without waiting. `None` when nothing has, and after the last event.
     ///
     /// # Errors
     /// When the channel cannot be read.
-    #[expect(clippy::should_implement_trait, reason = "it does not end, it only has nothing to say for now")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it does not end, it only has nothing to say for now"
+    )]
     pub fn next(&mut self) -> io::Result<Option<LaunchEvent>> {
         while !self.finished {
             let mut packet = [0_u8; REPORT_LIMIT];

@@ -60,15 +60,24 @@ impl WaitStatus {
         if signal == 0 {
             Self::Exited((status >> 8) & 0xff)
         } else {
-            Self::Signaled { signal, core_dumped: status & 0x80 != 0 }
+            Self::Signaled {
+                signal,
+                core_dumped: status & 0x80 != 0,
+            }
         }
     }
 
     const fn from_siginfo(code: i32, status: i32) -> Self {
         match code {
             libc::CLD_EXITED => Self::Exited(status & 0xff),
-            libc::CLD_DUMPED => Self::Signaled { signal: status, core_dumped: true },
-            _ => Self::Signaled { signal: status, core_dumped: false },
+            libc::CLD_DUMPED => Self::Signaled {
+                signal: status,
+                core_dumped: true,
+            },
+            _ => Self::Signaled {
+                signal: status,
+                core_dumped: false,
+            },
         }
     }
 }
@@ -87,7 +96,10 @@ impl Process {
     /// A process that was just made and cannot have been reaped yet: its start time is read by number.
     pub(crate) fn of_new_child(pid: i32, pidfd: OwnedFd) -> io::Result<Self> {
         let start_time = start_time(pid)?;
-        Ok(Self { id: ProcessId { pid, start_time }, pidfd })
+        Ok(Self {
+            id: ProcessId { pid, start_time },
+            pidfd,
+        })
     }
 
     /// Finds a process again. `None` if it is gone, its number belonging to nobody or to somebody else.
@@ -162,7 +174,10 @@ impl Process {
     /// # Errors
     /// When no descriptor is free.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { id: self.id, pidfd: self.pidfd.try_clone()? })
+        Ok(Self {
+            id: self.id,
+            pidfd: self.pidfd.try_clone()?,
+        })
     }
 
     /// Waits until it has exited, for at most `timeout` (for ever without one). False when time ran out.
@@ -217,7 +232,10 @@ pub(crate) fn poll_readable(
 fn start_time(pid: i32) -> io::Result<u64> {
     let stat = std::fs::read(format!("/proc/{pid}/stat"))?;
     parse_start_time(&stat).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("`/proc/{pid}/stat` has no start time"))
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("`/proc/{pid}/stat` has no start time"),
+        )
     })
 }
 
@@ -250,11 +268,17 @@ mod tests {
         assert_eq!(WaitStatus::from_raw(0x2a00), WaitStatus::Exited(42));
         assert_eq!(
             WaitStatus::from_raw(9),
-            WaitStatus::Signaled { signal: 9, core_dumped: false }
+            WaitStatus::Signaled {
+                signal: 9,
+                core_dumped: false
+            }
         );
         assert_eq!(
             WaitStatus::from_raw(0x8b),
-            WaitStatus::Signaled { signal: 11, core_dumped: true }
+            WaitStatus::Signaled {
+                signal: 11,
+                core_dumped: true
+            }
         );
         assert_eq!(WaitStatus::from_raw(0x8b).code(), 139);
     }
@@ -263,9 +287,15 @@ mod tests {
     fn a_process_is_adopted_only_with_the_right_start_time() {
         let me = i32::try_from(std::process::id()).expect("pid fits");
         let start_time = start_time(me).expect("own stat is readable");
-        let id = ProcessId { pid: me, start_time };
+        let id = ProcessId {
+            pid: me,
+            start_time,
+        };
         assert!(Process::adopt(id).expect("adopt works").is_some());
-        let other = ProcessId { start_time: start_time + 1, ..id };
+        let other = ProcessId {
+            start_time: start_time + 1,
+            ..id
+        };
         assert!(Process::adopt(other).expect("adopt works").is_none());
     }
 }

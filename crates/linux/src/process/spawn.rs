@@ -49,18 +49,20 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 ///
 /// # Errors
 /// When the kernel refuses the process or a pid namespace.
-pub(crate) fn spawn(
-    birth: &Birth<'_>,
-    child: impl FnOnce() -> i32,
-) -> io::Result<(i32, OwnedFd)> {
+pub(crate) fn spawn(birth: &Birth<'_>, child: impl FnOnce() -> i32) -> io::Result<(i32, OwnedFd)> {
     let Some(pid_namespace) = birth.pid_namespace else {
         return clone(birth, child);
     };
     // What is entered here counts for the caller's next children only, and is undone before anything else happens.
-    let own = rustix::fs::open(c"/proc/thread-self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let own = rustix::fs::open(
+        c"/proc/thread-self/ns/pid",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     rustix::thread::move_into_link_name_space(pid_namespace, Some(LinkNameSpaceType::ProcessID))?;
     let born = clone(birth, child);
-    let back = rustix::thread::move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::ProcessID));
+    let back =
+        rustix::thread::move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::ProcessID));
     if let (Ok((_, pidfd)), Err(_)) = (&born, back) {
         // The caller gets an error, so nobody would ever look after this child.
         let _ = sys::pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
@@ -69,10 +71,7 @@ pub(crate) fn spawn(
     born
 }
 
-fn clone(
-    birth: &Birth<'_>,
-    child: impl FnOnce() -> i32,
-) -> io::Result<(i32, OwnedFd)> {
+fn clone(birth: &Birth<'_>, child: impl FnOnce() -> i32) -> io::Result<(i32, OwnedFd)> {
     let mut pidfd: RawFd = -1;
     let mut arguments = CloneArguments {
         flags: birth.new_namespaces | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,

@@ -168,7 +168,12 @@ pub struct StageError {
 
 impl StageError {
     pub(crate) const fn vanished() -> Self {
-        Self { stage: Stage::Vanished, errno: 0, detail: 0, subject: String::new() }
+        Self {
+            stage: Stage::Vanished,
+            errno: 0,
+            detail: 0,
+            subject: String::new(),
+        }
     }
 
     /// The text container runtimes use and people search for, where there is one; otherwise as `Display`.
@@ -216,7 +221,9 @@ impl StageError {
         if header[..4] != MAGIC {
             return None;
         }
-        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word = |at: usize| {
+            u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
         let size = usize::from(u16::from_le_bytes([header[16], header[17]]));
         let subject = report.get(HEADER..HEADER + size)?;
         let kind = match header[4] {
@@ -231,7 +238,10 @@ impl StageError {
             4 => ReportKind::Terminal,
             _ => return None,
         };
-        Some(Report { kind, size: HEADER + size })
+        Some(Report {
+            kind,
+            size: HEADER + size,
+        })
     }
 }
 
@@ -298,12 +308,22 @@ pub(crate) trait InStage<T> {
 
 impl<T> InStage<T> for Result<T, Errno> {
     fn during<'p>(self, stage: Stage) -> Result<T, Failure<'p>> {
-        self.map_err(|errno| Failure { stage, errno, detail: 0, subject: None })
+        self.map_err(|errno| Failure {
+            stage,
+            errno,
+            detail: 0,
+            subject: None,
+        })
     }
 
     fn on(self, stage: Stage, detail: usize, subject: &CStr) -> Result<T, Failure<'_>> {
         let detail = u32::try_from(detail).unwrap_or(u32::MAX);
-        self.map_err(|errno| Failure { stage, errno, detail, subject: Some(subject) })
+        self.map_err(|errno| Failure {
+            stage,
+            errno,
+            detail,
+            subject: Some(subject),
+        })
     }
 }
 
@@ -324,7 +344,10 @@ pub(crate) fn encode_signal(signal: Signal, buffer: &mut [u8; REPORT_LIMIT]) -> 
 }
 
 /// Writes a failure into `buffer`. Runs in the child.
-pub(crate) fn encode_failure<'b>(failure: &Failure<'_>, buffer: &'b mut [u8; REPORT_LIMIT]) -> &'b [u8] {
+pub(crate) fn encode_failure<'b>(
+    failure: &Failure<'_>,
+    buffer: &'b mut [u8; REPORT_LIMIT],
+) -> &'b [u8] {
     let subject = failure.subject.map_or(&[][..], CStr::to_bytes);
     let size = subject.len().min(SUBJECT_LIMIT);
     buffer[..HEADER].fill(0);
@@ -385,7 +408,12 @@ mod tests {
     use super::*;
 
     fn failure(stage: Stage, errno: Errno, subject: &'static CStr) -> StageError {
-        let failure = Failure { stage, errno, detail: 0, subject: Some(subject) };
+        let failure = Failure {
+            stage,
+            errno,
+            detail: 0,
+            subject: Some(subject),
+        };
         let mut buffer = [0; REPORT_LIMIT];
         match decode_report(encode_failure(&failure, &mut buffer)) {
             Some(ReportKind::Failed(error)) => error,
@@ -437,7 +465,12 @@ mod tests {
     #[test]
     fn long_subjects_are_cut() {
         let long = std::ffi::CString::new(vec![b'a'; 5000]).expect("no NUL");
-        let failure = Failure { stage: Stage::Mount, errno: Errno::IO, detail: 7, subject: Some(&long) };
+        let failure = Failure {
+            stage: Stage::Mount,
+            errno: Errno::IO,
+            detail: 7,
+            subject: Some(&long),
+        };
         let mut buffer = [0; REPORT_LIMIT];
         let packet = encode_failure(&failure, &mut buffer);
         let Some(ReportKind::Failed(error)) = decode_report(packet) else {
@@ -450,12 +483,25 @@ mod tests {
     fn records_tell_how_far_a_launch_got() {
         use std::io::Write;
         let mut file = tempfile::tempfile().expect("a file");
-        assert_eq!(read_launch_record(&file).expect("read"), LaunchRecord::NotStarted);
+        assert_eq!(
+            read_launch_record(&file).expect("read"),
+            LaunchRecord::NotStarted
+        );
         let mut buffer = [0; REPORT_LIMIT];
-        file.write_all(encode_signal(Signal::Started, &mut buffer)).expect("write");
-        assert_eq!(read_launch_record(&file).expect("read"), LaunchRecord::Started);
-        let failed = Failure { stage: Stage::Execute, errno: Errno::NOEXEC, detail: 0, subject: Some(c"/x") };
-        file.write_all(encode_failure(&failed, &mut buffer)).expect("write");
+        file.write_all(encode_signal(Signal::Started, &mut buffer))
+            .expect("write");
+        assert_eq!(
+            read_launch_record(&file).expect("read"),
+            LaunchRecord::Started
+        );
+        let failed = Failure {
+            stage: Stage::Execute,
+            errno: Errno::NOEXEC,
+            detail: 0,
+            subject: Some(c"/x"),
+        };
+        file.write_all(encode_failure(&failed, &mut buffer))
+            .expect("write");
         file.write_all(b"pdy1 cut").expect("write");
         let LaunchRecord::Failed(error) = read_launch_record(&file).expect("read") else {
             panic!("the failure counts");

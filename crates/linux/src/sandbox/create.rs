@@ -47,7 +47,12 @@ impl Sandbox {
     /// # Errors
     /// When the plan is impossible, the kernel refuses, or a step of the set-up fails. Nothing is left behind then.
     pub fn create(plan: &SandboxPlan<'_>) -> Result<Self, SandboxError> {
-        let parent = |attempt| move |errno: Errno| SandboxError::Parent { attempt, source: errno.into() };
+        let parent = |attempt| {
+            move |errno: Errno| SandboxError::Parent {
+                attempt,
+                source: errno.into(),
+            }
+        };
         let (parent_end, child_end) = launch_channel().map_err(|error| SandboxError::Parent {
             attempt: "make the launch channel",
             source: io::Error::other(error),
@@ -55,15 +60,25 @@ impl Sandbox {
         let host_root = init::open_root().map_err(parent("open the root directory"))?;
         let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(parent("open /dev/null"))?;
-        let executable = own_executable()
-            .map_err(|source| SandboxError::Parent { attempt: "open the program", source })?;
+        let executable = own_executable().map_err(|source| SandboxError::Parent {
+            attempt: "open the program",
+            source,
+        })?;
         let mut script = Script {
             channel: child_end.as_fd(),
             keep: Vec::new(),
-            cgroups: plan.cgroup.map(|c| c.attach_directories().collect()).unwrap_or_default(),
+            cgroups: plan
+                .cgroup
+                .map(|c| c.attach_directories().collect())
+                .unwrap_or_default(),
             oom_score_adj: plan.oom_score_adj.map(oom_score_adj),
             hostname: plan.new_uts.then(|| name(&plan.hostname)).transpose()?,
-            domainname: plan.domainname.as_deref().filter(|_| plan.new_uts).map(name).transpose()?,
+            domainname: plan
+                .domainname
+                .as_deref()
+                .filter(|_| plan.new_uts)
+                .map(name)
+                .transpose()?,
             sysctls: sysctls(&plan.sysctls)?,
             host_root: host_root.as_fd(),
             null: null.as_fd(),
@@ -77,7 +92,15 @@ impl Sandbox {
             environment: [std::ptr::null()],
         };
         let mut keep: Vec<i32> = script.cgroups.iter().map(AsRawFd::as_raw_fd).collect();
-        keep.extend([script.channel, script.host_root, script.null, script.executable].map(|fd| fd.as_raw_fd()));
+        keep.extend(
+            [
+                script.channel,
+                script.host_root,
+                script.null,
+                script.executable,
+            ]
+            .map(|fd| fd.as_raw_fd()),
+        );
         script.keep = init::sorted(keep);
 
         let birth = Birth {
@@ -85,12 +108,16 @@ impl Sandbox {
             cgroup: plan.cgroup.and_then(Cgroup::birth_directory),
             pid_namespace: None,
         };
-        let (pid, pidfd) = spawn::spawn(&birth, || run(&script)).map_err(|source| {
-            SandboxError::Parent { attempt: "make a process", source }
-        })?;
+        let (pid, pidfd) =
+            spawn::spawn(&birth, || run(&script)).map_err(|source| SandboxError::Parent {
+                attempt: "make a process",
+                source,
+            })?;
         drop(child_end);
-        let process = Process::of_new_child(pid, pidfd)
-            .map_err(|source| SandboxError::Parent { attempt: "identify the process", source })?;
+        let process = Process::of_new_child(pid, pidfd).map_err(|source| SandboxError::Parent {
+            attempt: "identify the process",
+            source,
+        })?;
         finish(process, parent_end)
     }
 }
@@ -106,10 +133,16 @@ fn finish(process: Process, channel: OwnedFd) -> Result<Sandbox, SandboxError> {
             source,
         }),
         Ok(Err(error)) => Err(SandboxError::Stage(error)),
-        Err(source) => Err(SandboxError::Parent { attempt: "hear from the process", source }),
+        Err(source) => Err(SandboxError::Parent {
+            attempt: "hear from the process",
+            source,
+        }),
     };
     match namespaces {
-        Ok(namespaces) => Ok(Sandbox { process, namespaces }),
+        Ok(namespaces) => Ok(Sandbox {
+            process,
+            namespaces,
+        }),
         Err(error) => {
             // It is our child and nobody else knows it yet.
             let _ = process.signal(libc::SIGKILL);
@@ -134,19 +167,27 @@ fn name(text: &str) -> Result<CString, SandboxError> {
     CString::new(text)
         .ok()
         .filter(|name| name.count_bytes() <= LIMIT)
-        .ok_or(SandboxError::Plan { what: "a host or domain name that is longer than 64 bytes or holds a NUL byte" })
+        .ok_or(SandboxError::Plan {
+            what: "a host or domain name that is longer than 64 bytes or holds a NUL byte",
+        })
 }
 
 /// Names may be written with dots or with slashes; with slashes when a part holds a dot, as interface names can.
 fn sysctls(sysctls: &[(String, String)]) -> Result<Vec<(CString, CString)>, SandboxError> {
     let convert = |(name, value): &(String, String)| {
-        let path = if name.contains('/') { name.clone() } else { name.replace('.', "/") };
+        let path = if name.contains('/') {
+            name.clone()
+        } else {
+            name.replace('.', "/")
+        };
         let plain = |part: &str| !matches!(part, "" | "." | "..");
         path.split('/').all(plain).then_some(())?;
         Some((CString::new(path).ok()?, CString::new(value.as_str()).ok()?))
     };
     let converted: Option<Vec<_>> = sysctls.iter().map(convert).collect();
-    converted.ok_or(SandboxError::Plan { what: "a sysctl whose name or value is malformed" })
+    converted.ok_or(SandboxError::Plan {
+        what: "a sysctl whose name or value is malformed",
+    })
 }
 
 /// The caller's executable, on a read-only mount that exists nowhere else. One that cannot be mounted, because its file has
@@ -195,7 +236,10 @@ fn become_pause<'s>(script: &'s Script<'_>) -> Result<std::convert::Infallible, 
         init::set_oom_score_adj(value, adjustment.required).on(Stage::OomScoreAdj, 0, value)?;
     }
     for (names, set) in [
-        (&script.hostname, rustix::system::sethostname as fn(&[u8]) -> Result<(), Errno>),
+        (
+            &script.hostname,
+            rustix::system::sethostname as fn(&[u8]) -> Result<(), Errno>,
+        ),
         (&script.domainname, rustix::system::setdomainname),
     ] {
         if let Some(name) = names {
@@ -225,8 +269,8 @@ fn write_sysctls<'s>(sysctls: &'s [(CString, CString)]) -> Result<(), Failure<'s
         return Ok(());
     };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(c"/proc/sys", flags, Mode::empty())
-        .on(Stage::Sysctl, 0, first)?;
+    let directory =
+        rustix::fs::open(c"/proc/sys", flags, Mode::empty()).on(Stage::Sysctl, 0, first)?;
     for (place, (name, value)) in sysctls.iter().enumerate() {
         let set = || {
             let flags = OFlags::WRONLY | OFlags::CLOEXEC;
@@ -241,7 +285,10 @@ fn write_sysctls<'s>(sysctls: &'s [(CString, CString)]) -> Result<(), Failure<'s
 /// Replaces the copy of the host's mounts by a small root with what containers of this pod need.
 fn build_root() -> Result<(), Errno> {
     let host = init::open_root()?;
-    let private = MountAttr { propagation: libc::MS_PRIVATE, ..MountAttr::default() };
+    let private = MountAttr {
+        propagation: libc::MS_PRIVATE,
+        ..MountAttr::default()
+    };
     sys::mount::set_attributes(host.as_fd(), c"", true, &private)?;
 
     let root = attach::tmpfs(&[(c"mode", c"755"), (c"size", c"64k")], sys::mount::NOSUID)?;
@@ -249,7 +296,13 @@ fn build_root() -> Result<(), Errno> {
         rustix::fs::mkdirat(&root, directory, Mode::from_raw_mode(0o755))?;
     }
     let null = rustix::fs::makedev(1, 3);
-    rustix::fs::mknodat(&root, c"null", FileType::CharacterDevice, Mode::from_raw_mode(0o666), null)?;
+    rustix::fs::mknodat(
+        &root,
+        c"null",
+        FileType::CharacterDevice,
+        Mode::from_raw_mode(0o666),
+        null,
+    )?;
 
     let flags = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(&root, c"", &host, c".", flags)?;
@@ -258,6 +311,9 @@ fn build_root() -> Result<(), Errno> {
     rustix::mount::move_mount(&shm, c"", &root, c"shm", flags)?;
     drop(host);
     init::change_root(root.as_fd())?;
-    let read_only = MountAttr { set: sys::mount::RDONLY, ..MountAttr::default() };
+    let read_only = MountAttr {
+        set: sys::mount::RDONLY,
+        ..MountAttr::default()
+    };
     sys::mount::set_attributes(root.as_fd(), c"", false, &read_only)
 }

@@ -157,7 +157,10 @@ impl Sandbox {
             return Ok(None);
         };
         match Namespaces::of(id.pid) {
-            Ok(namespaces) => Ok(Some(Self { process, namespaces })),
+            Ok(namespaces) => Ok(Some(Self {
+                process,
+                namespaces,
+            })),
             // A zombie has no namespaces any more.
             Err(_) if process.wait_exited(Some(std::time::Duration::ZERO))? => Ok(None),
             Err(error) => Err(error),

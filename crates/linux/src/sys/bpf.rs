@@ -25,7 +25,12 @@ const EXIT: u8 = 0x95;
 
 impl Instruction {
     const fn new(code: u8, to: u8, from: u8, offset: i16, immediate: i32) -> Self {
-        Self { code, registers: to | (from << 4), offset, immediate }
+        Self {
+            code,
+            registers: to | (from << 4),
+            offset,
+            immediate,
+        }
     }
 
     /// `to = *(u32 *)(base + offset)`
@@ -119,10 +124,7 @@ pub(crate) fn load_device_filter(instructions: &[Instruction]) -> Result<OwnedFd
 }
 
 /// Attaches it to a cgroup, beside those that are there; all must allow.
-pub(crate) fn attach_device_filter(
-    cgroup: BorrowedFd<'_>,
-    program: &OwnedFd,
-) -> Result<(), Errno> {
+pub(crate) fn attach_device_filter(cgroup: BorrowedFd<'_>, program: &OwnedFd) -> Result<(), Errno> {
     let attributes = AttachAttributes {
         target: cgroup.as_raw_fd(),
         program: program.as_raw_fd(),

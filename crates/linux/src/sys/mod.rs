@@ -14,12 +14,18 @@ use rustix::io::Errno;
 
 /// The result of a raw system call as `rustix` would give it.
 fn check(result: libc::c_long) -> Result<libc::c_long, Errno> {
-    if result < 0 { Err(last_errno()) } else { Ok(result) }
+    if result < 0 {
+        Err(last_errno())
+    } else {
+        Ok(result)
+    }
 }
 
 /// `errno` of the calling thread.
 pub(crate) fn last_errno() -> Errno {
     // `last_os_error` only reads `errno`; it does not allocate.
-    let raw = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+    let raw = std::io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EIO);
     Errno::from_raw_os_error(raw)
 }

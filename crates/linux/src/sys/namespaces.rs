@@ -1,5 +1,8 @@
 //! Joining and leaving namespaces, and closing what must not go along.
-#![expect(unsafe_code, reason = "unshare(2) and close_range(2) have no safe wrapper")]
+#![expect(
+    unsafe_code,
+    reason = "unshare(2) and close_range(2) have no safe wrapper"
+)]
 
 use std::os::fd::{BorrowedFd, RawFd};
 
@@ -26,7 +29,11 @@ pub(crate) fn unshare(kinds: UnshareFlags) -> Result<(), Errno> {
 ///
 /// Only for a child that is about to replace its program: owners of closed descriptors must not be used again.
 pub(crate) fn close_range(first: u32, last: u32, on_exec: bool) -> Result<(), Errno> {
-    let flags = if on_exec { libc::CLOSE_RANGE_CLOEXEC } else { 0 };
+    let flags = if on_exec {
+        libc::CLOSE_RANGE_CLOEXEC
+    } else {
+        0
+    };
     // SAFETY: no memory is passed. The caller upholds that nothing still owns the closed descriptors: the launcher's child
     // never returns and lists every descriptor it goes on using.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };

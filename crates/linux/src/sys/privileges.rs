@@ -1,5 +1,8 @@
 //! Capabilities, identities, resource limits, keyrings and filters of the calling process.
-#![expect(unsafe_code, reason = "these calls must act on the one calling thread, without libc's broadcasting")]
+#![expect(
+    unsafe_code,
+    reason = "these calls must act on the one calling thread, without libc's broadcasting"
+)]
 
 use std::ffi::{CStr, c_char};
 
@@ -31,7 +34,11 @@ pub(crate) fn load_filter(program: &[Instruction], log: bool) -> Result<(), Errn
         length: u16::try_from(program.len()).map_err(|_| Errno::INVAL)?,
         instructions: program.as_ptr(),
     };
-    let flags = if log { libc::SECCOMP_FILTER_FLAG_LOG } else { 0 };
+    let flags = if log {
+        libc::SECCOMP_FILTER_FLAG_LOG
+    } else {
+        0
+    };
     // SAFETY: `program` describes `length` instructions that outlive the call; the kernel copies them.
     let result = unsafe {
         libc::syscall(
@@ -72,12 +79,20 @@ pub(crate) fn drop_from_bounding_set(capability: u32) -> Result<(), Errno> {
 
 /// Empties the ambient set.
 pub(crate) fn clear_ambient() -> Result<(), Errno> {
-    prctl(libc::PR_CAP_AMBIENT, 4 /* PR_CAP_AMBIENT_CLEAR_ALL */, 0)
+    prctl(
+        libc::PR_CAP_AMBIENT,
+        4, /* PR_CAP_AMBIENT_CLEAR_ALL */
+        0,
+    )
 }
 
 /// Adds one capability to the ambient set; it must be permitted and inheritable.
 pub(crate) fn raise_ambient(capability: u32) -> Result<(), Errno> {
-    prctl(libc::PR_CAP_AMBIENT, 2 /* PR_CAP_AMBIENT_RAISE */, u64::from(capability))
+    prctl(
+        libc::PR_CAP_AMBIENT,
+        2, /* PR_CAP_AMBIENT_RAISE */
+        u64::from(capability),
+    )
 }
 
 /// Sets the process's name, at most 15 bytes.
@@ -107,7 +122,10 @@ pub(crate) fn set_capabilities(
     inheritable: u64,
 ) -> Result<(), Errno> {
     const VERSION_3: u32 = 0x2008_0522;
-    let header = CapabilityHeader { version: VERSION_3, pid: 0 };
+    let header = CapabilityHeader {
+        version: VERSION_3,
+        pid: 0,
+    };
     let word = |shift: u32| CapabilityWord {
         effective: low_half(effective >> shift),
         permitted: low_half(permitted >> shift),
@@ -116,12 +134,19 @@ pub(crate) fn set_capabilities(
     let words = [word(0), word(32)];
     // SAFETY: header and words have the layout of version 3, which takes two words; the kernel only reads them.
     let result = unsafe {
-        libc::syscall(libc::SYS_capset, std::ptr::from_ref(&header), words.as_ptr())
+        libc::syscall(
+            libc::SYS_capset,
+            std::ptr::from_ref(&header),
+            words.as_ptr(),
+        )
     };
     super::check(result).map(drop)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the lower half is what is wanted"
+)]
 const fn low_half(value: u64) -> u32 {
     value as u32
 }
@@ -147,11 +172,20 @@ pub(crate) fn set_uid(uid: u32) -> Result<(), Errno> {
 
 /// Sets one resource limit of the calling process; `u64::MAX` means unlimited.
 pub(crate) fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
-    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    let limit = libc::rlimit64 {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
     let none: *mut libc::rlimit64 = std::ptr::null_mut();
     // SAFETY: `limit` has the layout prlimit64 reads; the old value is not asked for.
     let result = unsafe {
-        libc::syscall(libc::SYS_prlimit64, 0, resource, std::ptr::from_ref(&limit), none)
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0,
+            resource,
+            std::ptr::from_ref(&limit),
+            none,
+        )
     };
     super::check(result).map(drop)
 }

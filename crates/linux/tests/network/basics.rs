@@ -67,10 +67,13 @@ fn detach_leaves_nothing() {
     let two = world.pod(&config, "two", &[]);
     assert_eq!(
         world.links(),
-        [&one.network.host_interface, &two.network.host_interface]
+        [
+            one.network.host_interface.as_str(),
+            two.network.host_interface.as_str()
+        ]
     );
     one.detach(&config);
-    assert_eq!(world.links(), [&two.network.host_interface]);
+    assert_eq!(world.links(), [two.network.host_interface.as_str()]);
     one.detach(&config);
     two.detach(&config);
     world.assert_clean();

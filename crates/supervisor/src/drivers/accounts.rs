@@ -18,7 +18,10 @@ pub(super) struct AccountFiles {
 }
 
 pub(super) fn read(layers: &[PathBuf]) -> AccountFiles {
-    AccountFiles { passwd: topmost(layers, "etc/passwd"), group: topmost(layers, "etc/group") }
+    AccountFiles {
+        passwd: topmost(layers, "etc/passwd"),
+        group: topmost(layers, "etc/group"),
+    }
 }
 
 /// The file of the uppermost layer that has one; a whiteout there means that there is none.
@@ -32,10 +35,22 @@ fn topmost(layers: &[PathBuf], path: &str) -> String {
 }
 
 fn in_layer(layer: &Path, path: &str) -> Option<String> {
-    let root = rustix::fs::openat(CWD, layer, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let root = rustix::fs::openat(
+        CWD,
+        layer,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .ok()?;
     // Not blocking: a FIFO under that name must not hold the supervisor up.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS);
+    let file = openat2(
+        &root,
+        path,
+        flags,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+    );
     let file = match file {
         Ok(file) => File::from(file),
         // A whiteout is a device that cannot be opened.

@@ -13,7 +13,9 @@ use std::path::Path;
 use std::rc::Rc;
 
 use podyard_image::Image;
-use podyard_lifecycle::{Action, Attempt, ContainerIndex, Exit, Observation, StartStage, StopSignal, Timestamp};
+use podyard_lifecycle::{
+    Action, Attempt, ContainerIndex, Exit, Observation, StartStage, StopSignal, Timestamp,
+};
 use podyard_linux::{Cgroup, Launch, LaunchRecord, Process, WaitStatus};
 
 use super::logs::{self, LogPump};
@@ -43,27 +45,55 @@ pub(super) struct NotStarted {
 
 impl NotStarted {
     pub(super) fn config(message: impl Into<String>) -> Self {
-        Self { stage: StartStage::Config, message: message.into() }
+        Self {
+            stage: StartStage::Config,
+            message: message.into(),
+        }
     }
 
     pub(super) fn create(message: impl Into<String>) -> Self {
-        Self { stage: StartStage::Create, message: message.into() }
+        Self {
+            stage: StartStage::Create,
+            message: message.into(),
+        }
     }
 }
 
-pub(super) fn start(world: &Rc<World>, container: ContainerIndex, attempt: Attempt, restart_count: u32) {
+pub(super) fn start(
+    world: &Rc<World>,
+    container: ContainerIndex,
+    attempt: Attempt,
+    restart_count: u32,
+) {
     let container_id = new_container_id();
     match create(world, container, attempt, restart_count, &container_id) {
         Ok((live, launch)) => {
             let live = Rc::new(live);
-            world.live.containers.borrow_mut().insert(container, Rc::clone(&live));
-            tokio::task::spawn_local(see_through(Rc::clone(world), container, live, launch, container_id));
+            world
+                .live
+                .containers
+                .borrow_mut()
+                .insert(container, Rc::clone(&live));
+            tokio::task::spawn_local(see_through(
+                Rc::clone(world),
+                container,
+                live,
+                launch,
+                container_id,
+            ));
         }
         Err(NotStarted { stage, message }) => {
             clear(world, container, attempt);
             let at = clock::wall();
             let container_id = (stage == StartStage::Start).then_some(container_id);
-            world.report(Observation::ContainerNotStarted { container, attempt, stage, message, container_id, at });
+            world.report(Observation::ContainerNotStarted {
+                container,
+                attempt,
+                stage,
+                message,
+                container_id,
+                at,
+            });
         }
     }
 }
@@ -81,21 +111,39 @@ fn create(
     let data = world.dirs.container_data(&name, attempt);
     // An earlier try of this very start may have left something.
     clear(world, container, attempt);
-    let image = world.image_of(container, attempt).ok_or_else(|| NotStarted::create("the image is gone"))?;
+    let image = world
+        .image_of(container, attempt)
+        .ok_or_else(|| NotStarted::create("the image is gone"))?;
 
-    let io = |what: &'static str| move |error: std::io::Error| NotStarted::create(format!("{what}: {error}"));
+    let io = |what: &'static str| {
+        move |error: std::io::Error| NotStarted::create(format!("{what}: {error}"))
+    };
     std::fs::create_dir_all(&run).map_err(io("cannot create the container's directory"))?;
-    std::fs::create_dir_all(data.join("upper")).map_err(io("cannot create the container's directory"))?;
-    std::fs::create_dir_all(data.join("work")).map_err(io("cannot create the container's directory"))?;
+    std::fs::create_dir_all(data.join("upper"))
+        .map_err(io("cannot create the container's directory"))?;
+    std::fs::create_dir_all(data.join("work"))
+        .map_err(io("cannot create the container's directory"))?;
 
     let config = launch_plan::config(world, container, &image, &data)?;
-    let [stdout, stderr] =
-        logs::make_pipes(&run, config.persona.identity.uid, config.persona.identity.gid).map_err(io("cannot make the output pipes"))?;
+    let [stdout, stderr] = logs::make_pipes(
+        &run,
+        config.persona.identity.uid,
+        config.persona.identity.gid,
+    )
+    .map_err(io("cannot make the output pipes"))?;
     let log = world.log_path(&name, restart_count);
-    world.live.log_names.borrow_mut().insert((container, attempt), restart_count);
-    let pump = LogPump::open(&run, &log, world.logs_grew.clone()).map_err(io("cannot open the container's log"))?;
+    world
+        .live
+        .log_names
+        .borrow_mut()
+        .insert((container, attempt), restart_count);
+    let pump = LogPump::open(&run, &log, world.logs_grew.clone())
+        .map_err(io("cannot open the container's log"))?;
     // Whatever happens to this process from here on, the pipes keep what is in them.
-    world.keeper.hold(&logs::keeper_key(&name, attempt), &[stdout.as_fd(), stderr.as_fd()]);
+    world.keeper.hold(
+        &logs::keeper_key(&name, attempt),
+        &[stdout.as_fd(), stderr.as_fd()],
+    );
     let launch_record = OpenOptions::new()
         .create(true)
         .append(true)
@@ -103,13 +151,28 @@ fn create(
         .map_err(io("cannot create the launch record"))?;
     let cgroup = world.container_cgroup(&name, attempt, &config.resources)?;
 
-    let sandbox = world.live.sandbox.borrow().clone().ok_or_else(|| NotStarted::create("the pod has no sandbox"))?;
+    let sandbox = world
+        .live
+        .sandbox
+        .borrow()
+        .clone()
+        .ok_or_else(|| NotStarted::create("the pod has no sandbox"))?;
     let stop_signal = config.stop_signal;
     let stdin = OwnedFd::from(File::open("/dev/null").map_err(io("cannot open /dev/null"))?);
-    let launch = launch_plan::spawn(world, &sandbox, config, cgroup.as_ref(), [stdin, stdout, stderr], launch_record.into())
-        .map_err(|error| NotStarted::create(chain(&error)))?;
+    let launch = launch_plan::spawn(
+        world,
+        &sandbox,
+        config,
+        cgroup.as_ref(),
+        [stdin, stdout, stderr],
+        launch_record.into(),
+    )
+    .map_err(|error| NotStarted::create(chain(&error)))?;
     let mut launch = launch;
-    let process = launch.process.try_clone().map_err(io("cannot hold the container's process"))?;
+    let process = launch
+        .process
+        .try_clone()
+        .map_err(io("cannot hold the container's process"))?;
 
     let started = clock::wall();
     let instance = InstanceRecord {
@@ -126,7 +189,17 @@ fn create(
     save(&run, &instance).map_err(io("cannot write the container's record"))?;
     launch.start().map_err(io("cannot start the container"))?;
     pump.start();
-    Ok((LiveContainer { attempt, restart_count, process, stop_signal, cgroup, pump }, launch))
+    Ok((
+        LiveContainer {
+            attempt,
+            restart_count,
+            process,
+            stop_signal,
+            cgroup,
+            pump,
+        },
+        launch,
+    ))
 }
 
 fn save(run: &Path, instance: &InstanceRecord) -> std::io::Result<()> {
@@ -134,13 +207,24 @@ fn save(run: &Path, instance: &InstanceRecord) -> std::io::Result<()> {
 }
 
 /// Waits for the start to succeed or fail, then for the end.
-async fn see_through(world: Rc<World>, container: ContainerIndex, live: Rc<LiveContainer>, mut launch: Launch, container_id: String) {
+async fn see_through(
+    world: Rc<World>,
+    container: ContainerIndex,
+    live: Rc<LiveContainer>,
+    mut launch: Launch,
+    container_id: String,
+) {
     let attempt = live.attempt;
     match super::exec::launched(&mut launch).await {
         Ok(()) => {
             drop(launch);
             let at = clock::wall();
-            world.report(Observation::ContainerStarted { container, attempt, container_id, at });
+            world.report(Observation::ContainerStarted {
+                container,
+                attempt,
+                container_id,
+                at,
+            });
             see_exit(world, container, live).await;
         }
         Err(message) => {
@@ -152,7 +236,14 @@ async fn see_through(world: Rc<World>, container: ContainerIndex, live: Rc<LiveC
             let at = clock::wall();
             let stage = StartStage::Start;
             let container_id = Some(container_id);
-            world.report(Observation::ContainerNotStarted { container, attempt, stage, message, container_id, at });
+            world.report(Observation::ContainerNotStarted {
+                container,
+                attempt,
+                stage,
+                message,
+                container_id,
+                at,
+            });
         }
     }
 }
@@ -160,7 +251,11 @@ async fn see_through(world: Rc<World>, container: ContainerIndex, live: Rc<LiveC
 /// Waits for the end of a running instance and reports it.
 async fn see_exit(world: Rc<World>, container: ContainerIndex, live: Rc<LiveContainer>) {
     let _ = ready::readable(&live.process).await;
-    let status = live.process.peek_exit().or_else(|| keeper_knows(&world, &live.process)).or_else(|| live.process.exit_info());
+    let status = live
+        .process
+        .peek_exit()
+        .or_else(|| keeper_knows(&world, &live.process))
+        .or_else(|| live.process.exit_info());
     let at = clock::wall();
     report_exit(&world, container, &live, status, at);
 }
@@ -168,10 +263,22 @@ async fn see_exit(world: Rc<World>, container: ContainerIndex, live: Rc<LiveCont
 fn keeper_knows(world: &World, process: &Process) -> Option<WaitStatus> {
     let id = process.id();
     let record = keeper::recorded_exit(&world.dirs.exits(), id.pid, id.start_time)?;
-    record.code.map(WaitStatus::Exited).or(record.signal.map(|signal| WaitStatus::Signaled { signal, core_dumped: false }))
+    record
+        .code
+        .map(WaitStatus::Exited)
+        .or(record.signal.map(|signal| WaitStatus::Signaled {
+            signal,
+            core_dumped: false,
+        }))
 }
 
-fn report_exit(world: &Rc<World>, container: ContainerIndex, live: &Rc<LiveContainer>, status: Option<WaitStatus>, at: Timestamp) {
+fn report_exit(
+    world: &Rc<World>,
+    container: ContainerIndex,
+    live: &Rc<LiveContainer>,
+    status: Option<WaitStatus>,
+    at: Timestamp,
+) {
     // Whatever it forked into the background goes with it.
     let ran_out_of_memory = live.cgroup.as_ref().is_some_and(|cgroup| {
         let _ = cgroup.kill_all();
@@ -179,7 +286,9 @@ fn report_exit(world: &Rc<World>, container: ContainerIndex, live: &Rc<LiveConta
     });
     live.pump.finish();
     let exit = match status {
-        Some(status) if ran_out_of_memory && status.code() != 0 => Exit::OomKilled { code: status.code() },
+        Some(status) if ran_out_of_memory && status.code() != 0 => Exit::OomKilled {
+            code: status.code(),
+        },
         Some(WaitStatus::Exited(code)) => Exit::Code(code),
         Some(WaitStatus::Signaled { signal, .. }) => Exit::Signal(signal),
         None => Exit::Lost,
@@ -194,21 +303,48 @@ fn report_exit(world: &Rc<World>, container: ContainerIndex, live: &Rc<LiveConta
             forget(&world, container, &live);
         })
     };
-    world.live.ended.borrow_mut().insert((container, attempt), clear);
-    world.report(Observation::ContainerExited { container, attempt, exit, at, message });
+    world
+        .live
+        .ended
+        .borrow_mut()
+        .insert((container, attempt), clear);
+    world.report(Observation::ContainerExited {
+        container,
+        attempt,
+        exit,
+        at,
+        message,
+    });
 }
 
 /// `pod-lifecycle.md` section 8.8.
-fn termination_message(world: &World, container: ContainerIndex, live: &LiveContainer, exit: Exit) -> Option<String> {
+fn termination_message(
+    world: &World,
+    container: ContainerIndex,
+    live: &LiveContainer,
+    exit: Exit,
+) -> Option<String> {
     let spec = world.container(container)?;
-    let file = world.dirs.container_data(&spec.name, live.attempt).join("termination-log");
+    let file = world
+        .dirs
+        .container_data(&spec.name, live.attempt)
+        .join("termination-log");
     let text = last_bytes(&file, limits::TERMINATION_MESSAGE_BYTES).unwrap_or_default();
     if !text.is_empty() {
         return Some(text);
     }
-    let falls_back = spec.termination_message_policy.as_deref() == Some("FallbackToLogsOnError") && exit.code() != 0;
+    let falls_back = spec.termination_message_policy.as_deref() == Some("FallbackToLogsOnError")
+        && exit.code() != 0;
     let log = world.log_path(&spec.name, live.restart_count);
-    falls_back.then(|| crate::logs::tail(&log, limits::FALLBACK_LOG_RECORDS, limits::FALLBACK_LOG_BYTES)).filter(|text| !text.is_empty())
+    falls_back
+        .then(|| {
+            crate::logs::tail(
+                &log,
+                limits::FALLBACK_LOG_RECORDS,
+                limits::FALLBACK_LOG_BYTES,
+            )
+        })
+        .filter(|text| !text.is_empty())
 }
 
 fn last_bytes(path: &Path, bytes: u64) -> std::io::Result<String> {
@@ -229,10 +365,15 @@ fn forget(world: &World, container: ContainerIndex, live: &LiveContainer) {
     {
         world.complain(&format!("cannot remove the cgroup of {name}: {error}"));
     }
-    world.keeper.drop_held(&logs::keeper_key(name, live.attempt));
+    world
+        .keeper
+        .drop_held(&logs::keeper_key(name, live.attempt));
     let _ = std::fs::remove_dir_all(world.dirs.container_run(name, live.attempt));
     let mut containers = world.live.containers.borrow_mut();
-    if containers.get(&container).is_some_and(|known| known.attempt == live.attempt) {
+    if containers
+        .get(&container)
+        .is_some_and(|known| known.attempt == live.attempt)
+    {
         containers.remove(&container);
     }
 }
@@ -257,9 +398,16 @@ fn clear(world: &World, container: ContainerIndex, attempt: Attempt) {
     let _ = std::fs::remove_dir_all(world.dirs.container_data(name, attempt));
 }
 
-pub(super) fn signal(world: &Rc<World>, container: ContainerIndex, attempt: Attempt, signal: StopSignal) {
+pub(super) fn signal(
+    world: &Rc<World>,
+    container: ContainerIndex,
+    attempt: Attempt,
+    signal: StopSignal,
+) {
     let live = world.live.containers.borrow().get(&container).cloned();
-    let Some(live) = live.filter(|live| live.attempt == attempt) else { return };
+    let Some(live) = live.filter(|live| live.attempt == attempt) else {
+        return;
+    };
     match signal {
         // The answer is the exit; a process that is gone already has reported it.
         StopSignal::Stop => {
@@ -274,10 +422,21 @@ pub(super) fn signal(world: &Rc<World>, container: ContainerIndex, attempt: Atte
     }
 }
 
-pub(super) fn remove(world: &Rc<World>, container: ContainerIndex, attempt: Attempt, keep_log: bool) {
+pub(super) fn remove(
+    world: &Rc<World>,
+    container: ContainerIndex,
+    attempt: Attempt,
+    keep_log: bool,
+) {
     let name = world.container_name(container).to_owned();
     let _ = std::fs::remove_dir_all(world.dirs.container_data(&name, attempt));
-    if !keep_log && let Some(restart_count) = world.live.log_names.borrow_mut().remove(&(container, attempt)) {
+    if !keep_log
+        && let Some(restart_count) = world
+            .live
+            .log_names
+            .borrow_mut()
+            .remove(&(container, attempt))
+    {
         let _ = std::fs::remove_file(world.log_path(&name, restart_count));
     }
     world.live.images.borrow_mut().remove(&(container, attempt));
@@ -286,10 +445,17 @@ pub(super) fn remove(world: &Rc<World>, container: ContainerIndex, attempt: Atte
 
 /// Takes over the instances of the last supervisor: those that live are watched again, those that died are reported.
 pub(super) fn adopt(world: &Rc<World>, pending: &[Action]) {
-    let Ok(entries) = std::fs::read_dir(world.dirs.run.join("containers")) else { return };
+    let Ok(entries) = std::fs::read_dir(world.dirs.run.join("containers")) else {
+        return;
+    };
     for entry in entries.flatten() {
-        let Some(instance) = record::read::<InstanceRecord>(&entry.path().join("record.json")) else { continue };
-        let Some(container) = world.container_index(&instance.container) else { continue };
+        let Some(instance) = record::read::<InstanceRecord>(&entry.path().join("record.json"))
+        else {
+            continue;
+        };
+        let Some(container) = world.container_index(&instance.container) else {
+            continue;
+        };
         let is_pending = pending.iter().any(|action| {
             matches!(action, Action::StartContainer { container: c, attempt: a, .. } if *c == container && *a == instance.attempt)
         });
@@ -297,16 +463,26 @@ pub(super) fn adopt(world: &Rc<World>, pending: &[Action]) {
     }
 }
 
-fn adopt_one(world: &Rc<World>, container: ContainerIndex, instance: &InstanceRecord, run: &Path, is_pending: bool) {
+fn adopt_one(
+    world: &Rc<World>,
+    container: ContainerIndex,
+    instance: &InstanceRecord,
+    run: &Path,
+    is_pending: bool,
+) {
     let attempt = instance.attempt;
-    let launch = File::open(run.join("launch")).map(|file| podyard_linux::read_launch_record(&file));
+    let launch =
+        File::open(run.join("launch")).map(|file| podyard_linux::read_launch_record(&file));
     let process = Process::adopt(instance.process).ok().flatten();
     let Ok(Ok(launch)) = launch else { return };
     if is_pending && matches!(launch, LaunchRecord::NotStarted) {
         // The barrier closed with the last supervisor; the start is begun again from nothing.
         return;
     }
-    let started_at = Timestamp { seconds: instance.started_at.0, nanoseconds: instance.started_at.1 };
+    let started_at = Timestamp {
+        seconds: instance.started_at.0,
+        nanoseconds: instance.started_at.1,
+    };
     if is_pending {
         let container_id = instance.container_id.clone();
         if let LaunchRecord::Failed(error) = &launch {
@@ -323,17 +499,29 @@ fn adopt_one(world: &Rc<World>, container: ContainerIndex, instance: &InstanceRe
             return;
         }
         world.live.adopted.borrow_mut().insert((container, attempt));
-        world.report(Observation::ContainerStarted { container, attempt, container_id, at: started_at });
+        world.report(Observation::ContainerStarted {
+            container,
+            attempt,
+            container_id,
+            at: started_at,
+        });
     }
     let log = world.log_path(&instance.container, instance.restart_count);
     let pump = match LogPump::open(run, &log, world.logs_grew.clone()) {
         Ok(pump) => pump,
         Err(error) => {
-            world.complain(&format!("cannot read the output of {}: {error}", instance.container));
+            world.complain(&format!(
+                "cannot read the output of {}: {error}",
+                instance.container
+            ));
             return;
         }
     };
-    world.live.log_names.borrow_mut().insert((container, attempt), instance.restart_count);
+    world
+        .live
+        .log_names
+        .borrow_mut()
+        .insert((container, attempt), instance.restart_count);
     let cgroup = world.open_container_cgroup(&instance.container, attempt);
     match process {
         Some(process) => {
@@ -345,7 +533,11 @@ fn adopt_one(world: &Rc<World>, container: ContainerIndex, instance: &InstanceRe
                 cgroup,
                 pump: Rc::clone(&pump),
             });
-            world.live.containers.borrow_mut().insert(container, Rc::clone(&live));
+            world
+                .live
+                .containers
+                .borrow_mut()
+                .insert(container, Rc::clone(&live));
             pump.start();
             tokio::task::spawn_local(see_exit(Rc::clone(world), container, live));
         }
@@ -354,9 +546,21 @@ fn adopt_one(world: &Rc<World>, container: ContainerIndex, instance: &InstanceRe
 }
 
 /// The process is gone: the keeper may know how it ended.
-fn report_lost(world: &Rc<World>, container: ContainerIndex, instance: &InstanceRecord, cgroup: Option<Cgroup>, pump: &LogPump) {
-    let known = keeper::recorded_exit(&world.dirs.exits(), instance.process.pid, instance.process.start_time);
-    let out_of_memory = cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills().is_ok_and(|kills| kills > 0));
+fn report_lost(
+    world: &Rc<World>,
+    container: ContainerIndex,
+    instance: &InstanceRecord,
+    cgroup: Option<Cgroup>,
+    pump: &LogPump,
+) {
+    let known = keeper::recorded_exit(
+        &world.dirs.exits(),
+        instance.process.pid,
+        instance.process.start_time,
+    );
+    let out_of_memory = cgroup
+        .as_ref()
+        .is_some_and(|cgroup| cgroup.oom_kills().is_ok_and(|kills| kills > 0));
     let (exit, at) = match known {
         Some(record) => {
             let exit = match (record.code, record.signal) {
@@ -366,28 +570,52 @@ fn report_lost(world: &Rc<World>, container: ContainerIndex, instance: &Instance
                 (None, Some(signal)) => Exit::Signal(signal),
                 (None, None) => Exit::Lost,
             };
-            (exit, Timestamp { seconds: record.at.0, nanoseconds: record.at.1 })
+            (
+                exit,
+                Timestamp {
+                    seconds: record.at.0,
+                    nanoseconds: record.at.1,
+                },
+            )
         }
         None => (Exit::Lost, clock::wall()),
     };
     pump.finish();
     let attempt = instance.attempt;
-    let file = world.dirs.container_data(&instance.container, attempt).join("termination-log");
-    let message = last_bytes(&file, limits::TERMINATION_MESSAGE_BYTES).ok().filter(|text| !text.is_empty());
+    let file = world
+        .dirs
+        .container_data(&instance.container, attempt)
+        .join("termination-log");
+    let message = last_bytes(&file, limits::TERMINATION_MESSAGE_BYTES)
+        .ok()
+        .filter(|text| !text.is_empty());
     if let Some(cgroup) = cgroup {
         let _ = cgroup.kill_all();
         let _ = cgroup.remove(limits::CGROUP_PATIENCE);
     }
     let run = world.dirs.container_run(&instance.container, attempt);
     let clear = {
-        let (world, key) = (Rc::clone(world), logs::keeper_key(&instance.container, attempt));
+        let (world, key) = (
+            Rc::clone(world),
+            logs::keeper_key(&instance.container, attempt),
+        );
         Box::new(move || {
             world.keeper.drop_held(&key);
             let _ = std::fs::remove_dir_all(run);
         })
     };
-    world.live.ended.borrow_mut().insert((container, attempt), clear);
-    world.report(Observation::ContainerExited { container, attempt, exit, at, message });
+    world
+        .live
+        .ended
+        .borrow_mut()
+        .insert((container, attempt), clear);
+    world.report(Observation::ContainerExited {
+        container,
+        attempt,
+        exit,
+        at,
+        message,
+    });
 }
 
 impl LiveContainer {
@@ -402,12 +630,17 @@ impl LiveContainer {
 }
 
 impl World {
-    pub(super) fn image_of(&self, container: ContainerIndex, attempt: Attempt) -> Option<Rc<Image>> {
+    pub(super) fn image_of(
+        &self,
+        container: ContainerIndex,
+        attempt: Attempt,
+    ) -> Option<Rc<Image>> {
         if let Some(image) = self.live.images.borrow().get(&(container, attempt)) {
             return Some(Rc::clone(image));
         }
         // After a restart of the supervisor: it was found before, and its lease has kept it.
-        let reference = podyard_image::Reference::parse(self.container(container)?.image.as_deref()?).ok()?;
+        let reference =
+            podyard_image::Reference::parse(self.container(container)?.image.as_deref()?).ok()?;
         self.store.lookup(&reference).ok()?.map(Rc::new)
     }
 }

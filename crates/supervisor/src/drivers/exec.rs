@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use podyard_linux::{ExecPlan, Launch, LaunchEvent, Process, Stdio, CapabilitySets};
+use podyard_linux::{CapabilitySets, ExecPlan, Launch, LaunchEvent, Process, Stdio};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::containers::LiveContainer;
@@ -43,18 +43,33 @@ impl ExecSession {
     pub(crate) fn start(world: &Rc<World>, request: &ExecRequest) -> Result<Self, String> {
         let name = match &request.container {
             Some(name) => name.clone(),
-            None => world.spec().containers.first().map(|container| container.name.clone()).unwrap_or_default(),
+            None => world
+                .spec()
+                .containers
+                .first()
+                .map(|container| container.name.clone())
+                .unwrap_or_default(),
         };
-        let index = world.container_index(&name).ok_or_else(|| format!("container {name} is not valid for pod {}", world.title()))?;
+        let index = world
+            .container_index(&name)
+            .ok_or_else(|| format!("container {name} is not valid for pod {}", world.title()))?;
         let live = world.live.containers.borrow().get(&index).cloned();
-        let live = live.ok_or_else(|| format!("unable to upgrade connection: container not found ({name:?} is not running)"))?;
+        let live = live.ok_or_else(|| {
+            format!("unable to upgrade connection: container not found ({name:?} is not running)")
+        })?;
         let container = world.container(index).ok_or("no such container")?;
-        let image = world.image_of(index, live.attempt).ok_or("the container's image is gone")?;
-        let persona = launch_plan::persona(world, container, &image).map_err(|error| error.message)?;
+        let image = world
+            .image_of(index, live.attempt)
+            .ok_or("the container's image is gone")?;
+        let persona =
+            launch_plan::persona(world, container, &image).map_err(|error| error.message)?;
         let args = request
             .command
             .iter()
-            .map(|word| std::ffi::CString::new(word.as_str()).map_err(|_| "the command holds a NUL byte".to_owned()))
+            .map(|word| {
+                std::ffi::CString::new(word.as_str())
+                    .map_err(|_| "the command holds a NUL byte".to_owned())
+            })
             .collect::<Result<Vec<_>, _>>()?;
 
         let (stdio, ours) = streams(request)?;
@@ -66,20 +81,33 @@ impl ExecSession {
         plan.no_new_privileges = persona.no_new_privileges;
         plan.working_dir = persona.working_dir;
         plan.env = persona.env;
-        if request.tty && !plan.env.iter().any(|entry| entry.to_bytes().starts_with(b"TERM=")) {
+        if request.tty
+            && !plan
+                .env
+                .iter()
+                .any(|entry| entry.to_bytes().starts_with(b"TERM="))
+        {
             plan.env.push(c"TERM=xterm".to_owned());
         }
         plan.cgroup = live.cgroup.as_ref();
         let mut launch = plan.spawn().map_err(|error| chain(&error))?;
-        let process = launch.process.try_clone().map_err(|error| error.to_string())?;
+        let process = launch
+            .process
+            .try_clone()
+            .map_err(|error| error.to_string())?;
         drop(plan);
         launch.start().map_err(|error| error.to_string())?;
 
-        let Ends { stdin, stdout, stderr } = ours;
+        let Ends {
+            stdin,
+            stdout,
+            stderr,
+        } = ours;
         let nonblocking = |fd: Option<OwnedFd>| -> Result<Option<Ready>, String> {
             fd.map(|fd| {
                 let flags = rustix::fs::fcntl_getfl(&fd).map_err(|errno| errno.to_string())?;
-                rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK).map_err(|errno| errno.to_string())?;
+                rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK)
+                    .map_err(|errno| errno.to_string())?;
                 ready::watch(fd).map_err(|error| error.to_string())
             })
             .transpose()
@@ -97,7 +125,9 @@ impl ExecSession {
 
     /// Writes all of `data`; ends early when the command has closed its input.
     pub(crate) async fn write_stdin(&self, mut data: &[u8]) -> std::io::Result<()> {
-        let Some(stdin) = self.stdin.borrow().clone() else { return Ok(()) };
+        let Some(stdin) = self.stdin.borrow().clone() else {
+            return Ok(());
+        };
         while !data.is_empty() {
             let mut ready = stdin.writable().await?;
             match rustix::io::write(stdin.get_ref(), data) {
@@ -116,18 +146,35 @@ impl ExecSession {
 
     /// `{"Width":80,"Height":24}`.
     pub(crate) fn resize(&self, text: &[u8]) {
-        let Some(terminal) = &self.terminal else { return };
-        let Ok(size) = serde_json::from_slice::<serde_json::Value>(text) else { return };
-        let number = |name: &str| size.get(name).and_then(serde_json::Value::as_u64).and_then(|number| u16::try_from(number).ok());
+        let Some(terminal) = &self.terminal else {
+            return;
+        };
+        let Ok(size) = serde_json::from_slice::<serde_json::Value>(text) else {
+            return;
+        };
+        let number = |name: &str| {
+            size.get(name)
+                .and_then(serde_json::Value::as_u64)
+                .and_then(|number| u16::try_from(number).ok())
+        };
         if let (Some(columns), Some(rows)) = (number("Width"), number("Height")) {
-            let size = rustix::termios::Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+            let size = rustix::termios::Winsize {
+                ws_col: columns,
+                ws_row: rows,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            };
             let _ = rustix::termios::tcsetwinsize(terminal, size);
         }
     }
 
     /// The next piece of channel 1 or 2; `None` when nothing more can come.
     pub(crate) async fn read_output(&self, channel: u8) -> Option<Vec<u8>> {
-        let stream = if channel == 1 { self.stdout.as_ref()? } else { self.stderr.as_ref()? };
+        let stream = if channel == 1 {
+            self.stdout.as_ref()?
+        } else {
+            self.stderr.as_ref()?
+        };
         loop {
             let mut ready = stream.readable().await.ok()?;
             let mut chunk = vec![0; CHUNK];
@@ -152,7 +199,9 @@ impl ExecSession {
             Some(mut launch) => launched(&mut launch).await.err(),
             None => None,
         };
-        ready::readable(&self.process).await.map_err(|error| error.to_string())?;
+        ready::readable(&self.process)
+            .await
+            .map_err(|error| error.to_string())?;
         let status = self.process.reap().map_err(|error| error.to_string())?;
         match (failed, status) {
             (Some(message), _) => Err(message),
@@ -169,7 +218,9 @@ pub(super) async fn launched(launch: &mut Launch) -> Result<(), String> {
             Ok(Some(LaunchEvent::Failed(error))) => return Err(error.oci_text()),
             Ok(Some(LaunchEvent::Ready)) => {}
             Ok(None) => {
-                ready::readable(&*launch).await.map_err(|error| format!("cannot watch the start: {error}"))?;
+                ready::readable(&*launch)
+                    .await
+                    .map_err(|error| format!("cannot watch the start: {error}"))?;
             }
             Err(error) => return Err(format!("cannot watch the start: {error}")),
         }
@@ -194,6 +245,17 @@ fn streams(request: &ExecRequest) -> Result<(Stdio, Ends), String> {
     };
     let (own_stdout, stdout) = pipe()?;
     let (own_stderr, stderr) = pipe()?;
-    let ends = Ends { stdin: own_stdin, stdout: Some(own_stdout), stderr: Some(own_stderr) };
-    Ok((Stdio::Files { stdin, stdout, stderr }, ends))
+    let ends = Ends {
+        stdin: own_stdin,
+        stdout: Some(own_stdout),
+        stderr: Some(own_stderr),
+    };
+    Ok((
+        Stdio::Files {
+            stdin,
+            stdout,
+            stderr,
+        },
+        ends,
+    ))
 }

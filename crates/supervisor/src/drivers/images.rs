@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use podyard_image::{Image, Origin, Reference};
-use podyard_lifecycle::{Attempt, ContainerIndex, ImageFacts, ImageFailure, Observation, PullFacts};
+use podyard_lifecycle::{
+    Attempt, ContainerIndex, ImageFacts, ImageFailure, Observation, PullFacts,
+};
 use tokio::sync::oneshot;
 
 use super::World;
@@ -31,7 +33,11 @@ pub(super) fn ensure(world: &Rc<World>, container: ContainerIndex, attempt: Atte
     };
     let Plan::Pull(reference) = plan else { return };
     let (cancel, cancelled) = oneshot::channel();
-    world.live.pulls.borrow_mut().insert((container, attempt), cancel);
+    world
+        .live
+        .pulls
+        .borrow_mut()
+        .insert((container, attempt), cancel);
     world.report(Observation::ImagePulling { container, attempt });
     let world = Rc::clone(world);
     tokio::task::spawn_local(async move {
@@ -41,7 +47,11 @@ pub(super) fn ensure(world: &Rc<World>, container: ContainerIndex, attempt: Atte
         match result {
             Ok((image, bytes)) => {
                 let took = began.elapsed();
-                let facts = PullFacts { took, including_waiting: took, bytes };
+                let facts = PullFacts {
+                    took,
+                    including_waiting: took,
+                    bytes,
+                };
                 ready(&world, container, attempt, image, Some(facts));
             }
             Err(failure) => failed(&world, container, attempt, failure),
@@ -71,7 +81,9 @@ fn plan(world: &World, container: ContainerIndex) -> Result<Plan, Failure> {
         message: format!("Failed to inspect image {text:?}: {}", pull::chain(&error)),
     })?;
     match (container.image_pull_policy.as_deref(), present) {
-        (Some("Always"), Some(image)) if image.origin == Origin::Pulled => Ok(Plan::Pull(reference)),
+        (Some("Always"), Some(image)) if image.origin == Origin::Pulled => {
+            Ok(Plan::Pull(reference))
+        }
         (_, Some(image)) => Ok(Plan::Use(Rc::new(image))),
         (Some("Never"), None) => Err(Failure {
             reason: ImageFailure::ErrImageNeverPull,
@@ -86,7 +98,10 @@ async fn pull(
     reference: &Reference,
     cancelled: oneshot::Receiver<()>,
 ) -> Result<(Rc<Image>, u64), Failure> {
-    let failure = |message: String| Failure { reason: ImageFailure::ErrImagePull, message };
+    let failure = |message: String| Failure {
+        reason: ImageFailure::ErrImagePull,
+        message,
+    };
     let arguments = pull::arguments(&world.roots.images(), &reference.to_string());
     let mut child = ChildProcess::spawn(&arguments, Stdio::piped())
         .map_err(|error| failure(format!("cannot start the pull: {error}")))?;
@@ -109,19 +124,47 @@ async fn pull(
     }
 }
 
-fn ready(world: &Rc<World>, container: ContainerIndex, attempt: Attempt, image: Rc<Image>, pulled: Option<PullFacts>) {
+fn ready(
+    world: &Rc<World>,
+    container: ContainerIndex,
+    attempt: Attempt,
+    image: Rc<Image>,
+    pulled: Option<PullFacts>,
+) {
     // From here on a clean-up of the store must leave it alone.
     if let Err(error) = world.store.lease(&image, &world.dirs.uid) {
-        let failure = Failure { reason: ImageFailure::ImageInspectError, message: pull::chain(&error) };
+        let failure = Failure {
+            reason: ImageFailure::ImageInspectError,
+            message: pull::chain(&error),
+        };
         return failed(world, container, attempt, failure);
     }
-    let name = image.names.first().map_or_else(String::new, ToString::to_string);
-    let id = image.repo_digest.clone().unwrap_or_else(|| image.image_id.to_string());
-    world.live.images.borrow_mut().insert((container, attempt), image);
-    world.report(Observation::ImageReady { container, attempt, image: ImageFacts { name, id, pulled } });
+    let name = image
+        .names
+        .first()
+        .map_or_else(String::new, ToString::to_string);
+    let id = image
+        .repo_digest
+        .clone()
+        .unwrap_or_else(|| image.image_id.to_string());
+    world
+        .live
+        .images
+        .borrow_mut()
+        .insert((container, attempt), image);
+    world.report(Observation::ImageReady {
+        container,
+        attempt,
+        image: ImageFacts { name, id, pulled },
+    });
 }
 
 fn failed(world: &World, container: ContainerIndex, attempt: Attempt, failure: Failure) {
     let Failure { reason, message } = failure;
-    world.report(Observation::ImageFailed { container, attempt, reason, message });
+    world.report(Observation::ImageFailed {
+        container,
+        attempt,
+        reason,
+        message,
+    });
 }

@@ -65,13 +65,23 @@ pub struct LogPump {
 pub fn make_pipes(dir: &Path, uid: u32, gid: u32) -> std::io::Result<[OwnedFd; 2]> {
     let make = |stream: Stream| {
         let path = dir.join(stream.pipe_name());
-        match rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
+        match rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            FileType::Fifo,
+            Mode::RUSR | Mode::WUSR,
+            0,
+        ) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(errno) => return Err(std::io::Error::from(errno)),
         }
         let end = rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
         if (uid, gid) != (0, 0) {
-            rustix::fs::fchown(&end, Some(rustix::fs::Uid::from_raw(uid)), Some(rustix::fs::Gid::from_raw(gid)))?;
+            rustix::fs::fchown(
+                &end,
+                Some(rustix::fs::Uid::from_raw(uid)),
+                Some(rustix::fs::Gid::from_raw(gid)),
+            )?;
         }
         // A smaller pipe only means more wake-ups: a user over its pipe quota still gets its logs.
         let _ = rustix::pipe::fcntl_setpipe_size(&end, limits::LOG_PIPE_BYTES);
@@ -93,7 +103,8 @@ impl LogPump {
         }
         let open = |stream: Stream| {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            rustix::fs::open(dir.join(stream.pipe_name()), flags, Mode::empty()).map_err(std::io::Error::from)
+            rustix::fs::open(dir.join(stream.pipe_name()), flags, Mode::empty())
+                .map_err(std::io::Error::from)
         };
         let pipes = [open(Stream::Stdout)?, open(Stream::Stderr)?];
         let mut file = LogFile::open(log, &dir.join("mark"))?;
@@ -120,7 +131,9 @@ impl LogPump {
 
     async fn pump(&self, stream: Stream) {
         while !self.done.get() {
-            let Ok(mut ready) = self.pipes[stream as usize].readable().await else { return };
+            let Ok(mut ready) = self.pipes[stream as usize].readable().await else {
+                return;
+            };
             match self.move_chunk(stream, false) {
                 // There may be more; others get their turn first.
                 Ok(moved) if moved > 0 => tokio::task::yield_now().await,
@@ -198,18 +211,42 @@ struct LogFile {
 
 impl LogFile {
     fn open(log: &Path, mark: &Path) -> std::io::Result<Self> {
-        let mut log = File::options().create(true).truncate(false).read(true).write(true).open(log)?;
+        let mut log = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(log)?;
         let length = log.seek(SeekFrom::End(0))?;
-        let mark = File::options().create(true).truncate(false).read(true).write(true).open(mark)?;
-        let (read_end, write_end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let mark = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(mark)?;
+        let (read_end, write_end) =
+            rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let _ = rustix::pipe::fcntl_setpipe_size(&write_end, limits::LOG_CHUNK_BYTES);
-        Ok(Self { log, length, mark, read_end, write_end, chunk: Vec::new(), records: Vec::new() })
+        Ok(Self {
+            log,
+            length,
+            mark,
+            read_end,
+            write_end,
+            chunk: Vec::new(),
+            records: Vec::new(),
+        })
     }
 
     /// Reads a copy of what is at the head of `pipe` into `self.chunk`, leaving it there.
     fn peek(&mut self, pipe: &OwnedFd) -> std::io::Result<()> {
         self.chunk.clear();
-        let copied = match rustix::pipe::tee(pipe, &self.write_end, limits::LOG_CHUNK_BYTES, SpliceFlags::NONBLOCK) {
+        let copied = match rustix::pipe::tee(
+            pipe,
+            &self.write_end,
+            limits::LOG_CHUNK_BYTES,
+            SpliceFlags::NONBLOCK,
+        ) {
             Ok(copied) => copied,
             Err(rustix::io::Errno::AGAIN) => 0,
             Err(errno) => return Err(errno.into()),
@@ -235,7 +272,13 @@ impl LogFile {
             return Ok(0);
         }
         self.records.clear();
-        let taken = cri::format(&self.chunk, stream.pipe_name(), last, clock::wall(), &mut self.records);
+        let taken = cri::format(
+            &self.chunk,
+            stream.pipe_name(),
+            last,
+            clock::wall(),
+            &mut self.records,
+        );
         if taken == 0 {
             return Ok(0);
         }
@@ -271,7 +314,11 @@ impl LogFile {
         if rustix::io::pread(&self.mark, &mut record, 0)? < record.len() || record[0] == 0 {
             return Ok(());
         }
-        let stream = if record[0] == 1 { Stream::Stdout } else { Stream::Stderr };
+        let stream = if record[0] == 1 {
+            Stream::Stdout
+        } else {
+            Stream::Stderr
+        };
         let [_, length @ ..] = record;
         let before = u64::from_le_bytes(length).min(self.length);
         self.log.seek(SeekFrom::Start(before))?;
@@ -291,7 +338,9 @@ impl LogFile {
 /// The log file of an instance.
 #[must_use]
 pub fn path(directory: &Path, container: &str, restart_count: u32) -> PathBuf {
-    directory.join(container).join(format!("{restart_count}.log"))
+    directory
+        .join(container)
+        .join(format!("{restart_count}.log"))
 }
 
 /// Tells the keeper's side which descriptors hold an instance's pipes open.
@@ -316,7 +365,10 @@ mod tests {
     }
 
     fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime")
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("runtime")
     }
 
     fn open(dir: &Path) -> Rc<LogPump> {
@@ -354,16 +406,25 @@ mod tests {
                 let pipe = pump.pipes[0].get_ref();
                 let mut file = pump.file.borrow_mut();
                 if steps >= 1 {
-                    assert_eq!(file.take_chunk(pipe, Stream::Stdout, false).expect("written"), 4);
+                    assert_eq!(
+                        file.take_chunk(pipe, Stream::Stdout, false)
+                            .expect("written"),
+                        4
+                    );
                 }
                 if steps >= 2 {
-                    rustix::pipe::splice(pipe, None, &pump.null, None, 4, SpliceFlags::NONBLOCK).expect("consumed");
+                    rustix::pipe::splice(pipe, None, &pump.null, None, 4, SpliceFlags::NONBLOCK)
+                        .expect("consumed");
                 }
             }
             rustix::io::write(&out, b"c\n").expect("room");
             let pump = open(&dir);
             pump.finish();
-            assert_eq!(text(&dir.join("0.log")), "a\nb\nc\n", "died after step {steps}");
+            assert_eq!(
+                text(&dir.join("0.log")),
+                "a\nb\nc\n",
+                "died after step {steps}"
+            );
             std::fs::remove_dir_all(&dir).expect("own directory");
         }
     }

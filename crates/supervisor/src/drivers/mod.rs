@@ -8,8 +8,8 @@ mod containers;
 mod exec;
 mod images;
 mod launch_plan;
-mod payload;
 pub(crate) mod logs;
+mod payload;
 mod sandbox;
 pub(crate) mod volumes;
 mod world;
@@ -27,7 +27,10 @@ pub(crate) fn begin(world: &Rc<World>, action: Action) {
         Action::PrepareVolumes => {
             world.report(match volumes::set_up(world) {
                 Ok(()) => Observation::VolumesReady,
-                Err(error) => Observation::VolumesFailed { volume: error.volume, message: error.message },
+                Err(error) => Observation::VolumesFailed {
+                    volume: error.volume,
+                    message: error.message,
+                },
             });
         }
         Action::RemoveVolumes => {
@@ -39,20 +42,56 @@ pub(crate) fn begin(world: &Rc<World>, action: Action) {
         Action::StopSandbox { attempt } => sandbox::stop(world, attempt),
         Action::EnsureImage { container, attempt } => images::ensure(world, container, attempt),
         Action::CancelImage { container, attempt } => images::cancel(world, container, attempt),
-        Action::StartContainer { container, attempt, restart_count } => {
+        Action::StartContainer {
+            container,
+            attempt,
+            restart_count,
+        } => {
             containers::start(world, container, attempt, restart_count);
         }
-        Action::SignalContainer { container, attempt, signal } => containers::signal(world, container, attempt, signal),
-        Action::RemoveContainer { container, attempt, keep_logs } => containers::remove(world, container, attempt, keep_logs),
+        Action::SignalContainer {
+            container,
+            attempt,
+            signal,
+        } => containers::signal(world, container, attempt, signal),
+        Action::RemoveContainer {
+            container,
+            attempt,
+            keep_logs,
+        } => containers::remove(world, container, attempt, keep_logs),
         // Manifests with hooks and probes are refused when they are read; a journal of a later version may still ask for one.
-        Action::RunHook { container, attempt, hook } => {
-            let result = HookResult::Failed { message: "lifecycle hooks are not supported by this version".to_owned() };
-            world.report(Observation::HookFinished { container, attempt, hook, result });
+        Action::RunHook {
+            container,
+            attempt,
+            hook,
+        } => {
+            let result = HookResult::Failed {
+                message: "lifecycle hooks are not supported by this version".to_owned(),
+            };
+            world.report(Observation::HookFinished {
+                container,
+                attempt,
+                hook,
+                result,
+            });
         }
         Action::CancelHook { .. } => {}
-        Action::Probe { container, attempt, kind, round } => {
-            let outcome = ProbeOutcome::Error { message: "probes are not supported by this version".to_owned() };
-            world.report(Observation::ProbeFinished { container, attempt, kind, round, outcome });
+        Action::Probe {
+            container,
+            attempt,
+            kind,
+            round,
+        } => {
+            let outcome = ProbeOutcome::Error {
+                message: "probes are not supported by this version".to_owned(),
+            };
+            world.report(Observation::ProbeFinished {
+                container,
+                attempt,
+                kind,
+                round,
+                outcome,
+            });
         }
     }
 }
@@ -73,8 +112,14 @@ pub(crate) fn recover(world: &Rc<World>, pending: &[Action]) {
 /// The journal has these: what was kept until then can go.
 pub(crate) fn written_down(world: &Rc<World>, observations: &[Observation]) {
     for observation in observations {
-        if let Observation::ContainerExited { container, attempt, .. } = observation
-            && let Some(clear) = world.live.ended.borrow_mut().remove(&(*container, *attempt))
+        if let Observation::ContainerExited {
+            container, attempt, ..
+        } = observation
+            && let Some(clear) = world
+                .live
+                .ended
+                .borrow_mut()
+                .remove(&(*container, *attempt))
         {
             tokio::task::spawn_local(async move { clear() });
         }

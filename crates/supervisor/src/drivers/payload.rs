@@ -7,7 +7,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Component, Path};
 
 use podyard_api::core::{
-    ConfigMap, ConfigMapVolumeSource, DownwardAPIVolumeFile, DownwardAPIVolumeSource, KeyToPath, Secret, SecretVolumeSource, Volume,
+    ConfigMap, ConfigMapVolumeSource, DownwardAPIVolumeFile, DownwardAPIVolumeSource, KeyToPath,
+    Secret, SecretVolumeSource, Volume,
 };
 
 use super::World;
@@ -47,7 +48,12 @@ pub(super) fn is_in_memory(volume: &Volume) -> bool {
 /// Puts the volume's files into `directory`.
 pub(super) fn write(world: &World, volume: &Volume, directory: &Path) -> Result<(), String> {
     let payload = collect(world, volume)?;
-    let name = format!("..{}", crate::cri::rfc3339(crate::clock::wall()).replace(['-', ':', 'T'], "_").trim_end_matches('Z'));
+    let name = format!(
+        "..{}",
+        crate::cri::rfc3339(crate::clock::wall())
+            .replace(['-', ':', 'T'], "_")
+            .trim_end_matches('Z')
+    );
     let target = directory.join(&name);
     let io = |error: std::io::Error| format!("write {}: {error}", volume.name);
     fs::create_dir(&target).map_err(io)?;
@@ -67,7 +73,9 @@ pub(super) fn write(world: &World, volume: &Volume, directory: &Path) -> Result<
     fs::rename(&next, directory.join("..data")).map_err(io)?;
     for top in payload.keys().filter_map(|path| path.split('/').next()) {
         match symlink(Path::new("..data").join(top), directory.join(top)) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(io(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(io(error));
+            }
             _ => {}
         }
     }
@@ -87,7 +95,9 @@ fn collect(world: &World, volume: &Volume) -> Result<Payload, String> {
         downward(world, source, &mut payload)?;
     }
     match payload.keys().find(|path| !is_inside(path)) {
-        Some(path) => Err(format!("invalid path {path:?}: must stay inside the volume")),
+        Some(path) => Err(format!(
+            "invalid path {path:?}: must stay inside the volume"
+        )),
         None => Ok(payload),
     }
 }
@@ -95,35 +105,82 @@ fn collect(world: &World, volume: &Volume) -> Result<Payload, String> {
 fn is_inside(path: &str) -> bool {
     !path.is_empty()
         && !path.starts_with("..")
-        && Path::new(path).components().all(|component| matches!(component, Component::Normal(_)))
+        && Path::new(path)
+            .components()
+            .all(|component| matches!(component, Component::Normal(_)))
 }
 
-fn config_map(world: &World, source: &ConfigMapVolumeSource, payload: &mut Payload) -> Result<(), String> {
-    let found = world.config_maps.iter().find(|map| map.metadata.name.as_deref() == Some(source.name.as_str()));
+fn config_map(
+    world: &World,
+    source: &ConfigMapVolumeSource,
+    payload: &mut Payload,
+) -> Result<(), String> {
+    let found = world
+        .config_maps
+        .iter()
+        .find(|map| map.metadata.name.as_deref() == Some(source.name.as_str()));
     let optional = source.optional == Some(true);
     let Some(map) = found else {
-        return if optional { Ok(()) } else { Err(format!("configmap {:?} not found", source.name)) };
+        return if optional {
+            Ok(())
+        } else {
+            Err(format!("configmap {:?} not found", source.name))
+        };
     };
     let missing = |key: &str| format!("configmap references non-existent config key: {key}");
-    add(&contents(map), source.items.as_deref(), mode(source.default_mode), optional, missing, payload)
+    add(
+        &contents(map),
+        source.items.as_deref(),
+        mode(source.default_mode),
+        optional,
+        missing,
+        payload,
+    )
 }
 
 fn contents(map: &ConfigMap) -> BTreeMap<String, Vec<u8>> {
-    let text = map.data.iter().flatten().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
-    let binary = map.binary_data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
+    let text = map
+        .data
+        .iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), value.clone().into_bytes()));
+    let binary = map
+        .binary_data
+        .iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), value.0.clone()));
     text.chain(binary).collect()
 }
 
 fn secret(world: &World, source: &SecretVolumeSource, payload: &mut Payload) -> Result<(), String> {
     let name = source.secret_name.as_deref().unwrap_or_default();
-    let found: Option<&Secret> = world.secrets.iter().find(|secret| secret.metadata.name.as_deref() == Some(name));
+    let found: Option<&Secret> = world
+        .secrets
+        .iter()
+        .find(|secret| secret.metadata.name.as_deref() == Some(name));
     let optional = source.optional == Some(true);
     let Some(secret) = found else {
-        return if optional { Ok(()) } else { Err(format!("secret {name:?} not found")) };
+        return if optional {
+            Ok(())
+        } else {
+            Err(format!("secret {name:?} not found"))
+        };
     };
-    let data = secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone())).collect();
+    let data = secret
+        .data
+        .iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), value.0.clone()))
+        .collect();
     let missing = |key: &str| format!("references non-existent secret key: {key}");
-    add(&data, source.items.as_deref(), mode(source.default_mode), optional, missing, payload)
+    add(
+        &data,
+        source.items.as_deref(),
+        mode(source.default_mode),
+        optional,
+        missing,
+        payload,
+    )
 }
 
 fn add(
@@ -137,14 +194,26 @@ fn add(
     let items = items.unwrap_or_default();
     if items.is_empty() {
         for (key, content) in data {
-            payload.insert(key.clone(), File { content: content.clone(), mode: default_mode });
+            payload.insert(
+                key.clone(),
+                File {
+                    content: content.clone(),
+                    mode: default_mode,
+                },
+            );
         }
     }
     for item in items {
         match data.get(&item.key) {
             Some(content) => {
                 let mode = item.mode.map_or(default_mode, |mode| mode.unsigned_abs());
-                payload.insert(item.path.clone(), File { content: content.clone(), mode });
+                payload.insert(
+                    item.path.clone(),
+                    File {
+                        content: content.clone(),
+                        mode,
+                    },
+                );
             }
             None if optional => {}
             None => return Err(missing(&item.key)),
@@ -157,12 +226,22 @@ fn mode(mode: Option<i32>) -> u32 {
     mode.map_or(DEFAULT_MODE, i32::unsigned_abs)
 }
 
-fn downward(world: &World, source: &DownwardAPIVolumeSource, payload: &mut Payload) -> Result<(), String> {
+fn downward(
+    world: &World,
+    source: &DownwardAPIVolumeSource,
+    payload: &mut Payload,
+) -> Result<(), String> {
     let default_mode = mode(source.default_mode);
     for item in source.items.iter().flatten() {
         let content = downward_value(world, item)?;
         let mode = item.mode.map_or(default_mode, i32::unsigned_abs);
-        payload.insert(item.path.clone(), File { content: content.into_bytes(), mode });
+        payload.insert(
+            item.path.clone(),
+            File {
+                content: content.into_bytes(),
+                mode,
+            },
+        );
     }
     Ok(())
 }
@@ -177,7 +256,9 @@ fn downward_value(world: &World, item: &DownwardAPIVolumeFile) -> Result<String,
                 path => environment::field_value(path, facts),
             };
         }
-        let Some(field) = &item.resource_field_ref else { return Ok(String::new()) };
+        let Some(field) = &item.resource_field_ref else {
+            return Ok(String::new());
+        };
         let name = field.container_name.as_deref().unwrap_or_default();
         let container = translate::containers(facts.spec).find(|container| container.name == name);
         let container = container.ok_or_else(|| format!("container {name} not found"))?;
@@ -187,7 +268,11 @@ fn downward_value(world: &World, item: &DownwardAPIVolumeFile) -> Result<String,
 
 /// One line `key="value"` per entry, sorted, no newline at the end.
 fn lines(map: Option<&BTreeMap<String, String>>) -> String {
-    map.into_iter().flatten().map(|(key, value)| format!("{key}={value:?}")).collect::<Vec<_>>().join("\n")
+    map.into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}={value:?}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]
@@ -196,7 +281,15 @@ mod tests {
 
     #[test]
     fn paths_stay_inside() {
-        for (path, expected) in [("a", true), ("a/b", true), ("../a", false), ("/a", false), ("a/../b", false), ("", false), ("..a", false)] {
+        for (path, expected) in [
+            ("a", true),
+            ("a/b", true),
+            ("../a", false),
+            ("/a", false),
+            ("a/../b", false),
+            ("", false),
+            ("..a", false),
+        ] {
             assert_eq!(is_inside(path), expected, "{path}");
         }
     }

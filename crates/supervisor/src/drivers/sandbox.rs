@@ -22,7 +22,10 @@ pub(super) fn create(world: &Rc<World>, attempt: u32) {
         Ok(record) => {
             *world.live.pod_ips.borrow_mut() = record.pod_ips.clone();
             watch(world, attempt);
-            world.report(Observation::SandboxReady { attempt, pod_ips: record.pod_ips });
+            world.report(Observation::SandboxReady {
+                attempt,
+                pod_ips: record.pod_ips,
+            });
         }
         Err(message) => {
             discard(world);
@@ -40,11 +43,18 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
     let spec = world.spec();
     let host_network = spec.host_network == Some(true);
     let hostname = world.with_facts(|facts| facts.hostname());
-    let sysctls = spec.security_context.iter().flat_map(|context| context.sysctls.iter().flatten());
+    let sysctls = spec
+        .security_context
+        .iter()
+        .flat_map(|context| context.sysctls.iter().flatten());
     let plan = SandboxPlan {
         hostname,
         domainname: None,
-        network: if host_network { SandboxNetwork::Host } else { SandboxNetwork::New },
+        network: if host_network {
+            SandboxNetwork::Host
+        } else {
+            SandboxNetwork::New
+        },
         new_ipc: spec.host_ipc != Some(true),
         new_uts: !host_network,
         share_process_namespace: spec.share_process_namespace == Some(true),
@@ -54,7 +64,10 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
             .collect(),
         program: program(&world.title()),
         cgroup: None,
-        oom_score_adj: Some(podyard_linux::OomScoreAdj { value: -998, required: false }),
+        oom_score_adj: Some(podyard_linux::OomScoreAdj {
+            value: -998,
+            required: false,
+        }),
     };
     let sandbox = Sandbox::create(&plan).map_err(|error| chain(&error))?;
     let mut sandbox_record = SandboxRecord {
@@ -73,9 +86,13 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
     } else {
         let ports = ports(world);
         let title = world.title();
-        let pod = PodIdentity { uid: &world.dirs.uid, name: &title };
+        let pod = PodIdentity {
+            uid: &world.dirs.uid,
+            name: &title,
+        };
         let netns = sandbox.namespaces().net.as_fd();
-        let network = network::attach(&config(world), netns, pod, &ports).map_err(|error| chain(&error))?;
+        let network =
+            network::attach(&config(world), netns, pod, &ports).map_err(|error| chain(&error))?;
         sandbox_record.pod_ips = vec![network.address.to_string()];
         sandbox_record.network = Some(network);
     }
@@ -89,52 +106,85 @@ fn default_sysctls(host_network: bool) -> Vec<(String, String)> {
         return Vec::new();
     }
     vec![
-        ("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned()),
-        ("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned()),
+        (
+            "net.ipv4.ip_unprivileged_port_start".to_owned(),
+            "0".to_owned(),
+        ),
+        (
+            "net.ipv4.ping_group_range".to_owned(),
+            "0 2147483647".to_owned(),
+        ),
     ]
 }
 
 fn program(title: &str) -> Vec<CString> {
-    ["podyard", "internal", "sandbox", title].into_iter().filter_map(|word| CString::new(word).ok()).collect()
+    ["podyard", "internal", "sandbox", title]
+        .into_iter()
+        .filter_map(|word| CString::new(word).ok())
+        .collect()
 }
 
 fn save(world: &World, sandbox: &SandboxRecord) -> Result<(), String> {
     let text = serde_json::to_vec(sandbox).map_err(|error| error.to_string())?;
-    crate::atomic::write(&world.dirs.sandbox(), &text).map_err(|error| format!("cannot write the sandbox's record: {error}"))
+    crate::atomic::write(&world.dirs.sandbox(), &text)
+        .map_err(|error| format!("cannot write the sandbox's record: {error}"))
 }
 
 fn config(world: &World) -> NetworkConfig {
-    NetworkConfig { instance: world.roots.instance(), state_dir: world.roots.network(), subnet: None }
+    NetworkConfig {
+        instance: world.roots.instance(),
+        state_dir: world.roots.network(),
+        subnet: None,
+    }
 }
 
 /// Published ports, of app containers only (quirk Q11).
 fn ports(world: &World) -> Vec<PortMapping> {
     let mapping = |port: &ContainerPort| {
-        let host_port = u16::try_from(port.host_port?).ok().filter(|port| *port > 0)?;
+        let host_port = u16::try_from(port.host_port?)
+            .ok()
+            .filter(|port| *port > 0)?;
         Some(PortMapping {
             protocol: match port.protocol.as_deref() {
                 Some("UDP") => Protocol::Udp,
                 Some("SCTP") => Protocol::Sctp,
                 _ => Protocol::Tcp,
             },
-            host_ip: port.host_ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok()).filter(|ip| !ip.is_unspecified()),
+            host_ip: port
+                .host_ip
+                .as_deref()
+                .and_then(|ip| ip.parse::<IpAddr>().ok())
+                .filter(|ip| !ip.is_unspecified()),
             host_port,
             container_port: u16::try_from(port.container_port).ok()?,
         })
     };
-    world.spec().containers.iter().flat_map(|container| container.ports.iter().flatten()).filter_map(mapping).collect()
+    world
+        .spec()
+        .containers
+        .iter()
+        .flat_map(|container| container.ports.iter().flatten())
+        .filter_map(mapping)
+        .collect()
 }
 
 /// Says so when the sandbox dies by itself.
 fn watch(world: &Rc<World>, attempt: u32) {
-    let Some(sandbox) = world.live.sandbox.borrow().clone() else { return };
+    let Some(sandbox) = world.live.sandbox.borrow().clone() else {
+        return;
+    };
     let world = Rc::clone(world);
     tokio::task::spawn_local(async move {
         if ready::readable(&*sandbox).await.is_err() {
             return;
         }
         let _ = sandbox.process().reap();
-        let is_current = world.live.sandbox.borrow().as_ref().is_some_and(|current| Rc::ptr_eq(current, &sandbox));
+        let is_current = world
+            .live
+            .sandbox
+            .borrow()
+            .as_ref()
+            .is_some_and(|current| Rc::ptr_eq(current, &sandbox));
         if is_current {
             world.report(Observation::SandboxDied { attempt });
         }
@@ -148,7 +198,9 @@ fn discard(world: &World) {
     match held {
         Some(sandbox) => end(&sandbox),
         None => {
-            if let Some(Ok(Some(sandbox))) = known.as_ref().map(|known| Sandbox::adopt(known.process)) {
+            if let Some(Ok(Some(sandbox))) =
+                known.as_ref().map(|known| Sandbox::adopt(known.process))
+            {
                 end(&sandbox);
             }
         }
@@ -165,7 +217,9 @@ fn discard(world: &World) {
 }
 
 fn end(sandbox: &Sandbox) {
-    let _ = sandbox.process().signal(rustix::process::Signal::KILL.as_raw());
+    let _ = sandbox
+        .process()
+        .signal(rustix::process::Signal::KILL.as_raw());
     // SIGKILL cannot be refused; the wait is for the kernel alone.
     let _ = sandbox.process().wait_exited(None);
     let _ = sandbox.process().reap();
@@ -173,8 +227,12 @@ fn end(sandbox: &Sandbox) {
 
 /// Takes over the sandbox that the last supervisor made, or finds that it is gone.
 pub(super) fn adopt(world: &Rc<World>, pending: &[Action]) {
-    let is_being_made = pending.iter().any(|action| matches!(action, Action::CreateSandbox { .. }));
-    let Some(known) = record::read::<SandboxRecord>(&world.dirs.sandbox()) else { return };
+    let is_being_made = pending
+        .iter()
+        .any(|action| matches!(action, Action::CreateSandbox { .. }));
+    let Some(known) = record::read::<SandboxRecord>(&world.dirs.sandbox()) else {
+        return;
+    };
     if is_being_made {
         return;
     }
@@ -184,10 +242,14 @@ pub(super) fn adopt(world: &Rc<World>, pending: &[Action]) {
             *world.live.sandbox.borrow_mut() = Some(Rc::new(sandbox));
             watch(world, known.attempt);
         }
-        Ok(None) => world.report(Observation::SandboxDied { attempt: known.attempt }),
+        Ok(None) => world.report(Observation::SandboxDied {
+            attempt: known.attempt,
+        }),
         Err(error) => {
             world.complain(&format!("cannot take over the sandbox: {error}"));
-            world.report(Observation::SandboxDied { attempt: known.attempt });
+            world.report(Observation::SandboxDied {
+                attempt: known.attempt,
+            });
         }
     }
 }

@@ -22,7 +22,10 @@ pub(crate) struct VolumeError {
 /// Sets up every used volume; may be repeated at any time.
 pub(crate) fn set_up(world: &World) -> Result<(), VolumeError> {
     for volume in used(&world.pod) {
-        set_up_one(world, volume).map_err(|message| VolumeError { volume: volume.name.clone(), message })?;
+        set_up_one(world, volume).map_err(|message| VolumeError {
+            volume: volume.name.clone(),
+            message,
+        })?;
     }
     Ok(())
 }
@@ -39,13 +42,21 @@ fn set_up_one(world: &World, volume: &Volume) -> Result<(), String> {
         }
         return payload::write(world, volume, &path);
     }
-    let in_memory = volume.empty_dir.as_ref().and_then(|source| source.medium.as_deref()) == Some("Memory");
+    let in_memory = volume
+        .empty_dir
+        .as_ref()
+        .and_then(|source| source.medium.as_deref())
+        == Some("Memory");
     if in_memory {
-        let limit = volume.empty_dir.as_ref().and_then(|source| source.size_limit.as_ref());
+        let limit = volume
+            .empty_dir
+            .as_ref()
+            .and_then(|source| source.size_limit.as_ref());
         return mount_tmpfs(&path, limit.map(|limit| limit.0.as_str()));
     }
     // chmod, because a umask would take bits away from mkdir's mode.
-    fs::set_permissions(&path, Permissions::from_mode(0o777)).map_err(|error| format!("chmod {}: {error}", path.display()))
+    fs::set_permissions(&path, Permissions::from_mode(0o777))
+        .map_err(|error| format!("chmod {}: {error}", path.display()))
 }
 
 fn mount_tmpfs(path: &Path, limit: Option<&str>) -> Result<(), String> {
@@ -53,11 +64,17 @@ fn mount_tmpfs(path: &Path, limit: Option<&str>) -> Result<(), String> {
         return Ok(());
     }
     let bytes = match limit {
-        Some(limit) => Some(podyard_api::quantity::bytes(limit).map_err(|error| format!("sizeLimit {limit}: {error}"))?),
+        Some(limit) => Some(
+            podyard_api::quantity::bytes(limit)
+                .map_err(|error| format!("sizeLimit {limit}: {error}"))?,
+        ),
         None => None,
     };
-    let size = bytes.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
-    let options = std::ffi::CString::new(format!("mode=1777{size}")).map_err(|error| error.to_string())?;
+    let size = bytes
+        .map(|bytes| format!(",size={bytes}"))
+        .unwrap_or_default();
+    let options =
+        std::ffi::CString::new(format!("mode=1777{size}")).map_err(|error| error.to_string())?;
     let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
     rustix::mount::mount("tmpfs", path, "tmpfs", flags, options.as_c_str())
         .map_err(|errno| format!("mount tmpfs: {}", std::io::Error::from(errno)))
@@ -66,7 +83,9 @@ fn mount_tmpfs(path: &Path, limit: Option<&str>) -> Result<(), String> {
 /// A mount point's directory and its parent are on different file systems.
 fn is_mount_point(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
-    let (Ok(here), Some(Ok(above))) = (fs::metadata(path), path.parent().map(fs::metadata)) else { return false };
+    let (Ok(here), Some(Ok(above))) = (fs::metadata(path), path.parent().map(fs::metadata)) else {
+        return false;
+    };
     here.dev() != above.dev()
 }
 
@@ -76,14 +95,17 @@ fn check_host_path(source: &HostPathVolumeSource) -> Result<(), String> {
     let shown = path.display();
     match kind {
         // A missing source of type "" is made as a directory when it is mounted.
-        "" => fs::create_dir_all(path).or_else(|error| if path.exists() { Ok(()) } else { Err(error) }),
+        "" => fs::create_dir_all(path)
+            .or_else(|error| if path.exists() { Ok(()) } else { Err(error) }),
         "DirectoryOrCreate" if !path.exists() => fs::create_dir_all(path),
         "FileOrCreate" if !path.exists() => fs::File::create(path)
             .and_then(|file| file.set_permissions(Permissions::from_mode(0o644))),
         _ => Ok(()),
     }
     .map_err(|error| format!("hostPath {shown}: {error}"))?;
-    let found = fs::metadata(path).map_err(|_| format!("hostPath type check failed: {shown} does not exist"))?.file_type();
+    let found = fs::metadata(path)
+        .map_err(|_| format!("hostPath type check failed: {shown} does not exist"))?
+        .file_type();
     let (fits, expected) = match kind {
         "Directory" | "DirectoryOrCreate" => (found.is_dir(), "a directory"),
         "File" | "FileOrCreate" => (found.is_file(), "a file"),
@@ -92,7 +114,13 @@ fn check_host_path(source: &HostPathVolumeSource) -> Result<(), String> {
         "BlockDevice" => (found.is_block_device(), "a block device"),
         _ => (true, ""),
     };
-    if fits { Ok(()) } else { Err(format!("hostPath type check failed: {shown} is not {expected}")) }
+    if fits {
+        Ok(())
+    } else {
+        Err(format!(
+            "hostPath type check failed: {shown} is not {expected}"
+        ))
+    }
 }
 
 /// Where a volume's content is on the host.
@@ -114,7 +142,8 @@ pub(crate) fn remove(pod: &Pod, dirs: &PodDirs) -> std::io::Result<()> {
     for volume in used(pod).filter(|volume| volume.host_path.is_none()) {
         let path = host_path(volume, dirs);
         if is_mount_point(&path)
-            && let Err(error) = rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH).map_err(std::io::Error::from)
+            && let Err(error) = rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH)
+                .map_err(std::io::Error::from)
         {
             first = first.and(Err(error));
         }
@@ -130,11 +159,22 @@ fn used(pod: &Pod) -> impl Iterator<Item = &Volume> {
     let spec = pod.spec.as_ref();
     let containers = spec
         .into_iter()
-        .flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers))
+        .flat_map(|spec| {
+            spec.init_containers
+                .iter()
+                .flatten()
+                .chain(&spec.containers)
+        })
         .collect::<Vec<_>>();
-    spec.into_iter().flat_map(|spec| spec.volumes.iter().flatten()).filter(move |volume| {
-        containers
-            .iter()
-            .any(|container| container.volume_mounts.iter().flatten().any(|mount| mount.name == volume.name))
-    })
+    spec.into_iter()
+        .flat_map(|spec| spec.volumes.iter().flatten())
+        .filter(move |volume| {
+            containers.iter().any(|container| {
+                container
+                    .volume_mounts
+                    .iter()
+                    .flatten()
+                    .any(|mount| mount.name == volume.name)
+            })
+        })
 }

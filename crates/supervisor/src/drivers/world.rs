@@ -65,7 +65,10 @@ pub(crate) struct Live {
 impl World {
     pub(crate) fn spec(&self) -> &PodSpec {
         static EMPTY: std::sync::OnceLock<PodSpec> = std::sync::OnceLock::new();
-        self.pod.spec.as_ref().unwrap_or_else(|| EMPTY.get_or_init(PodSpec::default))
+        self.pod
+            .spec
+            .as_ref()
+            .unwrap_or_else(|| EMPTY.get_or_init(PodSpec::default))
     }
 
     pub(crate) fn with_facts<T>(&self, then: impl FnOnce(&PodFacts<'_>) -> T) -> T {
@@ -86,11 +89,13 @@ impl World {
     }
 
     pub(crate) fn container_name(&self, index: ContainerIndex) -> &str {
-        self.container(index).map_or("", |container| container.name.as_str())
+        self.container(index)
+            .map_or("", |container| container.name.as_str())
     }
 
     pub(crate) fn container_index(&self, name: &str) -> Option<ContainerIndex> {
-        let position = translate::containers(self.spec()).position(|container| container.name == name)?;
+        let position =
+            translate::containers(self.spec()).position(|container| container.name == name)?;
         u16::try_from(position).ok().map(ContainerIndex)
     }
 
@@ -100,7 +105,9 @@ impl World {
     }
 
     pub(crate) fn log_directory(&self) -> std::path::PathBuf {
-        let name = self.with_facts(|facts| format!("{}_{}_{}", facts.namespace(), facts.name(), self.dirs.uid));
+        let name = self.with_facts(|facts| {
+            format!("{}_{}_{}", facts.namespace(), facts.name(), self.dirs.uid)
+        });
         self.roots.logs().join(name)
     }
 
@@ -110,8 +117,14 @@ impl World {
 
     /// Whether that instance's log may still grow.
     pub(crate) fn is_writing_log(&self, container: &str, restart_count: u32) -> bool {
-        let Some(index) = self.container_index(container) else { return false };
-        self.live.containers.borrow().get(&index).is_some_and(|live| live.restart_count == restart_count && !live.is_done())
+        let Some(index) = self.container_index(container) else {
+            return false;
+        };
+        self.live
+            .containers
+            .borrow()
+            .get(&index)
+            .is_some_and(|live| live.restart_count == restart_count && !live.is_done())
     }
 
     /// Moves into the log files what containers have printed until now.
@@ -129,7 +142,12 @@ impl World {
     /// Something that is wrong with this machine and not with the pod: into the supervisor's own log, which is its standard error.
     pub(crate) fn complain(&self, text: &str) {
         use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), "{} {}: {text}", crate::cri::rfc3339(crate::clock::wall()), self.title());
+        let _ = writeln!(
+            std::io::stderr(),
+            "{} {}: {text}",
+            crate::cri::rfc3339(crate::clock::wall()),
+            self.title()
+        );
     }
 
     fn pod_cgroup_path(&self) -> String {
@@ -140,20 +158,36 @@ impl World {
         format!("{}/{name}.{attempt}", self.pod_cgroup_path())
     }
 
-    pub(super) fn container_cgroup(&self, name: &str, attempt: Attempt, resources: &Resources) -> Result<Option<Cgroup>, NotStarted> {
+    pub(super) fn container_cgroup(
+        &self,
+        name: &str,
+        attempt: Attempt,
+        resources: &Resources,
+    ) -> Result<Option<Cgroup>, NotStarted> {
         let failed = |error: podyard_linux::cgroup::CgroupError| {
-            NotStarted::create(format!("cannot create the cgroup: {}", crate::pull::chain(&error)))
+            NotStarted::create(format!(
+                "cannot create the cgroup: {}",
+                crate::pull::chain(&error)
+            ))
         };
         if !self.live.has_pod_cgroup.get() {
             let resources = self.with_facts(|facts| translate::resources::of_pod(facts));
             Cgroup::create(&self.cgroups, &self.pod_cgroup_path(), &resources).map_err(failed)?;
             self.live.has_pod_cgroup.set(true);
         }
-        Cgroup::create(&self.cgroups, &self.container_cgroup_path(name, attempt), resources).map(Some).map_err(failed)
+        Cgroup::create(
+            &self.cgroups,
+            &self.container_cgroup_path(name, attempt),
+            resources,
+        )
+        .map(Some)
+        .map_err(failed)
     }
 
     pub(super) fn open_container_cgroup(&self, name: &str, attempt: Attempt) -> Option<Cgroup> {
-        Cgroup::open(&self.cgroups, &self.container_cgroup_path(name, attempt)).ok().flatten()
+        Cgroup::open(&self.cgroups, &self.container_cgroup_path(name, attempt))
+            .ok()
+            .flatten()
     }
 
     pub(super) fn remove_container_cgroup(&self, name: &str, attempt: Attempt) {
@@ -167,7 +201,10 @@ impl World {
         if let Ok(Some(cgroup)) = Cgroup::open(&self.cgroups, &self.pod_cgroup_path())
             && let Err(error) = cgroup.remove(limits::CGROUP_PATIENCE)
         {
-            self.complain(&format!("cannot remove the pod's cgroup: {}", crate::pull::chain(&error)));
+            self.complain(&format!(
+                "cannot remove the pod's cgroup: {}",
+                crate::pull::chain(&error)
+            ));
         }
         self.live.has_pod_cgroup.set(false);
         self.remove_instance_cgroup();

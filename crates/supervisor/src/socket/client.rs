@@ -67,7 +67,11 @@ pub struct Client {
 
 impl Client {
     pub(crate) fn new(socket: PathBuf, namespace: &str, name: &str) -> Self {
-        Self { socket, namespace: namespace.to_owned(), name: name.to_owned() }
+        Self {
+            socket,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     fn pod_path(&self) -> String {
@@ -93,7 +97,12 @@ impl Client {
         struct List {
             items: Vec<Event>,
         }
-        let list: List = self.json(Method::GET, &format!("/api/v1/namespaces/{}/events", self.namespace)).await?;
+        let list: List = self
+            .json(
+                Method::GET,
+                &format!("/api/v1/namespaces/{}/events", self.namespace),
+            )
+            .await?;
         Ok(list.items)
     }
 
@@ -104,8 +113,13 @@ impl Client {
     /// When the supervisor does not answer.
     pub async fn watch(&self) -> Result<Lines, ClientError> {
         let query = Query::default().with("watch", true);
-        let response = self.send(Method::GET, &format!("{}?{query}", self.pod_path())).await?;
-        Ok(Lines { body: response.into_body(), rest: Vec::new() })
+        let response = self
+            .send(Method::GET, &format!("{}?{query}", self.pod_path()))
+            .await?;
+        Ok(Lines {
+            body: response.into_body(),
+            rest: Vec::new(),
+        })
     }
 
     /// Asks for the pod's deletion; returns when it was accepted.
@@ -118,7 +132,9 @@ impl Client {
         if let Some(grace) = grace_seconds {
             query = query.with("gracePeriodSeconds", grace);
         }
-        self.send(Method::DELETE, &format!("{}?{query}", self.pod_path())).await.map(drop)
+        self.send(Method::DELETE, &format!("{}?{query}", self.pod_path()))
+            .await
+            .map(drop)
     }
 
     /// Ends the pod without any grace.
@@ -127,7 +143,12 @@ impl Client {
     ///
     /// When nobody answers.
     pub async fn kill(&self) -> Result<(), ClientError> {
-        self.send(Method::DELETE, &format!("{}?podyard-kill=true", self.pod_path())).await.map(drop)
+        self.send(
+            Method::DELETE,
+            &format!("{}?podyard-kill=true", self.pod_path()),
+        )
+        .await
+        .map(drop)
     }
 
     /// Ends a back-off now.
@@ -140,7 +161,9 @@ impl Client {
         if let Some(container) = container {
             query = query.with("container", container);
         }
-        self.send(Method::POST, &format!("/podyard/v1/retry?{query}")).await.map(drop)
+        self.send(Method::POST, &format!("/podyard/v1/retry?{query}"))
+            .await
+            .map(drop)
     }
 
     /// Follows a container's log: what is there, then what comes, until the instance has ended.
@@ -148,8 +171,15 @@ impl Client {
     /// # Errors
     ///
     /// With the kubelet's text when there is no such instance.
-    pub async fn follow_logs(&self, container: &str, instance: Option<u32>, options: &LogOptions) -> Result<Chunks, ClientError> {
-        let mut query = Query::default().with("container", container).with("follow", true);
+    pub async fn follow_logs(
+        &self,
+        container: &str,
+        instance: Option<u32>,
+        options: &LogOptions,
+    ) -> Result<Chunks, ClientError> {
+        let mut query = Query::default()
+            .with("container", container)
+            .with("follow", true);
         if let Some(instance) = instance {
             query = query.with("instance", instance);
         }
@@ -159,9 +189,15 @@ impl Client {
         if let Some(since) = &options.since {
             query = query.with("sinceTime", since);
         }
-        query = query.with("previous", options.previous).with("timestamps", options.timestamps);
-        let response = self.send(Method::GET, &format!("{}/log?{query}", self.pod_path())).await?;
-        Ok(Chunks { body: response.into_body() })
+        query = query
+            .with("previous", options.previous)
+            .with("timestamps", options.timestamps);
+        let response = self
+            .send(Method::GET, &format!("{}/log?{query}", self.pod_path()))
+            .await?;
+        Ok(Chunks {
+            body: response.into_body(),
+        })
     }
 
     /// Starts a command in a container.
@@ -169,8 +205,18 @@ impl Client {
     /// # Errors
     ///
     /// When the container does not run, or the command cannot be started.
-    pub async fn exec(&self, container: Option<&str>, command: &[String], stdin: bool, tty: bool) -> Result<ExecStream, ClientError> {
-        let mut query = Query::default().with("stdin", stdin).with("tty", tty).with("stdout", true).with("stderr", !tty);
+    pub async fn exec(
+        &self,
+        container: Option<&str>,
+        command: &[String],
+        stdin: bool,
+        tty: bool,
+    ) -> Result<ExecStream, ClientError> {
+        let mut query = Query::default()
+            .with("stdin", stdin)
+            .with("tty", tty)
+            .with("stdout", true)
+            .with("stderr", !tty);
         if let Some(container) = container {
             query = query.with("container", container);
         }
@@ -181,19 +227,36 @@ impl Client {
         let headers = request.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(exec::PROTOCOL));
+        headers.insert(
+            header::SEC_WEBSOCKET_VERSION,
+            HeaderValue::from_static("13"),
+        );
+        headers.insert(
+            header::SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(exec::PROTOCOL),
+        );
         if let Ok(key) = HeaderValue::from_str(&generate_key()) {
             headers.insert(header::SEC_WEBSOCKET_KEY, key);
         }
         let response = self.send_request(request).await?;
         let upgraded = hyper::upgrade::on(response).await?;
-        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, None).await;
+        let socket =
+            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, None).await;
         Ok(ExecStream { socket })
     }
 
-    async fn json<T: for<'a> Deserialize<'a>>(&self, method: Method, path: &str) -> Result<T, ClientError> {
-        let body = self.send(method, path).await?.into_body().collect().await?.to_bytes();
+    async fn json<T: for<'a> Deserialize<'a>>(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<T, ClientError> {
+        let body = self
+            .send(method, path)
+            .await?
+            .into_body()
+            .collect()
+            .await?
+            .to_bytes();
         serde_json::from_slice(&body).map_err(ClientError::Unreadable)
     }
 
@@ -201,11 +264,18 @@ impl Client {
         self.send_request(request(method, path)).await
     }
 
-    async fn send_request(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, ClientError> {
+    async fn send_request(
+        &self,
+        request: Request<Empty<Bytes>>,
+    ) -> Result<Response<Incoming>, ClientError> {
         let stream = connect(&self.socket)
             .await
-            .map_err(|source| ClientError::Connect { path: self.socket.display().to_string(), source })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+            .map_err(|source| ClientError::Connect {
+                path: self.socket.display().to_string(),
+                source,
+            })?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::task::spawn_local(async move {
             let _ = connection.with_upgrades().await;
         });
@@ -215,9 +285,17 @@ impl Client {
             return Ok(response);
         }
         let body = response.into_body().collect().await?.to_bytes();
-        let status: serde_json::Value = serde_json::from_slice(&body).map_err(ClientError::Unreadable)?;
-        let message = status.get("message").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-        Err(ClientError::Refused { code: code.as_u16(), message })
+        let status: serde_json::Value =
+            serde_json::from_slice(&body).map_err(ClientError::Unreadable)?;
+        let message = status
+            .get("message")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        Err(ClientError::Refused {
+            code: code.as_u16(),
+            message,
+        })
     }
 }
 
@@ -226,7 +304,9 @@ fn request(method: Method, path: &str) -> Request<Empty<Bytes>> {
     *request.method_mut() = method;
     // Every path is put together here, out of names that were validated and values that were encoded.
     *request.uri_mut() = path.parse().unwrap_or_default();
-    request.headers_mut().insert(header::HOST, HeaderValue::from_static("podyard"));
+    request
+        .headers_mut()
+        .insert(header::HOST, HeaderValue::from_static("podyard"));
     request
 }
 
@@ -260,10 +340,14 @@ impl Lines {
         loop {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
-                return serde_json::from_slice(&line).map(Some).map_err(ClientError::Unreadable);
+                return serde_json::from_slice(&line)
+                    .map(Some)
+                    .map_err(ClientError::Unreadable);
             }
             match self.body.frame().await {
-                Some(Ok(frame)) => self.rest.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
+                Some(Ok(frame)) => self
+                    .rest
+                    .extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
                 Some(Err(_)) | None => return Ok(None),
             }
         }
@@ -309,11 +393,15 @@ pub struct ExecStream {
 
 /// The writing half.
 #[derive(Debug)]
-pub struct ExecInput(futures_util::stream::SplitSink<WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>, Message>);
+pub struct ExecInput(
+    futures_util::stream::SplitSink<WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>, Message>,
+);
 
 /// The reading half.
 #[derive(Debug)]
-pub struct ExecReader(futures_util::stream::SplitStream<WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>>);
+pub struct ExecReader(
+    futures_util::stream::SplitStream<WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>>,
+);
 
 impl ExecStream {
     /// Both directions, to be used at the same time.
@@ -349,12 +437,19 @@ impl ExecInput {
     ///
     /// When the connection is gone.
     pub async fn resize(&mut self, columns: u16, rows: u16) -> Result<(), std::io::Error> {
-        self.frame(exec::RESIZE, format!(r#"{{"Width":{columns},"Height":{rows}}}"#).as_bytes()).await
+        self.frame(
+            exec::RESIZE,
+            format!(r#"{{"Width":{columns},"Height":{rows}}}"#).as_bytes(),
+        )
+        .await
     }
 
     async fn frame(&mut self, channel: u8, data: &[u8]) -> Result<(), std::io::Error> {
         let frame = [&[channel], data].concat();
-        self.0.send(Message::Binary(frame.into())).await.map_err(std::io::Error::other)
+        self.0
+            .send(Message::Binary(frame.into()))
+            .await
+            .map_err(std::io::Error::other)
     }
 }
 
@@ -362,7 +457,9 @@ impl ExecReader {
     /// The next piece of output; `None` when the connection is gone.
     pub async fn next(&mut self) -> Option<ExecOutput> {
         loop {
-            let Message::Binary(bytes) = self.0.next().await?.ok()? else { continue };
+            let Message::Binary(bytes) = self.0.next().await?.ok()? else {
+                continue;
+            };
             return Some(match bytes.split_first() {
                 Some((&exec::STDOUT, data)) => ExecOutput::Stdout(data.to_vec()),
                 Some((&exec::STDERR, data)) => ExecOutput::Stderr(data.to_vec()),
@@ -380,6 +477,11 @@ fn end_of(status: &[u8]) -> ExecOutput {
     if status["status"] == "Success" {
         return ExecOutput::Exit(0);
     }
-    let code = status["details"]["causes"][0]["message"].as_str().and_then(|text| text.parse().ok());
-    code.map_or_else(|| ExecOutput::Failed(status["message"].as_str().unwrap_or_default().to_owned()), ExecOutput::Exit)
+    let code = status["details"]["causes"][0]["message"]
+        .as_str()
+        .and_then(|text| text.parse().ok());
+    code.map_or_else(
+        || ExecOutput::Failed(status["message"].as_str().unwrap_or_default().to_owned()),
+        ExecOutput::Exit,
+    )
 }

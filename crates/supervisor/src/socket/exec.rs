@@ -27,14 +27,22 @@ pub(crate) const ERROR: u8 = 3;
 pub(crate) const RESIZE: u8 = 4;
 pub(crate) const CLOSE: u8 = 255;
 
-pub(super) fn upgrade(service: &Rc<Service>, mut request: HttpRequest<Incoming>, query: &Query) -> Response<Body> {
+pub(super) fn upgrade(
+    service: &Rc<Service>,
+    mut request: HttpRequest<Incoming>,
+    query: &Query,
+) -> Response<Body> {
     let bad = |message: &str| status(StatusCode::BAD_REQUEST, "BadRequest", message);
     let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY).cloned() else {
         return bad("exec needs a WebSocket");
     };
     let wanted = ExecRequest {
         container: query.get("container").map(str::to_owned),
-        command: query.all("command").into_iter().map(str::to_owned).collect(),
+        command: query
+            .all("command")
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
         stdin: query.flag("stdin"),
         tty: query.flag("tty"),
     };
@@ -47,7 +55,8 @@ pub(super) fn upgrade(service: &Rc<Service>, mut request: HttpRequest<Incoming>,
     };
     tokio::task::spawn_local(async move {
         if let Ok(upgraded) = hyper::upgrade::on(&mut request).await {
-            let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+            let socket =
+                WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
             run(socket, session).await;
         }
     });
@@ -56,7 +65,10 @@ pub(super) fn upgrade(service: &Rc<Service>, mut request: HttpRequest<Incoming>,
     headers.clear();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+    headers.insert(
+        header::SEC_WEBSOCKET_PROTOCOL,
+        HeaderValue::from_static(PROTOCOL),
+    );
     if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }

@@ -51,14 +51,18 @@ pub(crate) async fn run(listener: UnixListener, service: Rc<Service>) {
 async fn serve(stream: UnixStream, service: Rc<Service>) {
     // The directory already keeps others out; this is the second lock on the door.
     let own = rustix::process::geteuid().as_raw();
-    if !stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0) {
+    if !stream
+        .peer_cred()
+        .is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+    {
         return;
     }
     let answer = hyper::service::service_fn(move |request| {
         let service = Rc::clone(&service);
         async move { Ok::<_, Infallible>(route(&service, request).await) }
     });
-    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
     let _ = connection.with_upgrades().await;
 }
 
@@ -68,7 +72,9 @@ async fn route(service: &Rc<Service>, request: HttpRequest<Incoming>) -> Respons
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let method = request.method().clone();
     match (&method, segments.as_slice()) {
-        (&Method::GET, ["api", "v1", "namespaces", _, "pods", _]) if query.flag("watch") => watch_pod(service),
+        (&Method::GET, ["api", "v1", "namespaces", _, "pods", _]) if query.flag("watch") => {
+            watch_pod(service)
+        }
         (&Method::GET, ["api", "v1", "namespaces", _, "pods", _]) => {
             let pod = Rc::clone(&service.published.borrow().pod);
             json(StatusCode::OK, pod.to_string())
@@ -77,24 +83,53 @@ async fn route(service: &Rc<Service>, request: HttpRequest<Incoming>) -> Respons
             let wish = if query.flag("podyard-kill") {
                 Request::Kill
             } else {
-                Request::Delete { grace_seconds: query.get("gracePeriodSeconds").and_then(|text| text.parse().ok()) }
+                Request::Delete {
+                    grace_seconds: query
+                        .get("gracePeriodSeconds")
+                        .and_then(|text| text.parse().ok()),
+                }
             };
             ask(service, wish).await
         }
-        (&Method::GET, ["api", "v1", "namespaces", _, "pods", _, "log"]) => stream::logs(service, &query),
-        (&Method::GET, ["api", "v1", "namespaces", _, "pods", _, "exec"]) => exec::upgrade(service, request, &query),
+        (&Method::GET, ["api", "v1", "namespaces", _, "pods", _, "log"]) => {
+            stream::logs(service, &query)
+        }
+        (&Method::GET, ["api", "v1", "namespaces", _, "pods", _, "exec"]) => {
+            exec::upgrade(service, request, &query)
+        }
         (&Method::GET, ["api", "v1", "namespaces", _, "events"]) => {
             let events = Rc::clone(&service.published.borrow().events);
-            json(StatusCode::OK, format!(r#"{{"apiVersion":"v1","kind":"EventList","metadata":{{}},"items":{events}}}"#))
+            json(
+                StatusCode::OK,
+                format!(
+                    r#"{{"apiVersion":"v1","kind":"EventList","metadata":{{}},"items":{events}}}"#
+                ),
+            )
         }
         (&Method::POST, ["podyard", "v1", "retry"]) => match query.get("container") {
             None => ask(service, Request::Retry { container: None }).await,
             Some(name) => match service.world.container_index(name) {
-                Some(container) => ask(service, Request::Retry { container: Some(container) }).await,
-                None => status(StatusCode::NOT_FOUND, "NotFound", &format!("there is no container {name:?} in this pod")),
+                Some(container) => {
+                    ask(
+                        service,
+                        Request::Retry {
+                            container: Some(container),
+                        },
+                    )
+                    .await
+                }
+                None => status(
+                    StatusCode::NOT_FOUND,
+                    "NotFound",
+                    &format!("there is no container {name:?} in this pod"),
+                ),
             },
         },
-        _ => status(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource"),
+        _ => status(
+            StatusCode::NOT_FOUND,
+            "NotFound",
+            "the server could not find the requested resource",
+        ),
     }
 }
 
@@ -145,22 +180,29 @@ fn watch_pod(service: &Rc<Service>) -> Response<Body> {
 }
 
 /// A body out of a channel.
-pub(crate) fn streaming(content_type: &'static str, received: mpsc::Receiver<Bytes>) -> Response<Body> {
+pub(crate) fn streaming(
+    content_type: &'static str,
+    received: mpsc::Receiver<Bytes>,
+) -> Response<Body> {
     let frames = futures_util::stream::unfold(received, |mut received| async move {
         let bytes = received.recv().await?;
         Some((Ok::<_, Infallible>(Frame::data(bytes)), received))
     });
     let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
-    response.headers_mut().insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    response.headers_mut().insert(
+        hyper::header::CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static(content_type),
+    );
     response
 }
 
 pub(crate) fn json(code: StatusCode, text: String) -> Response<Body> {
     let mut response = Response::new(Full::new(Bytes::from(text)).boxed_unsync());
     *response.status_mut() = code;
-    response
-        .headers_mut()
-        .insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        hyper::header::CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static("application/json"),
+    );
     response
 }
 

@@ -26,11 +26,19 @@ pub(super) fn logs(service: &Rc<Service>, query: &Query) -> Response<Body> {
         limit_bytes: query.get("limitBytes").and_then(|text| text.parse().ok()),
     };
     let Some(container) = query.get("container") else {
-        return status(StatusCode::BAD_REQUEST, "BadRequest", "a container name must be specified");
+        return status(
+            StatusCode::BAD_REQUEST,
+            "BadRequest",
+            "a container name must be specified",
+        );
     };
     let pod = Rc::clone(&service.published.borrow().pod);
     let Ok(pod) = serde_json::from_str::<Pod>(&pod) else {
-        return status(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "the pod's own status cannot be read");
+        return status(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            "the pod's own status cannot be read",
+        );
     };
     // The pump is a turn behind at most; whoever reads now shall see what was printed until now.
     service.world.drain_logs();
@@ -45,7 +53,14 @@ pub(super) fn logs(service: &Rc<Service>, query: &Query) -> Response<Body> {
     let path = logs::file(&service.world.log_directory(), container, instance);
     let (lines, received) = mpsc::channel(8);
     if query.flag("follow") {
-        tokio::task::spawn_local(follow(Rc::clone(service), container.to_owned(), instance, path, options, lines));
+        tokio::task::spawn_local(follow(
+            Rc::clone(service),
+            container.to_owned(),
+            instance,
+            path,
+            options,
+            lines,
+        ));
     } else {
         tokio::task::spawn_local(async move {
             if let Ok(text) = logs::read(&path, &options) {
@@ -76,12 +91,17 @@ async fn follow(
         // Asked first: what an instance wrote before it ended is in the file once it counts as ended.
         let has_ended = !service.world.is_writing_log(&container, instance);
         loop {
-            let Ok(chunk) = read_from(&path, &mut offset) else { return };
+            let Ok(chunk) = read_from(&path, &mut offset) else {
+                return;
+            };
             if chunk.is_empty() {
                 break;
             }
             rest.extend_from_slice(&chunk);
-            let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            let whole = rest
+                .iter()
+                .rposition(|byte| *byte == b'\n')
+                .map_or(0, |end| end + 1);
             // The first look is the one that `--tail` is about: it must see all of the file.
             if options.tail.is_some() && chunk.len() == CHUNK {
                 continue;

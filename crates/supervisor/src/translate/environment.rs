@@ -15,7 +15,10 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// # Errors
 ///
 /// The kubelet's text for a missing reference: `CreateContainerConfigError`.
-pub(crate) fn of_container(container: &Container, facts: &PodFacts<'_>) -> Result<Vec<(String, String)>, String> {
+pub(crate) fn of_container(
+    container: &Container,
+    facts: &PodFacts<'_>,
+) -> Result<Vec<(String, String)>, String> {
     let mut variables = Vec::new();
     for source in container.env_from.iter().flatten() {
         let prefix = source.prefix.as_deref().unwrap_or_default();
@@ -34,7 +37,11 @@ pub(crate) fn of_container(container: &Container, facts: &PodFacts<'_>) -> Resul
             match find_secret(facts, &reference.name) {
                 Some(secret) => {
                     for (key, value) in secret.data.iter().flatten() {
-                        set(&mut variables, format!("{prefix}{key}"), String::from_utf8_lossy(&value.0).into_owned());
+                        set(
+                            &mut variables,
+                            format!("{prefix}{key}"),
+                            String::from_utf8_lossy(&value.0).into_owned(),
+                        );
                     }
                 }
                 None if reference.optional == Some(true) => {}
@@ -51,7 +58,12 @@ pub(crate) fn of_container(container: &Container, facts: &PodFacts<'_>) -> Resul
 }
 
 /// The whole environment of the process: the image's below the manifest's, and what the runtimes add.
-pub(crate) fn of_process(image: &ImageConfig, given: &[(String, String)], hostname: &str, tty: bool) -> Vec<(String, String)> {
+pub(crate) fn of_process(
+    image: &ImageConfig,
+    given: &[(String, String)],
+    hostname: &str,
+    tty: bool,
+) -> Vec<(String, String)> {
     let mut variables = vec![("PATH".to_owned(), DEFAULT_PATH.to_owned())];
     if tty {
         variables.push(("TERM".to_owned(), "xterm".to_owned()));
@@ -69,7 +81,10 @@ pub(crate) fn of_process(image: &ImageConfig, given: &[(String, String)], hostna
 
 /// The value of a variable.
 pub(crate) fn find<'a>(variables: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    variables
+        .iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value.as_str())
 }
 
 fn set(variables: &mut Vec<(String, String)>, name: String, value: String) {
@@ -94,7 +109,11 @@ fn value_of(
     }
 }
 
-fn referenced(source: &EnvVarSource, container: &Container, facts: &PodFacts<'_>) -> Result<Option<String>, String> {
+fn referenced(
+    source: &EnvVarSource,
+    container: &Container,
+    facts: &PodFacts<'_>,
+) -> Result<Option<String>, String> {
     if let Some(field) = &source.field_ref {
         return field_value(&field.field_path, facts).map(Some);
     }
@@ -104,27 +123,46 @@ fn referenced(source: &EnvVarSource, container: &Container, facts: &PodFacts<'_>
     if let Some(reference) = &source.config_map_key_ref {
         let optional = reference.optional == Some(true);
         let Some(map) = find_config_map(facts, &reference.name) else {
-            return if optional { Ok(None) } else { Err(format!("configmap {:?} not found", reference.name)) };
+            return if optional {
+                Ok(None)
+            } else {
+                Err(format!("configmap {:?} not found", reference.name))
+            };
         };
         let value = map.data.as_ref().and_then(|data| data.get(&reference.key));
         return match value {
             Some(value) => Ok(Some(value.clone())),
             None if optional => Ok(None),
-            None => {
-                Err(format!("couldn't find key {} in ConfigMap {}/{}", reference.key, facts.namespace(), reference.name))
-            }
+            None => Err(format!(
+                "couldn't find key {} in ConfigMap {}/{}",
+                reference.key,
+                facts.namespace(),
+                reference.name
+            )),
         };
     }
     if let Some(reference) = &source.secret_key_ref {
         let optional = reference.optional == Some(true);
         let Some(secret) = find_secret(facts, &reference.name) else {
-            return if optional { Ok(None) } else { Err(format!("secret {:?} not found", reference.name)) };
+            return if optional {
+                Ok(None)
+            } else {
+                Err(format!("secret {:?} not found", reference.name))
+            };
         };
-        let value = secret.data.as_ref().and_then(|data| data.get(&reference.key));
+        let value = secret
+            .data
+            .as_ref()
+            .and_then(|data| data.get(&reference.key));
         return match value {
             Some(value) => Ok(Some(String::from_utf8_lossy(&value.0).into_owned())),
             None if optional => Ok(None),
-            None => Err(format!("couldn't find key {} in Secret {}/{}", reference.key, facts.namespace(), reference.name)),
+            None => Err(format!(
+                "couldn't find key {} in Secret {}/{}",
+                reference.key,
+                facts.namespace(),
+                reference.name
+            )),
         };
     }
     Ok(Some(String::new()))
@@ -135,7 +173,10 @@ pub(crate) fn field_value(path: &str, facts: &PodFacts<'_>) -> Result<String, St
     let metadata = &facts.pod.metadata;
     let entry = |map: &Option<std::collections::BTreeMap<String, String>>, rest: &str| {
         let key = rest.trim_start_matches("['").trim_end_matches("']");
-        map.as_ref().and_then(|map| map.get(key)).cloned().unwrap_or_default()
+        map.as_ref()
+            .and_then(|map| map.get(key))
+            .cloned()
+            .unwrap_or_default()
     };
     if let Some(rest) = path.strip_prefix("metadata.labels[") {
         return Ok(entry(&metadata.labels, &format!("[{rest}")));
@@ -149,19 +190,33 @@ pub(crate) fn field_value(path: &str, facts: &PodFacts<'_>) -> Result<String, St
         "metadata.namespace" => facts.namespace().to_owned(),
         "metadata.uid" => facts.uid().to_owned(),
         "spec.nodeName" | "spec.host" => facts.node_name.to_owned(),
-        "spec.serviceAccountName" => facts.spec.service_account_name.clone().unwrap_or_else(|| "default".to_owned()),
+        "spec.serviceAccountName" => facts
+            .spec
+            .service_account_name
+            .clone()
+            .unwrap_or_else(|| "default".to_owned()),
         "status.hostIP" => first(facts.host_ips),
         "status.hostIPs" => facts.host_ips.join(","),
         "status.podIP" => first(facts.pod_ips),
         "status.podIPs" => facts.pod_ips.join(","),
-        other => return Err(format!("error converting fieldPath: field label not supported: {other}")),
+        other => {
+            return Err(format!(
+                "error converting fieldPath: field label not supported: {other}"
+            ));
+        }
     })
 }
 
 fn find_config_map<'a>(facts: &PodFacts<'a>, name: &str) -> Option<&'a ConfigMap> {
-    facts.config_maps.iter().find(|map| map.metadata.name.as_deref() == Some(name))
+    facts
+        .config_maps
+        .iter()
+        .find(|map| map.metadata.name.as_deref() == Some(name))
 }
 
 fn find_secret<'a>(facts: &PodFacts<'a>, name: &str) -> Option<&'a Secret> {
-    facts.secrets.iter().find(|secret| secret.metadata.name.as_deref() == Some(name))
+    facts
+        .secrets
+        .iter()
+        .find(|secret| secret.metadata.name.as_deref() == Some(name))
 }

@@ -10,7 +10,10 @@ pub(crate) fn expand<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) ->
         if let Some(after) = rest.strip_prefix('$') {
             out.push('$');
             rest = after;
-        } else if let Some((name, after)) = rest.strip_prefix('(').and_then(|inside| inside.split_once(')')) {
+        } else if let Some((name, after)) = rest
+            .strip_prefix('(')
+            .and_then(|inside| inside.split_once(')'))
+        {
             match value(name) {
                 Some(value) => out.push_str(value),
                 None => {
@@ -46,7 +49,11 @@ mod tests {
             ("é$(A)ü", "éxü"),
             ("", ""),
         ] {
-            assert_eq!(expand(text, |name| (name == "A").then_some("x")), expected, "{text}");
+            assert_eq!(
+                expand(text, |name| (name == "A").then_some("x")),
+                expected,
+                "{text}"
+            );
         }
     }
 }

@@ -23,7 +23,11 @@ pub(crate) fn hosts(facts: &PodFacts<'_>, host_file: &str) -> String {
         for ip in facts.pod_ips {
             let _ = match &facts.spec.subdomain {
                 Some(subdomain) => {
-                    writeln!(text, "{ip}\t{hostname}.{subdomain}.{}.svc.cluster.local\t{hostname}", facts.namespace())
+                    writeln!(
+                        text,
+                        "{ip}\t{hostname}.{subdomain}.{}.svc.cluster.local\t{hostname}",
+                        facts.namespace()
+                    )
                 }
                 None => writeln!(text, "{ip}\t{hostname}"),
             };
@@ -51,7 +55,10 @@ pub(crate) fn resolv_conf(facts: &PodFacts<'_>, host_file: &str) -> String {
             match words.next() {
                 Some("nameserver") => nameservers.extend(words.next().map(str::to_owned)),
                 Some("search") => {
-                    searches = words.filter(|word| *word != ".").map(|word| word.trim_end_matches('.').to_owned()).collect();
+                    searches = words
+                        .filter(|word| *word != ".")
+                        .map(|word| word.trim_end_matches('.').to_owned())
+                        .collect();
                 }
                 Some("options") => options.extend(words.map(str::to_owned)),
                 _ => {}
@@ -95,7 +102,10 @@ fn extend_unique<'a>(list: &mut Vec<String>, more: impl Iterator<Item = &'a Stri
 
 /// A stub resolver on the machine's loopback is out of a pod's reach; systemd keeps the real servers elsewhere.
 pub(crate) fn resolv_conf_source(host_file: &str) -> &'static str {
-    if host_file.lines().any(|line| line.split_ascii_whitespace().eq(["nameserver", "127.0.0.53"])) {
+    if host_file.lines().any(|line| {
+        line.split_ascii_whitespace()
+            .eq(["nameserver", "127.0.0.53"])
+    }) {
         "/run/systemd/resolve/resolv.conf"
     } else {
         "/etc/resolv.conf"
@@ -112,15 +122,33 @@ mod tests {
         let mut pod = Pod::default();
         pod.metadata.name = Some("web".to_owned());
         let pod_ips = ["10.0.0.7".to_owned()];
-        then(&PodFacts { pod: &pod, spec: &spec, config_maps: &[], secrets: &[], pod_ips: &pod_ips, host_ips: &[], node_name: "n" })
+        then(&PodFacts {
+            pod: &pod,
+            spec: &spec,
+            config_maps: &[],
+            secrets: &[],
+            pod_ips: &pod_ips,
+            host_ips: &[],
+            node_name: "n",
+        })
     }
 
     #[test]
     fn hosts_as_the_kubelet_writes_it() {
-        let alias = HostAlias { ip: "1.2.3.4".to_owned(), hostnames: Some(vec!["a".to_owned(), "b".to_owned()]) };
-        let spec = PodSpec { host_aliases: Some(vec![alias]), subdomain: Some("sub".to_owned()), ..PodSpec::default() };
+        let alias = HostAlias {
+            ip: "1.2.3.4".to_owned(),
+            hostnames: Some(vec!["a".to_owned(), "b".to_owned()]),
+        };
+        let spec = PodSpec {
+            host_aliases: Some(vec![alias]),
+            subdomain: Some("sub".to_owned()),
+            ..PodSpec::default()
+        };
         let text = with(spec, |facts| hosts(facts, ""));
-        assert!(text.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"), "{text}");
+        assert!(
+            text.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"),
+            "{text}"
+        );
         let tail = "10.0.0.7\tweb.sub.default.svc.cluster.local\tweb\n\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n";
         assert!(text.ends_with(tail), "{text}");
     }
@@ -130,11 +158,21 @@ mod tests {
         let config = PodDNSConfig {
             nameservers: Some(vec!["9.9.9.9".to_owned(), "8.8.8.8".to_owned()]),
             searches: None,
-            options: Some(vec![PodDNSConfigOption { name: Some("ndots".to_owned()), value: Some("2".to_owned()) }]),
+            options: Some(vec![PodDNSConfigOption {
+                name: Some("ndots".to_owned()),
+                value: Some("2".to_owned()),
+            }]),
         };
-        let spec = PodSpec { dns_config: Some(config), ..PodSpec::default() };
-        let host = "search a.test. .\nnameserver 8.8.8.8\nnameserver 1.1.1.1\noptions ndots:5 edns0\n";
+        let spec = PodSpec {
+            dns_config: Some(config),
+            ..PodSpec::default()
+        };
+        let host =
+            "search a.test. .\nnameserver 8.8.8.8\nnameserver 1.1.1.1\noptions ndots:5 edns0\n";
         let text = with(spec, |facts| resolv_conf(facts, host));
-        assert_eq!(text, "search a.test\nnameserver 8.8.8.8\nnameserver 1.1.1.1\nnameserver 9.9.9.9\noptions edns0 ndots:2\n");
+        assert_eq!(
+            text,
+            "search a.test\nnameserver 8.8.8.8\nnameserver 1.1.1.1\nnameserver 9.9.9.9\noptions edns0 ndots:2\n"
+        );
     }
 }

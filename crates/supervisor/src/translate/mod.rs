@@ -57,7 +57,10 @@ impl PodFacts<'_> {
 
 /// Init containers first, then app containers: the order of [`podyard_lifecycle::ContainerIndex`].
 pub(crate) fn containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
-    spec.init_containers.iter().flatten().chain(&spec.containers)
+    spec.init_containers
+        .iter()
+        .flatten()
+        .chain(&spec.containers)
 }
 
 /// The command line: the manifest's over the image's (`pod-api.md` section 4.1), with `$(VAR)` replaced.
@@ -68,14 +71,22 @@ pub(crate) fn command_line(
 ) -> Result<Vec<String>, String> {
     let given = |list: &Option<Vec<String>>| list.clone().filter(|list| !list.is_empty());
     let expanded = |list: Vec<String>| -> Vec<String> {
-        list.iter().map(|text| expand::expand(text, |name| environment::find(environment, name))).collect()
+        list.iter()
+            .map(|text| expand::expand(text, |name| environment::find(environment, name)))
+            .collect()
     };
     let line = match (given(&container.command), given(&container.args)) {
         (None, None) => [image.entrypoint.clone(), image.cmd.clone()].concat(),
         (None, Some(arguments)) => [image.entrypoint.clone(), expanded(arguments)].concat(),
-        (Some(command), arguments) => [expanded(command), expanded(arguments.unwrap_or_default())].concat(),
+        (Some(command), arguments) => {
+            [expanded(command), expanded(arguments.unwrap_or_default())].concat()
+        }
     };
-    if line.is_empty() { Err("no command specified".to_owned()) } else { Ok(line) }
+    if line.is_empty() {
+        Err("no command specified".to_owned())
+    } else {
+        Ok(line)
+    }
 }
 
 #[cfg(test)]
@@ -89,20 +100,40 @@ mod tests {
             cmd: vec!["cmd".to_owned()],
             ..ImageConfig::default()
         };
-        let list = |items: &[&str]| Some(items.iter().map(|&item| item.to_owned()).collect::<Vec<_>>());
-        let line = |command: Option<Vec<String>>, args: Option<Vec<String>>, image: &ImageConfig| {
-            let container = Container { command, args, ..Container::default() };
-            command_line(&container, image, &[("A".to_owned(), "x".to_owned())]).map(|line| line.join(" "))
+        let list = |items: &[&str]| {
+            Some(
+                items
+                    .iter()
+                    .map(|&item| item.to_owned())
+                    .collect::<Vec<_>>(),
+            )
         };
+        let line =
+            |command: Option<Vec<String>>, args: Option<Vec<String>>, image: &ImageConfig| {
+                let container = Container {
+                    command,
+                    args,
+                    ..Container::default()
+                };
+                command_line(&container, image, &[("A".to_owned(), "x".to_owned())])
+                    .map(|line| line.join(" "))
+            };
         for (command, args, expected) in [
             (None, None, "/entry cmd"),
             (None, list(&["a"]), "/entry a"),
             (list(&["c"]), None, "c"),
-            (list(&["c"]), list(&["$(A)", "$(B)", "$$(A)"]), "c x $(B) $(A)"),
+            (
+                list(&["c"]),
+                list(&["$(A)", "$(B)", "$$(A)"]),
+                "c x $(B) $(A)",
+            ),
             (list(&[]), list(&[]), "/entry cmd"),
         ] {
             assert_eq!(line(command, args, &image).as_deref(), Ok(expected));
         }
-        assert_eq!(line(None, None, &ImageConfig::default()), Err("no command specified".to_owned()));
+        assert_eq!(
+            line(None, None, &ImageConfig::default()),
+            Err("no command specified".to_owned())
+        );
     }
 }

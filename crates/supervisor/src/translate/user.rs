@@ -35,7 +35,12 @@ impl<'a> Accounts<'a> {
             let name = fields.next()?;
             let uid = fields.nth(1)?.parse().ok()?;
             let gid = fields.next()?.parse().ok()?;
-            Some(PasswdEntry { name, uid, gid, home: fields.nth(1).unwrap_or("/") })
+            Some(PasswdEntry {
+                name,
+                uid,
+                gid,
+                home: fields.nth(1).unwrap_or("/"),
+            })
         })
     }
 
@@ -62,9 +67,15 @@ pub(crate) fn identity(
 ) -> Result<Identity, String> {
     let pod = facts.spec.security_context.as_ref();
     let own = container.security_context.as_ref();
-    let wanted_uid = own.and_then(|own| own.run_as_user).or_else(|| pod.and_then(|pod| pod.run_as_user));
-    let wanted_gid = own.and_then(|own| own.run_as_group).or_else(|| pod.and_then(|pod| pod.run_as_group));
-    let non_root = own.and_then(|own| own.run_as_non_root).or_else(|| pod.and_then(|pod| pod.run_as_non_root));
+    let wanted_uid = own
+        .and_then(|own| own.run_as_user)
+        .or_else(|| pod.and_then(|pod| pod.run_as_user));
+    let wanted_gid = own
+        .and_then(|own| own.run_as_group)
+        .or_else(|| pod.and_then(|pod| pod.run_as_group));
+    let non_root = own
+        .and_then(|own| own.run_as_non_root)
+        .or_else(|| pod.and_then(|pod| pod.run_as_non_root));
     if non_root == Some(true) {
         check_non_root(wanted_uid, image_user, &container.name, &facts.full_name())?;
     }
@@ -72,8 +83,17 @@ pub(crate) fn identity(
     let (user, group) = match wanted_uid {
         Some(uid) => (uid.to_string(), None),
         None => {
-            let (user, group) = image_user.split_once(':').map_or((image_user, None), |(user, group)| (user, Some(group)));
-            (if user.is_empty() { "0".to_owned() } else { user.to_owned() }, group)
+            let (user, group) = image_user
+                .split_once(':')
+                .map_or((image_user, None), |(user, group)| (user, Some(group)));
+            (
+                if user.is_empty() {
+                    "0".to_owned()
+                } else {
+                    user.to_owned()
+                },
+                group,
+            )
         }
     };
     let entry = match user.parse::<u32>() {
@@ -83,7 +103,11 @@ pub(crate) fn identity(
     let uid = match (&entry, user.parse::<u32>()) {
         (Some(entry), _) => entry.uid,
         (None, Ok(uid)) => uid,
-        (None, Err(_)) => return Err(format!("unable to find user {user}: no matching entries in passwd file")),
+        (None, Err(_)) => {
+            return Err(format!(
+                "unable to find user {user}: no matching entries in passwd file"
+            ));
+        }
     };
     let gid = match (wanted_gid, group) {
         (Some(gid), _) => u32::try_from(gid).unwrap_or_default(),
@@ -93,7 +117,9 @@ pub(crate) fn identity(
                 .groups()
                 .find(|(name, ..)| *name == group)
                 .map(|(_, gid, _)| gid)
-                .ok_or_else(|| format!("unable to find group {group}: no matching entries in group file"))?,
+                .ok_or_else(|| {
+                    format!("unable to find group {group}: no matching entries in group file")
+                })?,
         },
         (None, None) => entry.as_ref().map_or(0, |entry| entry.gid),
     };
@@ -106,7 +132,10 @@ pub(crate) fn identity(
     };
     add(gid);
     if let Some(pod) = pod {
-        pod.fs_group.iter().chain(pod.supplemental_groups.iter().flatten()).for_each(|gid| add(u32::try_from(*gid).unwrap_or_default()));
+        pod.fs_group
+            .iter()
+            .chain(pod.supplemental_groups.iter().flatten())
+            .for_each(|gid| add(u32::try_from(*gid).unwrap_or_default()));
     }
     let strict = pod.and_then(|pod| pod.supplemental_groups_policy.as_deref()) == Some("Strict");
     if let (false, Some(entry)) = (strict, &entry) {
@@ -117,12 +146,24 @@ pub(crate) fn identity(
         }
     }
     let home = entry.map_or_else(|| "/".to_owned(), |entry| entry.home.to_owned());
-    Ok(Identity { uid, gid, groups, home })
+    Ok(Identity {
+        uid,
+        gid,
+        groups,
+        home,
+    })
 }
 
-fn check_non_root(wanted: Option<i64>, image_user: &str, container: &str, pod: &str) -> Result<(), String> {
+fn check_non_root(
+    wanted: Option<i64>,
+    image_user: &str,
+    container: &str,
+    pod: &str,
+) -> Result<(), String> {
     match wanted {
-        Some(0) => Err(format!("container's runAsUser breaks non-root policy (pod: {pod:?}, container: {container})")),
+        Some(0) => Err(format!(
+            "container's runAsUser breaks non-root policy (pod: {pod:?}, container: {container})"
+        )),
         Some(_) => Ok(()),
         None => {
             let user = image_user.split(':').next().unwrap_or_default();
@@ -151,9 +192,16 @@ mod tests {
         group: "root:x:0:\nweb:x:102:\nlogs:x:7:web,other\n",
     };
 
-    fn resolve(image_user: &str, own: SecurityContext, pod: PodSecurityContext) -> Result<Identity, String> {
+    fn resolve(
+        image_user: &str,
+        own: SecurityContext,
+        pod: PodSecurityContext,
+    ) -> Result<Identity, String> {
         let object = Pod::default();
-        let spec = PodSpec { security_context: Some(pod), ..PodSpec::default() };
+        let spec = PodSpec {
+            security_context: Some(pod),
+            ..PodSpec::default()
+        };
         let facts = PodFacts {
             pod: &object,
             spec: &spec,
@@ -163,34 +211,64 @@ mod tests {
             host_ips: &[],
             node_name: "n",
         };
-        let container = Container { name: "c".to_owned(), security_context: Some(own), ..Container::default() };
+        let container = Container {
+            name: "c".to_owned(),
+            security_context: Some(own),
+            ..Container::default()
+        };
         identity(&container, image_user, ACCOUNTS, &facts)
     }
 
     #[test]
     fn names_numbers_and_groups() {
-        let plain = |user| resolve(user, SecurityContext::default(), PodSecurityContext::default());
-        let ids = |identity: Result<Identity, String>| identity.map(|identity| (identity.uid, identity.gid, identity.groups));
+        let plain = |user| {
+            resolve(
+                user,
+                SecurityContext::default(),
+                PodSecurityContext::default(),
+            )
+        };
+        let ids = |identity: Result<Identity, String>| {
+            identity.map(|identity| (identity.uid, identity.gid, identity.groups))
+        };
         assert_eq!(ids(plain("")), Ok((0, 0, vec![0])));
         assert_eq!(ids(plain("web")), Ok((101, 102, vec![102, 7])));
         assert_eq!(ids(plain("web:logs")), Ok((101, 7, vec![7])));
         assert_eq!(ids(plain("5:6")), Ok((5, 6, vec![6])));
         assert!(plain("nobody").is_err_and(|text| text.contains("unable to find user nobody")));
-        let own = SecurityContext { run_as_user: Some(101), run_as_group: Some(9), ..SecurityContext::default() };
+        let own = SecurityContext {
+            run_as_user: Some(101),
+            run_as_group: Some(9),
+            ..SecurityContext::default()
+        };
         let pod = PodSecurityContext {
             fs_group: Some(2000),
             supplemental_groups: Some(vec![3000]),
             supplemental_groups_policy: Some("Strict".to_owned()),
             ..PodSecurityContext::default()
         };
-        assert_eq!(ids(resolve("", own, pod)), Ok((101, 9, vec![9, 2000, 3000])));
+        assert_eq!(
+            ids(resolve("", own, pod)),
+            Ok((101, 9, vec![9, 2000, 3000]))
+        );
     }
 
     #[test]
     fn non_root_is_checked_with_the_kubelets_words() {
-        let own = |uid| SecurityContext { run_as_non_root: Some(true), run_as_user: uid, ..SecurityContext::default() };
-        let text = |user, uid| resolve(user, own(uid), PodSecurityContext::default()).err().unwrap_or_default();
-        assert!(text("", None).starts_with("container has runAsNonRoot and image will run as root (pod: "));
+        let own = |uid| SecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: uid,
+            ..SecurityContext::default()
+        };
+        let text = |user, uid| {
+            resolve(user, own(uid), PodSecurityContext::default())
+                .err()
+                .unwrap_or_default()
+        };
+        assert!(
+            text("", None)
+                .starts_with("container has runAsNonRoot and image will run as root (pod: ")
+        );
         assert!(text("web", None).contains("image has non-numeric user (web), cannot verify"));
         assert!(text("", Some(0)).starts_with("container's runAsUser breaks non-root policy"));
         assert_eq!(text("7", None), "");
