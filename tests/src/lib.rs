@@ -18,6 +18,7 @@ pub const LIMIT: Duration = Duration::from_secs(90);
 /// One podyard root directory.
 #[derive(Debug)]
 pub struct Instance {
+    binary: PathBuf,
     root: PathBuf,
     finished: bool,
 }
@@ -28,10 +29,10 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The binary under test: the one beside the test binaries, or `PODYARD_BIN`.
+/// The binary under test: `PODYARD_TEST_BINARY` as `make test` sets it, or the one beside the test binaries.
 #[must_use]
 pub fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("PODYARD_BIN") {
+    if let Some(path) = std::env::var_os("PODYARD_TEST_BINARY") {
         return path.into();
     }
     let own = std::env::current_exe().expect("the test's own path");
@@ -52,7 +53,8 @@ pub fn binary() -> PathBuf {
 fn images() -> &'static Path {
     static STORE: OnceLock<PathBuf> = OnceLock::new();
     STORE.get_or_init(|| {
-        let archives = repository().join("target/images");
+        let archives = std::env::var_os("PODYARD_TEST_IMAGES")
+            .map_or_else(|| repository().join("target/images"), PathBuf::from);
         let root = repository().join("target/e2e-images");
         let marker = root.join("complete");
         // Test processes run beside each other: one fills the store, the others wait for it.
@@ -122,6 +124,7 @@ impl Instance {
         let _ = std::fs::remove_dir_all(&root);
         std::fs::create_dir_all(&root).expect("temporary directory");
         Self {
+            binary: binary(),
             root: root.canonicalize().expect("just made"),
             finished: false,
         }
@@ -376,8 +379,10 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         if !self.finished {
-            // A test failed: what it left must not disturb the next one.
-            let _ = self.run(&["delete", "pod", "--all", "--force"]);
+            // A test failed: what it left must not disturb the next one. Nothing in here may panic a second time.
+            let _ = self
+                .command(&["delete", "pod", "--all", "--force"])
+                .output();
         }
     }
 }
