@@ -103,7 +103,7 @@ pub enum StopSignal {
 }
 
 /// The two handlers of a container's `lifecycle`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Hook {
     /// Runs beside the container's program from its start; until it is done nothing else of the pod starts.
     PostStart,

@@ -1,10 +1,10 @@
-//! The hidden roles: `podyard internal keep|supervise|pull|sandbox …`. Dispatched before anything else, since a keeper and a sandbox live
+//! The hidden roles: `podyard internal keep|supervise|pull|resolve|sandbox …`. Dispatched before anything else, since a keeper and a sandbox live
 //! as long as their pod and must stay small.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use podyard_supervisor::{RoleArguments, keeper, pull, supervise};
+use podyard_supervisor::{RoleArguments, keeper, pull, resolve, supervise};
 
 /// Runs the role that the command line asks for; `None` if it is a command for people.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
@@ -17,6 +17,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitC
         Some("keep") => with_arguments(arguments, |role| keeper::run(role).map_err(Into::into)),
         Some("supervise") => with_arguments(arguments, |role| supervise(role).map_err(Into::into)),
         Some("pull") => ExitCode::from(pull::run(arguments)),
+        Some("resolve") => ExitCode::from(resolve(arguments)),
         _ => failed(&format!("there is no role {role:?}")),
     })
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 /// # Errors
 ///
 /// As the underlying file operations.
-pub fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
     put(path, content, false)
 }
 
@@ -18,7 +18,7 @@ pub fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
 /// # Errors
 ///
 /// As the underlying file operations.
-pub fn write_durable(path: &Path, content: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_durable(path: &Path, content: &[u8]) -> std::io::Result<()> {
     put(path, content, true)?;
     let parent = path.parent().unwrap_or_else(|| Path::new("."));
     File::open(parent)?.sync_all()

@@ -9,7 +9,7 @@ use crate::limits;
 
 /// One aggregated Event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AggregatedEvent {
+pub(crate) struct AggregatedEvent {
     /// What was said, with the time of the first occurrence.
     pub event: Event,
     /// How often.

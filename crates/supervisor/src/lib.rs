@@ -19,6 +19,7 @@ pub mod cri;
 mod drivers;
 mod event_loop;
 mod events;
+mod failed_probes;
 pub mod journal;
 pub mod keeper;
 pub mod limits;
@@ -36,6 +37,8 @@ mod socket;
 mod supervise;
 mod translate;
 
+pub use drivers::run_resolve as resolve;
+pub use failed_probes::FailedProbe;
 pub use journal::Turn;
 pub use pods::{NewPod, PodError, PodHandle};
 pub use record::{PodRecord, RunOptions};

@@ -36,3 +36,6 @@ pub const CGROUP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A pod's cgroup `pids.max` is left to the machine, as the kubelet does by default; its sandbox's /dev/shm has this size.
 pub const SHM_BYTES: u64 = 64 << 20;
+
+/// Outputs of failing probes that are kept, and as much again of older ones.
+pub const FAILED_PROBES_BYTES: u64 = 256 << 10;

@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 /// # Errors
 ///
 /// When the file cannot be made or locked for another reason.
-pub fn try_exclusive(path: &Path) -> std::io::Result<Option<File>> {
+pub(crate) fn try_exclusive(path: &Path) -> std::io::Result<Option<File>> {
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -29,7 +29,7 @@ pub fn try_exclusive(path: &Path) -> std::io::Result<Option<File>> {
 /// # Errors
 ///
 /// When the file cannot be made or locked.
-pub fn exclusive(path: &Path) -> std::io::Result<File> {
+pub(crate) fn exclusive(path: &Path) -> std::io::Result<File> {
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -47,7 +47,7 @@ pub fn exclusive(path: &Path) -> std::io::Result<File> {
 
 /// Whether somebody holds the lock. A file that does not exist is not held.
 #[must_use]
-pub fn is_held(path: &Path) -> bool {
+pub(crate) fn is_held(path: &Path) -> bool {
     let Ok(file) = File::open(path) else {
         return false;
     };

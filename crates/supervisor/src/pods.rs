@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use podyard_api::core::{Event, Pod};
 use podyard_api::meta::Time;
 
+use crate::failed_probes::{self, FailedProbe};
 use crate::journal::Turn;
 use crate::record::{PodRecord, RunOptions};
 use crate::role::RoleArguments;
@@ -275,6 +276,12 @@ impl PodHandle {
     /// When the journal cannot be read.
     pub fn turns(&self) -> Result<Vec<Turn>, PodError> {
         Ok(journal::read(&self.dirs)?)
+    }
+
+    /// What its failing probes said, oldest first.
+    #[must_use]
+    pub fn failed_probes(&self) -> Vec<FailedProbe> {
+        failed_probes::read(&self.dirs)
     }
 
     /// The directory of its containers' logs.

@@ -212,6 +212,18 @@ impl PodDirs {
     pub fn own_log(&self) -> PathBuf {
         self.data.join("supervisor.log")
     }
+
+    /// What failing probes said, a line of JSON each.
+    #[must_use]
+    pub fn failed_probes(&self) -> PathBuf {
+        self.data.join("failed-probes.jsonl")
+    }
+
+    /// The older part of that.
+    #[must_use]
+    pub fn older_failed_probes(&self) -> PathBuf {
+        self.data.join("failed-probes.1.jsonl")
+    }
 }
 
 #[cfg(test)]

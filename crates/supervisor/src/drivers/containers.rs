@@ -7,6 +7,7 @@
 //!            one that dies later leaves a launch record that says how far it came
 //! ```
 
+use std::cell::OnceCell;
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
@@ -18,6 +19,7 @@ use podyard_lifecycle::{
 };
 use podyard_linux::{Cgroup, Launch, LaunchRecord, Process, WaitStatus};
 
+use super::launch_plan::Persona;
 use super::logs::{self, LogPump};
 use super::{World, launch_plan};
 use crate::clock;
@@ -35,6 +37,8 @@ pub(crate) struct LiveContainer {
     stop_signal: i32,
     pub(crate) cgroup: Option<Cgroup>,
     pump: Rc<LogPump>,
+    /// Put together at the first exec; it does not change while the instance lives.
+    persona: OnceCell<Rc<Persona>>,
 }
 
 /// A start that failed: how far it came and why.
@@ -197,6 +201,7 @@ fn create(
             stop_signal,
             cgroup,
             pump,
+            persona: OnceCell::new(),
         },
         launch,
     ))
@@ -532,6 +537,7 @@ fn adopt_one(
                 stop_signal: instance.stop_signal,
                 cgroup,
                 pump: Rc::clone(&pump),
+                persona: OnceCell::new(),
             });
             world
                 .live
@@ -626,6 +632,24 @@ impl LiveContainer {
 
     pub(crate) fn drain_log(&self) {
         self.pump.drain();
+    }
+
+    /// Who further processes of it are, and what is in their environment.
+    pub(super) fn persona(
+        &self,
+        world: &World,
+        index: ContainerIndex,
+    ) -> Result<Rc<Persona>, String> {
+        if let Some(persona) = self.persona.get() {
+            return Ok(Rc::clone(persona));
+        }
+        let container = world.container(index).ok_or("no such container")?;
+        let image = world
+            .image_of(index, self.attempt)
+            .ok_or("the container's image is gone")?;
+        let persona =
+            launch_plan::persona(world, container, &image).map_err(|error| error.message)?;
+        Ok(Rc::clone(self.persona.get_or_init(|| Rc::new(persona))))
     }
 }
 

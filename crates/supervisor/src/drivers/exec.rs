@@ -9,6 +9,7 @@ use podyard_linux::{CapabilitySets, ExecPlan, Launch, LaunchEvent, Process, Stdi
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::containers::LiveContainer;
+use super::world::Key;
 use super::{World, launch_plan};
 use crate::pull::chain;
 use crate::ready::{self, Ready};
@@ -38,8 +39,15 @@ pub(crate) struct ExecSession {
     _container: Rc<LiveContainer>,
 }
 
+/// Which streams of the caller a command is connected to; standard output and error always are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Streams {
+    pub(crate) stdin: bool,
+    pub(crate) tty: bool,
+}
+
 impl ExecSession {
-    /// Starts the command.
+    /// Starts the command of a person's request.
     pub(crate) fn start(world: &Rc<World>, request: &ExecRequest) -> Result<Self, String> {
         let name = match &request.container {
             Some(name) => name.clone(),
@@ -53,18 +61,33 @@ impl ExecSession {
         let index = world
             .container_index(&name)
             .ok_or_else(|| format!("container {name} is not valid for pod {}", world.title()))?;
+        let attempt = world
+            .live
+            .containers
+            .borrow()
+            .get(&index)
+            .map(|live| live.attempt);
+        let attempt = attempt.ok_or_else(|| not_running(&name))?;
+        let streams = Streams {
+            stdin: request.stdin,
+            tty: request.tty,
+        };
+        Self::start_in(world, (index, attempt), &request.command, streams)
+    }
+
+    /// Starts a command in one instance of a container.
+    pub(crate) fn start_in(
+        world: &World,
+        (index, attempt): Key,
+        command: &[String],
+        wanted: Streams,
+    ) -> Result<Self, String> {
         let live = world.live.containers.borrow().get(&index).cloned();
-        let live = live.ok_or_else(|| {
-            format!("unable to upgrade connection: container not found ({name:?} is not running)")
-        })?;
-        let container = world.container(index).ok_or("no such container")?;
-        let image = world
-            .image_of(index, live.attempt)
-            .ok_or("the container's image is gone")?;
-        let persona =
-            launch_plan::persona(world, container, &image).map_err(|error| error.message)?;
-        let args = request
-            .command
+        let live = live
+            .filter(|live| live.attempt == attempt)
+            .ok_or_else(|| not_running(world.container_name(index)))?;
+        let persona = live.persona(world, index)?;
+        let args = command
             .iter()
             .map(|word| {
                 std::ffi::CString::new(word.as_str())
@@ -72,16 +95,16 @@ impl ExecSession {
             })
             .collect::<Result<Vec<_>, _>>()?;
 
-        let (stdio, ours) = streams(request)?;
+        let (stdio, ours) = streams(wanted)?;
         let mut plan = ExecPlan::new(&live.process, args, stdio);
         plan.user = persona.user();
         plan.oom_score_adj = Some(persona.oom_score_adj());
         plan.seccomp = launch_plan::filter(world, persona.seccomp, persona.capabilities);
         plan.capabilities = CapabilitySets::of(persona.capabilities);
         plan.no_new_privileges = persona.no_new_privileges;
-        plan.working_dir = persona.working_dir;
-        plan.env = persona.env;
-        if request.tty
+        plan.working_dir = persona.working_dir.clone();
+        plan.env = persona.env.clone();
+        if wanted.tty
             && !plan
                 .env
                 .iter()
@@ -192,6 +215,31 @@ impl ExecSession {
         }
     }
 
+    /// What is in the pipe of channel 1 or 2 right now, without waiting, until `kept` has `limit` bytes.
+    pub(crate) fn take_rest(&self, channel: u8, limit: usize, kept: &mut Vec<u8>) {
+        let stream = if channel == 1 {
+            &self.stdout
+        } else {
+            &self.stderr
+        };
+        let Some(stream) = stream else { return };
+        let mut chunk = vec![0; CHUNK];
+        while kept.len() < limit {
+            match rustix::io::read(stream.get_ref(), &mut chunk) {
+                Ok(read) if read > 0 => {
+                    kept.extend_from_slice(&chunk[..read.min(limit - kept.len())]);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Ends the command, not what it started.
+    pub(crate) fn kill(&self) {
+        let _ = self.process.signal(rustix::process::Signal::KILL.as_raw());
+    }
+
     /// The exit code, or why the command could not be run.
     pub(crate) async fn wait(&self) -> Result<i32, String> {
         let launch = self.launch.borrow_mut().take();
@@ -209,6 +257,10 @@ impl ExecSession {
             (None, None) => Err("nobody knows how the command ended".to_owned()),
         }
     }
+}
+
+fn not_running(container: &str) -> String {
+    format!("unable to upgrade connection: container not found ({container:?} is not running)")
 }
 
 pub(super) async fn launched(launch: &mut Launch) -> Result<(), String> {
@@ -234,10 +286,10 @@ struct Ends {
     stderr: Option<OwnedFd>,
 }
 
-fn streams(request: &ExecRequest) -> Result<(Stdio, Ends), String> {
+fn streams(wanted: Streams) -> Result<(Stdio, Ends), String> {
     let text = |error: std::io::Error| format!("cannot make the command's streams: {error}");
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| text(errno.into()));
-    let (stdin, own_stdin) = if request.stdin {
+    let (stdin, own_stdin) = if wanted.stdin {
         let (read, write) = pipe()?;
         (read, Some(write))
     } else {

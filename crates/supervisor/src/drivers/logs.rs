@@ -27,7 +27,7 @@ use crate::ready::{self, Ready};
 
 /// Which of a container's two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
+pub(crate) enum Stream {
     /// File descriptor 1.
     Stdout,
     /// File descriptor 2.
@@ -46,7 +46,7 @@ impl Stream {
 }
 
 /// The output of one container instance on its way into its log file.
-pub struct LogPump {
+pub(crate) struct LogPump {
     file: RefCell<LogFile>,
     pipes: [Ready; 2],
     /// Everything up to the pipes' end has been written.
@@ -62,7 +62,7 @@ pub struct LogPump {
 /// # Errors
 ///
 /// As the underlying file operations.
-pub fn make_pipes(dir: &Path, uid: u32, gid: u32) -> std::io::Result<[OwnedFd; 2]> {
+pub(crate) fn make_pipes(dir: &Path, uid: u32, gid: u32) -> std::io::Result<[OwnedFd; 2]> {
     let make = |stream: Stream| {
         let path = dir.join(stream.pipe_name());
         match rustix::fs::mknodat(
@@ -97,7 +97,11 @@ impl LogPump {
     /// # Errors
     ///
     /// As the underlying file operations.
-    pub fn open(dir: &Path, log: &Path, grew: watch::Sender<u64>) -> std::io::Result<Rc<Self>> {
+    pub(crate) fn open(
+        dir: &Path,
+        log: &Path,
+        grew: watch::Sender<u64>,
+    ) -> std::io::Result<Rc<Self>> {
         if let Some(parent) = log.parent() {
             std::fs::create_dir_all(parent)?;
         }
@@ -121,7 +125,7 @@ impl LogPump {
     }
 
     /// Pumps in the background until [`Self::finish`] is called.
-    pub fn start(self: &Rc<Self>) {
+    pub(crate) fn start(self: &Rc<Self>) {
         let pump = Rc::clone(self);
         let task = tokio::task::spawn_local(async move {
             tokio::join!(pump.pump(Stream::Stdout), pump.pump(Stream::Stderr));
@@ -148,7 +152,7 @@ impl LogPump {
 
     /// Moves everything that is in the pipes now, including a last line without an end. To be called when no process of the container
     /// is left.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         for stream in Stream::BOTH {
             while self.move_chunk(stream, true).is_ok_and(|moved| moved > 0) {}
         }
@@ -160,7 +164,7 @@ impl LogPump {
     }
 
     /// Moves everything that is complete now; for those who want to read the log at this moment.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         for stream in Stream::BOTH {
             while self.move_chunk(stream, false).is_ok_and(|moved| moved > 0) {}
         }
@@ -337,7 +341,7 @@ impl LogFile {
 
 /// The log file of an instance.
 #[must_use]
-pub fn path(directory: &Path, container: &str, restart_count: u32) -> PathBuf {
+pub(crate) fn path(directory: &Path, container: &str, restart_count: u32) -> PathBuf {
     directory
         .join(container)
         .join(format!("{restart_count}.log"))
@@ -345,7 +349,7 @@ pub fn path(directory: &Path, container: &str, restart_count: u32) -> PathBuf {
 
 /// Tells the keeper's side which descriptors hold an instance's pipes open.
 #[must_use]
-pub fn keeper_key(container: &str, attempt: u32) -> String {
+pub(crate) fn keeper_key(container: &str, attempt: u32) -> String {
     format!("{container}.{attempt}")
 }
 

@@ -6,19 +6,23 @@
 mod accounts;
 mod containers;
 mod exec;
+mod handlers;
+mod hooks;
 mod images;
 mod launch_plan;
 pub(crate) mod logs;
 mod payload;
+mod probes;
 mod sandbox;
 pub(crate) mod volumes;
 mod world;
 
 use std::rc::Rc;
 
-use podyard_lifecycle::{Action, HookResult, Observation, ProbeOutcome};
+use podyard_lifecycle::{Action, Observation};
 
 pub(crate) use exec::{ExecRequest, ExecSession};
+pub use handlers::run_resolve;
 pub(crate) use world::{Live, World};
 
 /// Begins one action; never waits.
@@ -59,40 +63,22 @@ pub(crate) fn begin(world: &Rc<World>, action: Action) {
             attempt,
             keep_logs,
         } => containers::remove(world, container, attempt, keep_logs),
-        // Manifests with hooks and probes are refused when they are read; a journal of a later version may still ask for one.
         Action::RunHook {
             container,
             attempt,
             hook,
-        } => {
-            let result = HookResult::Failed {
-                message: "lifecycle hooks are not supported by this version".to_owned(),
-            };
-            world.report(Observation::HookFinished {
-                container,
-                attempt,
-                hook,
-                result,
-            });
-        }
-        Action::CancelHook { .. } => {}
+        } => hooks::begin(world, container, attempt, hook),
+        Action::CancelHook {
+            container,
+            attempt,
+            hook,
+        } => hooks::cancel(world, container, attempt, hook),
         Action::Probe {
             container,
             attempt,
             kind,
             round,
-        } => {
-            let outcome = ProbeOutcome::Error {
-                message: "probes are not supported by this version".to_owned(),
-            };
-            world.report(Observation::ProbeFinished {
-                container,
-                attempt,
-                kind,
-                round,
-                outcome,
-            });
-        }
+        } => probes::begin(world, container, attempt, kind, round),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use podyard_api::core::{ConfigMap, Container, Pod, PodSpec, Secret};
 use podyard_image::{Image, Store};
-use podyard_lifecycle::{Attempt, ContainerIndex, Observation};
+use podyard_lifecycle::{Attempt, ContainerIndex, Hook, Observation};
 use podyard_linux::cgroup::Resources;
 use podyard_linux::{Cgroup, CgroupRoot, Sandbox};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -51,6 +51,8 @@ pub(crate) struct Live {
     pub(crate) images: RefCell<HashMap<Key, Rc<Image>>>,
     pub(crate) pulls: RefCell<HashMap<Key, oneshot::Sender<()>>>,
     pub(crate) containers: RefCell<HashMap<ContainerIndex, Rc<LiveContainer>>>,
+    /// Hooks that run, and how to give one up.
+    pub(crate) hooks: RefCell<HashMap<(ContainerIndex, Attempt, Hook), oneshot::Sender<()>>>,
     /// Which log file an instance writes.
     pub(crate) log_names: RefCell<HashMap<Key, u32>>,
     /// Starts that the last supervisor began and this one has answered.

@@ -19,7 +19,7 @@ use crate::drivers::{ExecRequest, ExecSession};
 use crate::query::Query;
 
 /// The subprotocol.
-pub const PROTOCOL: &str = "v5.channel.k8s.io";
+pub(crate) const PROTOCOL: &str = "v5.channel.k8s.io";
 pub(crate) const STDIN: u8 = 0;
 pub(crate) const STDOUT: u8 = 1;
 pub(crate) const STDERR: u8 = 2;
