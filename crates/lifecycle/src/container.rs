@@ -240,7 +240,6 @@ impl Container {
     pub(crate) fn replace(&mut self, record: Record) {
         self.remains.push(record.attempt);
         self.next_restart_count = record.restart_count + 1;
-        self.shown_restart_count = self.shown_restart_count.max(record.restart_count);
         self.backoff_step = BackoffStep::Ahead;
         self.hold = None;
         self.owed = None;
@@ -250,6 +249,13 @@ impl Container {
         }) = self.record.replace(record)
         {
             self.previous = Some(ended);
+        }
+    }
+
+    /// People are told of the newest instance: its postStart hook is over, or it has ended.
+    pub(crate) fn reveal(&mut self) {
+        if let Some(record) = &self.record {
+            self.shown_restart_count = self.shown_restart_count.max(record.restart_count);
         }
     }
 

@@ -214,6 +214,7 @@ impl PodMachine {
         if then_start {
             container.owed = Some(Owed { since: before });
         }
+        container.reveal();
         let is_in_post_start = |step: &StartStep| *step == StartStep::PostStart;
         if self
             .starting

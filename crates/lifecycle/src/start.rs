@@ -497,7 +497,11 @@ impl PodMachine {
             life,
         };
         self.starting = None;
+        let has_ended = matches!(record.life, Life::Ended(_));
         self.container_mut(index).replace(record);
+        if has_ended {
+            self.container_mut(index).reveal();
+        }
         self.event(index, Normal, "Created", "Container created");
         // The kubelet keeps the remains of one instance beside the newest (section 12).
         while self.container(index).remains.len() > 2 {
@@ -534,6 +538,7 @@ impl PodMachine {
     fn finish_start(&mut self, index: ContainerIndex) {
         let container = self.container_mut(index);
         container.waiting = None;
+        container.reveal();
         if let Some(running) = container.running_mut() {
             running.in_post_start = false;
         }
@@ -578,6 +583,7 @@ impl PodMachine {
                     "PostStartHook failed",
                 );
                 self.show(container, Reason::PostStartHookError, message.clone());
+                self.container_mut(container).reveal();
                 let until = self.now.moment().plus(self.plan.grace);
                 let order = StopOrder {
                     until,

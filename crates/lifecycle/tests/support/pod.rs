@@ -1,34 +1,38 @@
 //! Pods out of one line per container:
 //!
 //! ```text
-//! pod policy=OnFailure grace=5 deadline=60 gate=x/y mode=restart-pod max-backoff=20
+//! pod policy=OnFailure grace=5 deadline=60 gate=x/y mode=restart-pod max-backoff=20 host-network
 //! init i1 image=busybox:1 pull=Never policy=Never rule=Restart:In:42,43
-//! side s  startup=1,0,2 liveness=5,0,1 readiness=5 prestop poststart
-//! app a
+//! side s  startup=1,0,2 liveness=5,0,1,1,3 readiness=5 prestop poststart .term=0
+//! app a   requests=cpu:1 limits=cpu:1,memory:1Gi mount=data:ro
 //! ```
 //!
-//! A probe is `period,initialDelay,failureThreshold`. Words with a `.` in front are not for the Pod but for the fake world, and are kept as
-//! they are.
+//! A probe is `period,initialDelay,failureThreshold,successThreshold,grace`; what is left out has the API's default. Words with a `.` in front
+//! are not for the Pod but for the world around it (`world.rs`), and are kept as they are.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{
+    Container, ContainerRestartRule, ContainerRestartRuleOnExitCodes, ExecAction,
+    LifecycleHandler, Pod, PodReadinessGate, PodSpec, Probe, ResourceRequirements, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use podyard_lifecycle::{OnInitFailure, Settings};
-use serde_json::{Value, json};
 
 /// A pod, and what the world has to know about its containers.
 #[derive(Clone, Debug)]
 pub(crate) struct TestPod {
-    pub(crate) object: Value,
+    pub(crate) pod: Pod,
     pub(crate) settings: Settings,
-    /// The containers in the order of their index.
+    /// Init containers first, as in the machine.
     pub(crate) containers: Vec<TestContainer>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct TestContainer {
     pub(crate) name: String,
+    pub(crate) image: String,
     pub(crate) is_init: bool,
     pub(crate) is_sidecar: bool,
     /// The words with a dot in front, without it.
@@ -36,19 +40,14 @@ pub(crate) struct TestContainer {
 }
 
 impl TestPod {
-    pub(crate) fn pod(&self) -> Pod {
-        serde_json::from_value(self.object.clone()).expect("the test's pod is one")
-    }
-
     /// Reads the lines of a pod. Whoever writes a test wants to hear of a mistake at once, so it panics.
     pub(crate) fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut settings = Settings {
             host_ips: vec!["10.0.0.1".into()],
             ..Settings::default()
         };
-        let mut spec = json!({});
-        let mut inits: Vec<(Value, TestContainer)> = Vec::new();
-        let mut apps = Vec::new();
+        let mut spec = PodSpec::default();
+        let (mut inits, mut apps) = (Vec::new(), Vec::new());
         for line in lines {
             let mut words = line.split_whitespace();
             match words.next() {
@@ -59,38 +58,40 @@ impl TestPod {
                 other => panic!("{other:?} is no line of a pod"),
             }
         }
-        let objects = |list: &[(Value, TestContainer)]| -> Vec<Value> {
-            list.iter().map(|(object, _)| object.clone()).collect()
+        spec.init_containers =
+            (!inits.is_empty()).then(|| inits.iter().map(|(object, _)| object.clone()).collect());
+        spec.containers = apps.iter().map(|(object, _)| object.clone()).collect();
+        let mut pod = Pod {
+            spec: Some(spec),
+            ..Pod::default()
         };
-        spec["containers"] = objects(&apps).into();
-        if !inits.is_empty() {
-            spec["initContainers"] = objects(&inits).into();
-        }
-        let object = json!({
-            "metadata": { "name": "p", "namespace": "default", "uid": "u", "generation": 1 },
-            "spec": spec,
-        });
-        let containers = inits
-            .into_iter()
-            .chain(apps)
-            .map(|(_, container)| container)
-            .collect();
+        pod.metadata.name = Some("p".into());
+        pod.metadata.namespace = Some("default".into());
+        pod.metadata.uid = Some("u".into());
+        pod.metadata.generation = Some(1);
+        let containers = inits.into_iter().chain(apps).map(|(_, it)| it).collect();
         Self {
-            object,
+            pod,
             settings,
             containers,
         }
     }
 }
 
-fn pod_word(spec: &mut Value, settings: &mut Settings, word: &str) {
-    let (key, value) = word.split_once('=').expect("key=value");
+fn pod_word(spec: &mut PodSpec, settings: &mut Settings, word: &str) {
+    let (key, value) = word.split_once('=').unwrap_or((word, ""));
     let number = || value.parse::<i64>().expect("a number");
     match key {
-        "policy" => spec["restartPolicy"] = value.into(),
-        "grace" => spec["terminationGracePeriodSeconds"] = number().into(),
-        "deadline" => spec["activeDeadlineSeconds"] = number().into(),
-        "gate" => spec["readinessGates"] = json!([{ "conditionType": value }]),
+        "policy" => spec.restart_policy = Some(value.into()),
+        "grace" => spec.termination_grace_period_seconds = Some(number()),
+        "deadline" => spec.active_deadline_seconds = Some(number()),
+        "gate" => {
+            let gate = PodReadinessGate {
+                condition_type: value.into(),
+            };
+            spec.readiness_gates.get_or_insert_default().push(gate);
+        }
+        "host-network" => spec.host_network = Some(true),
         "mode" if value == "restart-pod" => settings.on_init_failure = OnInitFailure::RestartPod,
         "max-backoff" => {
             settings.max_container_restart_period = Duration::from_secs(number().unsigned_abs());
@@ -103,31 +104,36 @@ fn container<'a>(
     mut words: impl Iterator<Item = &'a str>,
     is_init: bool,
     is_sidecar: bool,
-) -> (Value, TestContainer) {
-    let name = words.next().expect("a name");
-    let mut object = json!({ "name": name, "image": "busybox:1" });
-    if is_sidecar {
-        object["restartPolicy"] = "Always".into();
-    }
+) -> (Container, TestContainer) {
+    let name = words.next().expect("a name").to_owned();
+    let mut object = Container {
+        name: name.clone(),
+        image: Some("busybox:1".into()),
+        restart_policy: is_sidecar.then(|| "Always".into()),
+        ..Container::default()
+    };
     let mut world = BTreeMap::new();
     for word in words {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         match key {
-            "image" => object["image"] = value.into(),
-            "pull" => object["imagePullPolicy"] = value.into(),
-            "policy" => object["restartPolicy"] = value.into(),
-            "rule" => {
-                if object.get("restartPolicyRules").is_none() {
-                    object["restartPolicyRules"] = json!([]);
-                }
-                let rules = object["restartPolicyRules"].as_array_mut().expect("a list");
-                rules.push(rule(value));
-            }
-            "prestop" => object["lifecycle"]["preStop"]["exec"]["command"] = json!(["true"]),
-            "poststart" => object["lifecycle"]["postStart"]["exec"]["command"] = json!(["true"]),
-            "startup" | "liveness" | "readiness" => {
-                object[format!("{key}Probe")] = probe(value);
-            }
+            "image" => object.image = Some(value.into()),
+            "pull" => object.image_pull_policy = Some(value.into()),
+            "policy" => object.restart_policy = Some(value.into()),
+            "rule" => object
+                .restart_policy_rules
+                .get_or_insert_default()
+                .push(rule(value)),
+            "prestop" => object.lifecycle.get_or_insert_default().pre_stop = Some(handler()),
+            "poststart" => object.lifecycle.get_or_insert_default().post_start = Some(handler()),
+            "startup" => object.startup_probe = Some(probe(value)),
+            "liveness" => object.liveness_probe = Some(probe(value)),
+            "readiness" => object.readiness_probe = Some(probe(value)),
+            "requests" => resources(&mut object).requests = Some(quantities(value)),
+            "limits" => resources(&mut object).limits = Some(quantities(value)),
+            "mount" => object
+                .volume_mounts
+                .get_or_insert_default()
+                .push(mount(value)),
             _ => {
                 let key = key
                     .strip_prefix('.')
@@ -136,43 +142,88 @@ fn container<'a>(
             }
         }
     }
-    (
-        object,
-        TestContainer {
-            name: name.to_owned(),
-            is_init,
-            is_sidecar,
-            world,
-        },
-    )
+    let known = TestContainer {
+        name,
+        image: object.image.clone().unwrap_or_default(),
+        is_init,
+        is_sidecar,
+        world,
+    };
+    (object, known)
+}
+
+fn handler() -> LifecycleHandler {
+    LifecycleHandler {
+        exec: Some(exec()),
+        ..LifecycleHandler::default()
+    }
+}
+
+fn exec() -> ExecAction {
+    ExecAction {
+        command: Some(vec!["true".into()]),
+    }
+}
+
+fn resources(container: &mut Container) -> &mut ResourceRequirements {
+    container.resources.get_or_insert_default()
+}
+
+/// `cpu:1,memory:1Gi`
+fn quantities(text: &str) -> BTreeMap<String, Quantity> {
+    text.split(',')
+        .map(|part| part.split_once(':').expect("name:quantity"))
+        .map(|(name, quantity)| (name.to_owned(), Quantity(quantity.to_owned())))
+        .collect()
+}
+
+/// `data` or `data:ro`, at `/data`
+fn mount(text: &str) -> VolumeMount {
+    let (name, read_only) = match text.strip_suffix(":ro") {
+        Some(name) => (name, Some(true)),
+        None => (text, None),
+    };
+    VolumeMount {
+        name: name.to_owned(),
+        mount_path: format!("/{name}"),
+        read_only,
+        ..VolumeMount::default()
+    }
 }
 
 /// `Restart:In:42,43`
-fn rule(text: &str) -> Value {
-    let mut parts = text.split(':');
-    let (action, operator) = (parts.next(), parts.next());
-    let values: Vec<i32> = parts
-        .next()
-        .unwrap_or_default()
+fn rule(text: &str) -> ContainerRestartRule {
+    let mut parts = text.split(':').map(ToOwned::to_owned);
+    let mut part = || parts.next().unwrap_or_default();
+    let (action, operator, codes) = (part(), part(), part());
+    let values = codes
         .split(',')
         .filter(|code| !code.is_empty())
         .map(|code| code.parse().expect("a code"))
         .collect();
-    json!({ "action": action, "exitCodes": { "operator": operator, "values": values } })
+    ContainerRestartRule {
+        action,
+        exit_codes: Some(ContainerRestartRuleOnExitCodes {
+            operator,
+            values: Some(values),
+        }),
+    }
 }
 
-/// `period,initialDelay,failureThreshold,successThreshold`
-fn probe(text: &str) -> Value {
+/// `period,initialDelay,failureThreshold,successThreshold,grace`
+fn probe(text: &str) -> Probe {
     let numbers: Vec<i32> = text
         .split(',')
         .map(|part| part.parse().expect("a number"))
         .collect();
     let number = |position: usize| numbers.get(position).copied();
-    json!({
-        "exec": { "command": ["true"] },
-        "periodSeconds": number(0),
-        "initialDelaySeconds": number(1),
-        "failureThreshold": number(2),
-        "successThreshold": number(3),
-    })
+    Probe {
+        exec: Some(exec()),
+        period_seconds: number(0),
+        initial_delay_seconds: number(1),
+        failure_threshold: number(2),
+        success_threshold: number(3),
+        termination_grace_period_seconds: number(4).map(Into::into),
+        ..Probe::default()
+    }
 }

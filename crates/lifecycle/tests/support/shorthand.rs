@@ -1,20 +1,29 @@
-//! A status as the recordings write it: `phase=Running; Ready=True; app[R rc=1 ready,started last=T:Error(1)]`.
+//! A status in shorthand, one fact after the other: `phase=Running; Ready=True; app[R rc=1 ready,started last=T:Error(1)]`.
+//!
+//! A container's state is `W:reason`, `R` or `T:reason(code)`, with its message if it has one. A condition's reason stands in brackets, with
+//! the containers it is about. `ContainersReady` is left out as long as it is as `Ready`.
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodCondition, PodStatus};
 
-/// One word per fact, in a fixed order.
-pub(crate) fn facts(status: &PodStatus) -> Vec<(String, String)> {
+/// Name and value of a fact.
+pub(crate) type Fact = (String, String);
+
+/// One entry per fact, in a fixed order.
+pub(crate) fn facts(status: &PodStatus) -> Vec<Fact> {
     let mut facts = Vec::new();
     let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
     add("phase", status.phase.clone().unwrap_or_default());
     add("reason", status.reason.clone().unwrap_or_default());
-    for condition in status
-        .conditions
-        .iter()
-        .flatten()
-        .filter(|it| it.type_ != "PodScheduled")
-    {
-        add(&condition.type_, condition_value(condition));
+    let mut ready = String::new();
+    for condition in status.conditions.iter().flatten() {
+        let mut value = condition_value(condition);
+        match condition.type_.as_str() {
+            "PodScheduled" => continue,
+            "Ready" => ready.clone_from(&value),
+            "ContainersReady" if value == ready => value = "as Ready".into(),
+            _ => {}
+        }
+        add(&condition.type_, value);
     }
     let inits = status.init_container_statuses.iter().flatten();
     for container in inits.chain(status.container_statuses.iter().flatten()) {
@@ -25,29 +34,33 @@ pub(crate) fn facts(status: &PodStatus) -> Vec<(String, String)> {
 }
 
 /// What differs, in shorthand.
-pub(crate) fn changes(before: &[(String, String)], after: &[(String, String)]) -> String {
-    let mut changes = Vec::new();
-    for (name, value) in after {
-        if before
-            .iter()
-            .any(|(other, old)| other == name && old == value)
-        {
-            continue;
-        }
-        changes.push(match name.strip_suffix('[') {
+pub(crate) fn changes(before: &[Fact], after: &[Fact]) -> String {
+    let is_new = |fact: &&Fact| !before.contains(fact);
+    let is_worth_it = |fact: &&Fact| {
+        let is_nothing = fact.1.is_empty() || fact.1 == "as Ready";
+        !(before.is_empty() && is_nothing)
+    };
+    let changed = after.iter().filter(is_new).filter(is_worth_it);
+    let texts: Vec<_> = changed
+        .map(|(name, value)| match name.strip_suffix('[') {
             Some(name) => format!("{name}[{value}]"),
-            None if value.is_empty() && before.is_empty() => continue,
             None => format!("{name}={value}"),
-        });
-    }
-    changes.join("; ")
+        })
+        .collect();
+    texts.join("; ")
 }
 
 fn condition_value(condition: &PodCondition) -> String {
-    match &condition.reason {
-        Some(reason) => format!("{}({reason})", condition.status),
-        None => condition.status.clone(),
-    }
+    let Some(reason) = &condition.reason else {
+        return condition.status.clone();
+    };
+    let message = condition.message.as_deref().unwrap_or_default();
+    let about = message
+        .strip_prefix("containers with unready status: ")
+        .or_else(|| message.strip_prefix("containers with incomplete status: "))
+        .unwrap_or(message);
+    let space = if about.is_empty() { "" } else { " " };
+    format!("{}({reason}{space}{about})", condition.status)
 }
 
 fn container_value(container: &ContainerStatus) -> String {
@@ -79,12 +92,8 @@ fn state(state: &ContainerState) -> String {
     } else if state.running.is_some() {
         "R".to_owned()
     } else if let Some(ended) = &state.terminated {
-        let text = format!(
-            "T:{}({})",
-            ended.reason.as_deref().unwrap_or_default(),
-            ended.exit_code
-        );
-        with_message(text, &ended.message)
+        let reason = ended.reason.as_deref().unwrap_or_default();
+        with_message(format!("T:{reason}({})", ended.exit_code), &ended.message)
     } else {
         String::new()
     }

@@ -1,0 +1,233 @@
+//! A machine in its scripted world, and the log of what came of it.
+
+use std::fmt::Write as _;
+
+use podyard_lifecycle::{Accepted, Observation, PodMachine, Request};
+
+use super::pod::TestPod;
+use super::shorthand::{self, Fact};
+use super::world::{Fault, World};
+use super::{Clocks, Millis, millis};
+
+pub(crate) struct Play {
+    world: World,
+    clocks: Clocks,
+    machine: Option<PodMachine>,
+    /// Every status it showed, without repetitions.
+    pub(crate) shown: Vec<Vec<Fact>>,
+    /// Every Event, as `app: Normal Killing: Stopping container app`.
+    pub(crate) said: Vec<String>,
+    pub(crate) log: String,
+}
+
+impl Play {
+    pub(crate) fn new(pod: TestPod) -> Self {
+        Self {
+            world: World::new(pod),
+            clocks: Clocks::default(),
+            machine: None,
+            shown: Vec::new(),
+            said: Vec::new(),
+            log: String::new(),
+        }
+    }
+
+    /// Everything that happens before this moment, one turn for each thing.
+    pub(crate) fn pass_until(&mut self, end: Millis) {
+        while let Some(at) = self.next().filter(|at| *at < end) {
+            self.happen(at);
+        }
+        self.world.at = end;
+    }
+
+    fn next(&self) -> Option<Millis> {
+        let machine = self.machine.as_ref();
+        let due = machine.and_then(PodMachine::next_deadline);
+        let due = due.map(|due| self.clocks.millis(due));
+        [self.world.next(), due].into_iter().flatten().min()
+    }
+
+    fn happen(&mut self, at: Millis) {
+        self.world.at = self.world.at.max(at);
+        let said = self.world.say();
+        self.turn(said.as_slice(), &[]);
+    }
+
+    /// What somebody does, or what befalls the world. See `scenarios.rs` for the list.
+    pub(crate) fn input(&mut self, words: &[&str]) {
+        let rest = |from: usize| words[from..].join(" ");
+        match *words {
+            ["create"] => {
+                let pod = &self.world.pod;
+                let now = self.clocks.now(self.world.at);
+                self.machine = Some(PodMachine::new(&pod.pod, pod.settings.clone(), now));
+                self.turn(&[], &[]);
+            }
+            ["delete"] => self.ask(Request::Delete {
+                grace_seconds: None,
+            }),
+            ["delete", grace] => {
+                let grace_seconds = Some(grace.parse().expect("seconds"));
+                self.ask(Request::Delete { grace_seconds });
+            }
+            ["kill"] => self.ask(Request::Kill),
+            ["retry"] => self.ask(Request::Retry { container: None }),
+            ["retry", name] => {
+                let container = Some(self.world.index(name));
+                self.ask(Request::Retry { container });
+            }
+            ["exit", name, how, ..] => {
+                let message = rest(3).replace("\\n", "\n");
+                self.world.end(name, how, &message);
+            }
+            ["sandbox", "dies", attempt] => {
+                let attempt = attempt.parse().expect("a number");
+                self.world.announce(Observation::SandboxDied { attempt });
+            }
+            ["remains", name, attempt, "vanish"] => {
+                let container = self.world.index(name);
+                let attempt = attempt.parse().expect("a number");
+                let vanished = Observation::ContainerRemoved { container, attempt };
+                self.world.announce(vanished);
+            }
+            ["reboot"] => {
+                self.world.forget_everything();
+                self.clocks = Clocks::booted_at(self.world.at);
+                self.turn(&[Observation::HostRebooted], &[]);
+            }
+            ["image" | "start" | "volume" | "sandbox", name, "ok"] => {
+                self.world.faults.remove(&format!("{} {name}", words[0]));
+            }
+            ["image" | "start" | "volume" | "sandbox", name, "fails", ..] => {
+                let key = format!("{} {name}", words[0]);
+                self.world.faults.insert(key, Fault::Fails(rest(3)));
+            }
+            [
+                "image" | "start" | "volume" | "sandbox",
+                name,
+                "takes",
+                time,
+            ] => {
+                let key = format!("{} {name}", words[0]);
+                self.world.faults.insert(key, Fault::Takes(millis(time)));
+            }
+            ["set", name, word] => {
+                let (key, value) = word.split_once('=').expect("key=value");
+                let index = self.world.index(name);
+                let words = &mut self.world.pod.containers[index.position()].world;
+                words.insert(key.to_owned(), value.to_owned());
+            }
+            ["show", pointer] => self.show(pointer),
+            ["wait"] => self.turn(&[], &[]),
+            ["end"] => self.end(),
+            _ => panic!("{words:?} is no input"),
+        }
+    }
+
+    /// One value of the status, by its JSON pointer.
+    fn show(&mut self, pointer: &str) {
+        let status = self.machine().status();
+        let status = serde_json::to_value(status).expect("it can be printed");
+        let value = status.pointer(pointer);
+        let text = value.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        self.write("show", &text);
+    }
+
+    /// What happens at this moment is still told, and then where it stands.
+    fn end(&mut self) {
+        let end = self.world.at;
+        while let Some(at) = self.next().filter(|at| *at <= end) {
+            self.happen(at);
+        }
+        let machine = self.machine();
+        let next = machine.next_deadline();
+        let next = next.map(|next| seconds(self.clocks.millis(next)));
+        let text = match (machine.end(), next) {
+            (Some(end), None) => {
+                assert_eq!(machine.pending_actions(), [], "unanswered at the end");
+                format!("over, {end:?}")
+            }
+            (None, Some(next)) => format!("not over, and will look again at {next}"),
+            (None, None) => "not over".to_owned(),
+            (Some(end), Some(next)) => panic!("{end:?} with a deadline at {next}"),
+        };
+        self.write("is", &text);
+    }
+
+    fn ask(&mut self, request: Request) {
+        self.turn(&[], &[request]);
+    }
+
+    fn machine(&self) -> &PodMachine {
+        self.machine.as_ref().expect("the pod was created")
+    }
+
+    fn turn(&mut self, observations: &[Observation], requests: &[Request]) {
+        let now = self.clocks.now(self.world.at);
+        let mut machine = self.machine.take().expect("the pod was created");
+        for observation in observations {
+            machine.observe(now, observation);
+        }
+        let mut refusals = Vec::new();
+        for request in requests {
+            match machine.request(now, request) {
+                Ok(Accepted::Done) => {}
+                Ok(Accepted::AlreadySo) => refusals.push("it is so already".to_owned()),
+                Err(refusal) => refusals.push(format!("refused: {refusal:?}")),
+            }
+        }
+        machine.advance(now);
+        for refusal in refusals {
+            self.write("ask", &refusal);
+        }
+        while let Some(event) = machine.next_event() {
+            let path = event.field_path.unwrap_or_default();
+            let name = path.split(['{', '}']).nth(1).unwrap_or_default();
+            let about = if name.is_empty() { "" } else { ": " };
+            let (kind, reason, message) = (event.kind, event.reason, event.message);
+            let text = format!("{name}{about}{kind:?} {reason}: {message}");
+            // Every healthy start has these three; they would only hide the others.
+            let is_usual = matches!(reason.as_str(), "Created" | "Started")
+                || reason == "Pulled" && message.contains("already present");
+            if !is_usual {
+                self.write("say", &text);
+            }
+            self.said.push(text);
+        }
+        let after = shorthand::facts(&machine.status());
+        let before = self.shown.last().map_or(&[][..], Vec::as_slice);
+        let changes = shorthand::changes(before, &after);
+        if !changes.is_empty() {
+            self.write("see", &changes);
+            self.shown.push(after);
+        }
+        while let Some(action) = machine.next_action() {
+            if let Some(text) = self.world.act(&action) {
+                self.write("do", &text);
+            }
+        }
+        if let Some(due) = machine.next_deadline() {
+            assert!(due > now.since_boot, "the deadline does not lie ahead");
+        }
+        self.machine = Some(restored(&machine));
+    }
+
+    fn write(&mut self, kind: &str, text: &str) {
+        let at = seconds(self.world.at);
+        let _ = writeln!(self.log, "    {at:<6} {kind:<4} {text}");
+    }
+}
+
+/// The machine as a supervisor finds it that takes over after every single turn.
+fn restored(machine: &PodMachine) -> PodMachine {
+    let text = serde_json::to_string(machine).expect("a machine can be saved");
+    let restored = serde_json::from_str(&text).expect("a saved machine can be read");
+    assert_eq!(*machine, restored, "something was lost in the snapshot");
+    restored
+}
+
+/// `1.5`
+fn seconds(at: Millis) -> String {
+    let text = format!("{}.{:03}", at / 1000, at % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
