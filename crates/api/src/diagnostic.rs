@@ -67,6 +67,10 @@ pub struct Diagnostic {
     pub server_message: Option<String>,
     /// Where to look for the span when it is not `path`.
     pub(crate) location: Option<Path>,
+    /// Whether the key is wrong and not its value.
+    pub(crate) at_key: bool,
+    /// Whether the text around it must not be shown, because it is secret.
+    pub(crate) is_secret: bool,
     /// Which text set the field, when the object came from a text.
     pub span: Option<Span>,
     /// What to try.
@@ -85,6 +89,8 @@ impl Diagnostic {
             message: message.into(),
             server_message: None,
             location: None,
+            at_key: false,
+            is_secret: false,
             span: None,
             hint: None,
             object: String::new(),
@@ -199,6 +205,13 @@ impl Diagnostic {
     #[must_use]
     pub fn located_at(mut self, path: Path) -> Self {
         self.location = Some(path);
+        self
+    }
+
+    /// Pointing at the key, because that is what is wrong.
+    #[must_use]
+    pub(crate) fn at_key(mut self) -> Self {
+        self.at_key = true;
         self
     }
 

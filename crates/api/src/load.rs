@@ -1,9 +1,11 @@
 //! From manifests to what can be run: decoded, defaulted, checked.
 
-use crate::core::{ConfigMap, Pod, PodSpec, Secret};
-use crate::decode::{self, Document};
+use std::sync::Arc;
+
+use crate::core::{ConfigMap, PersistentVolumeClaim, Pod, PodSpec, Secret};
+use crate::decode::{self, Document, Item};
 use crate::defaults;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, Kind, Severity};
 use crate::names;
 use crate::object::Object;
 use crate::path::Path;
@@ -79,6 +81,8 @@ pub struct Objects {
     pub config_maps: Vec<ConfigMap>,
     /// Secrets, namespace and type filled in, `stringData` merged into `data`.
     pub secrets: Vec<Secret>,
+    /// Persistent volume claims, namespace and volume mode filled in.
+    pub claims: Vec<PersistentVolumeClaim>,
     /// What was accepted and is worth knowing.
     pub warnings: Vec<Diagnostic>,
 }
@@ -89,48 +93,73 @@ pub struct Objects {
 ///
 /// Everything that is wrong, in every source; warnings are among it.
 pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Objects, Diagnostics> {
-    let decoded = decode::decode(sources)?;
     let mut objects = Objects::default();
-    let mut found = decoded.warnings;
-    for (position, (object, document)) in decoded.objects.into_iter().enumerate() {
-        match object {
+    let mut found = Vec::new();
+    let mut count = 0_u64;
+    for item in decode::decode(sources) {
+        let (object, document) = match item {
+            Item::Object(object, document) => (*object, document),
+            Item::Problems(problems) => {
+                found.extend(problems);
+                continue;
+            }
+        };
+        let suffix = names::name_suffix(options.random.wrapping_add(count));
+        count += 1;
+        let problems = match object {
             Object::Pod(mut pod) => {
-                let random = options.random.wrapping_add(position as u64);
-                defaults::apply(&mut pod, &names::name_suffix(random));
-                found.extend(
-                    validate::pod(&pod)
-                        .into_iter()
-                        .map(|problem| document.place(problem)),
-                );
+                defaults::apply(&mut pod, &suffix);
+                let problems = validate::pod(&pod);
                 objects.pods.push(ValidPod {
                     pod: *pod,
-                    document,
+                    document: document.clone(),
                 });
+                problems
             }
             Object::ConfigMap(mut map) => {
                 defaults::config_map(&mut map);
-                found.extend(
-                    validate::config_map(&map)
-                        .into_iter()
-                        .map(|problem| document.place(problem)),
-                );
+                let problems = validate::config_map(&map);
                 objects.config_maps.push(*map);
+                problems
             }
             Object::Secret(mut secret) => {
                 defaults::secret(&mut secret);
-                found.extend(
-                    validate::secret(&secret)
-                        .into_iter()
-                        .map(|problem| document.place(problem)),
-                );
+                let problems = validate::secret(&secret);
                 objects.secrets.push(*secret);
+                problems
             }
-        }
+            Object::PersistentVolumeClaim(mut claim) => {
+                defaults::persistent_volume_claim(&mut claim);
+                let problems = validate::persistent_volume_claim(&claim);
+                objects.claims.push(*claim);
+                problems
+            }
+        };
+        found.extend(problems.into_iter().map(|problem| document.place(problem)));
     }
     let diagnostics = Diagnostics(found).without_repeats();
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
+    if count == 0 {
+        return Err(Diagnostics(vec![nothing(sources)]));
+    }
     objects.warnings = diagnostics.0;
     Ok(objects)
+}
+
+/// Texts without any object in them, only comments and separators.
+fn nothing(sources: &[Source]) -> Diagnostic {
+    let mut diagnostic = Diagnostic::new(
+        Severity::Error,
+        Kind::Required,
+        Path::root(),
+        "there is no object in here",
+    )
+    .with_hint("a Pod begins with `apiVersion: v1` and `kind: Pod`");
+    diagnostic.server_message = Some("no objects passed to apply".to_owned());
+    diagnostic.span = sources
+        .first()
+        .map(|source| Span::new(Arc::new(source.clone()), 0, 0));
+    diagnostic
 }

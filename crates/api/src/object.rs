@@ -1,6 +1,6 @@
 //! The kinds of objects a manifest may hold.
 
-use crate::core::{ConfigMap, Pod, Secret};
+use crate::core::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use crate::meta::ObjectMeta;
 
 /// One decoded object. More kinds become further variants, with a row each in the table of known kinds.
@@ -12,6 +12,8 @@ pub enum Object {
     ConfigMap(Box<ConfigMap>),
     /// `v1` `Secret`
     Secret(Box<Secret>),
+    /// `v1` `PersistentVolumeClaim`
+    PersistentVolumeClaim(Box<PersistentVolumeClaim>),
 }
 
 impl Object {
@@ -22,6 +24,7 @@ impl Object {
             Self::Pod(pod) => &pod.metadata,
             Self::ConfigMap(map) => &map.metadata,
             Self::Secret(secret) => &secret.metadata,
+            Self::PersistentVolumeClaim(claim) => &claim.metadata,
         }
     }
 }

@@ -41,7 +41,9 @@ pub fn render(diagnostic: &Diagnostic, colour: bool) -> String {
         paint(code, word),
         visible(&diagnostic.message)
     );
-    if let Some(span) = &diagnostic.span {
+    if let Some(span) = &diagnostic.span
+        && !diagnostic.is_secret
+    {
         let (line, column) = span.line_column();
         let number = line.to_string();
         let (shown, skipped) = excerpt(span.line(), column);

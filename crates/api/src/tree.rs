@@ -121,6 +121,32 @@ impl Node {
         range
     }
 
+    /// The place of the last key of `path`, or what [`Self::locate`] finds.
+    #[must_use]
+    pub fn locate_key(&self, path: &Path) -> Range {
+        let parent = path.parent();
+        let key = match path.steps().last() {
+            Some(Step::Field(name) | Step::Key(name)) => self
+                .at(&parent)
+                .and_then(|node| node.entry(name))
+                .map(|entry| entry.key_range),
+            _ => None,
+        };
+        key.unwrap_or_else(|| self.locate(path))
+    }
+
+    /// The value at `path`.
+    #[must_use]
+    pub fn at(&self, path: &Path) -> Option<&Self> {
+        path.steps()
+            .iter()
+            .try_fold(self, |node, step| match (step, &node.value) {
+                (Step::Field(name) | Step::Key(name), _) => node.get(name),
+                (Step::Index(index), Value::List(items)) => items.get(*index),
+                _ => None,
+            })
+    }
+
     /// A part of this value that fits on one line: its first entry, for maps and lists.
     fn first_line(&self) -> Range {
         match &self.value {

@@ -7,6 +7,7 @@ use super::{Problem, Tree};
 use crate::diagnostic::Kind;
 use crate::go::quote;
 use crate::limits::{MAX_DEPTH, MAX_NODES};
+use crate::path::{Path, Step};
 use crate::tree::{Entry, Node, Range, Value};
 
 /// All values of `text` from byte `offset` on.
@@ -16,11 +17,14 @@ pub(super) fn parse(text: &str, offset: usize) -> Result<Tree, Problem> {
         at: offset,
         depth: 0,
         nodes: 0,
+        path: Vec::new(),
+        problems: Vec::new(),
     };
     let mut tree = Tree::default();
     loop {
         reader.blanks();
         if reader.peek().is_none() {
+            tree.problems = reader.problems;
             return Ok(tree);
         }
         let node = reader.value()?;
@@ -35,6 +39,10 @@ struct Reader<'t> {
     at: usize,
     depth: usize,
     nodes: usize,
+    /// Where in the value being read `at` is.
+    path: Vec<Step>,
+    /// Keys that occur twice.
+    problems: Vec<Problem>,
 }
 
 impl Reader<'_> {
@@ -132,10 +140,16 @@ impl Reader<'_> {
                 start,
                 end: self.at,
             };
-            if !seen.insert(key.clone()) {
-                let message = format!("duplicate field {}", quote(&key));
-                return Err(Problem::new(Kind::Duplicate, key_range, &message)
-                    .hint("remove one of the two; a cluster would silently use the last"));
+            let first = seen.insert(key.clone());
+            self.path.push(Step::Field(key.clone()));
+            if !first {
+                let path = Path::from(self.path.clone());
+                let message = format!("duplicate field {}", quote(&path.to_string()));
+                self.problems.push(
+                    Problem::new(Kind::Duplicate, key_range, &message)
+                        .server(&format!("strict decoding error: {message}"))
+                        .hint("remove one of the two; `kubectl apply` would silently use the last"),
+                );
             }
             self.blanks();
             if self.peek() != Some(b':') {
@@ -143,11 +157,14 @@ impl Reader<'_> {
             }
             self.at += 1;
             let node = self.value()?;
-            entries.push(Entry {
-                key,
-                key_range,
-                node,
-            });
+            self.path.pop();
+            if first {
+                entries.push(Entry {
+                    key,
+                    key_range,
+                    node,
+                });
+            }
             self.blanks();
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -172,7 +189,9 @@ impl Reader<'_> {
             return Ok(Value::List(items));
         }
         loop {
+            self.path.push(Step::Index(items.len()));
             items.push(self.value()?);
+            self.path.pop();
             self.blanks();
             match self.peek() {
                 Some(b',') => self.at += 1,

@@ -4,7 +4,7 @@ use k8s_openapi::Resource;
 use serde::de::DeserializeOwned;
 
 use super::{Document, typed};
-use crate::core::{ConfigMap, Pod, Secret};
+use crate::core::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use crate::diagnostic::{Diagnostic, Kind, Severity};
 use crate::go::quote;
 use crate::object::Object;
@@ -25,6 +25,11 @@ const KNOWN: &[(&str, &str, Decoder)] = &[
     (Secret::API_VERSION, Secret::KIND, |document| {
         typed(document).map(|secret| Object::Secret(Box::new(secret)))
     }),
+    (
+        PersistentVolumeClaim::API_VERSION,
+        PersistentVolumeClaim::KIND,
+        |document| typed(document).map(|claim| Object::PersistentVolumeClaim(Box::new(claim))),
+    ),
 ];
 
 /// Kinds that hold a pod template, for the hint.
@@ -74,7 +79,8 @@ pub(super) fn header(document: &Document) -> Result<(), Box<Diagnostic>> {
             Kind::Type,
             "",
             &format!(
-                "a Kubernetes object is a map with `apiVersion` and `kind`; this document is a JSON {found}"
+                "a Kubernetes object is a map with `apiVersion` and `kind`, not {}",
+                in_words(&document.root.value)
             ),
         );
         diagnostic.server_message = Some(format!(
@@ -98,10 +104,7 @@ pub(super) fn header(document: &Document) -> Result<(), Box<Diagnostic>> {
             Some(node) if node.as_str().is_none() && node.value != Value::Null => problem(
                 Kind::Type,
                 field,
-                &format!(
-                    "{field}: must be a string, but is a JSON {}",
-                    node.value.kind()
-                ),
+                &format!("{field}: must be a string, not {}", in_words(&node.value)),
             ),
             _ => problem(Kind::Required, field, &format!("{field}: Required value")),
         };
@@ -112,6 +115,17 @@ pub(super) fn header(document: &Document) -> Result<(), Box<Diagnostic>> {
         return Err(Box::new(diagnostic));
     }
     Ok(())
+}
+
+fn in_words(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::List(_) => "a list",
+        Value::Map(_) => "a map",
+    }
 }
 
 fn hint(document: &Document) -> String {
@@ -137,10 +151,9 @@ fn unknown(document: &Document) -> Diagnostic {
             "kind"
         }),
         format!(
-            "kind {} in version {} is not known; known are {}",
+            "kind {} in version {} is not known here",
             quote(kind),
-            quote(api_version),
-            known.join(", ")
+            quote(api_version)
         ),
     );
     let name = document
@@ -165,6 +178,7 @@ fn unknown(document: &Document) -> Diagnostic {
     } else {
         suggest::nearest(kind, KNOWN.iter().map(|(_, kind, _)| *kind))
             .map(|kind| format!("did you mean `{kind}`?"))
+            .or_else(|| Some(format!("known are {}", known.join(", "))))
     };
     diagnostic
 }

@@ -6,19 +6,28 @@
 
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Kind, Severity};
+use crate::diagnostic::{Diagnostic, Kind, Severity};
 use crate::limits::MAX_SOURCE_BYTES;
 use crate::object::Object;
-use crate::path::Path;
+use crate::path::{Path, Step};
 use crate::source::{Source, Span};
 use crate::tree::{Node, Range, Value};
 
+mod explain;
+mod go_time;
 mod go_types;
 mod json;
 mod kinds;
 mod scalar;
 mod typed;
 mod yaml;
+
+/// Fields that get their value from another one when the text leaves them out.
+const FILLED_IN: &[(&str, &str)] = &[
+    ("requests", "limits"),
+    ("hostPort", "containerPort"),
+    ("data", "stringData"),
+];
 
 /// One object of a source: its text as a tree, for looking up places, and what it says it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,9 +67,16 @@ impl Document {
     /// `diagnostic` with its place and the name of the object.
     #[must_use]
     pub fn place(&self, mut diagnostic: Diagnostic) -> Diagnostic {
+        let path = diagnostic.location.as_ref().unwrap_or(&diagnostic.path);
+        let path = self.written(path);
+        diagnostic.is_secret = self.is_secret(&path);
         if diagnostic.span.is_none() {
-            let path = diagnostic.location.as_ref().unwrap_or(&diagnostic.path);
-            diagnostic.span = Some(self.span(path));
+            let range = if diagnostic.at_key || diagnostic.is_secret {
+                self.root.locate_key(&path)
+            } else {
+                self.root.locate(&path)
+            };
+            diagnostic.span = Some(self.span_of(range));
         }
         if diagnostic.object.is_empty() {
             diagnostic.object = self.object_name();
@@ -68,80 +84,104 @@ impl Document {
         diagnostic
     }
 
+    /// Where the text sets the field `path`, which may have been filled in from another one.
+    fn written(&self, path: &Path) -> Path {
+        if self.root.at(path).is_some() {
+            return path.clone();
+        }
+        for (filled_in, from) in FILLED_IN {
+            let steps = path.steps().iter().map(|step| match step {
+                Step::Field(name) if name == filled_in => Step::Field((*from).to_owned()),
+                step => step.clone(),
+            });
+            let source = Path::from(steps.collect::<Vec<_>>());
+            if self.root.at(&source).is_some() {
+                return source;
+            }
+        }
+        path.clone()
+    }
+
+    /// Whether what stands at `path` is for nobody to read.
+    fn is_secret(&self, path: &Path) -> bool {
+        self.kind == "Secret"
+            && matches!(path.steps().first(), Some(Step::Field(name)) if name == "data" || name == "stringData")
+    }
+
+    /// All of them with their places, in the order of the text.
+    fn in_order(&self, diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        let mut placed: Vec<Diagnostic> = diagnostics
+            .into_iter()
+            .map(|problem| self.place(problem))
+            .collect();
+        placed.sort_by_key(|problem| problem.span.as_ref().map(Span::start));
+        placed
+    }
+
+    fn text_of(&self, range: Range) -> &str {
+        let text = &self.source.text;
+        text.get(range.start..range.end).unwrap_or_default()
+    }
+
     fn span_of(&self, range: Range) -> Span {
         Span::new(Arc::clone(&self.source), range.start, range.end)
     }
 }
 
-/// What a source held.
-#[derive(Clone, Debug, Default)]
-pub struct Decoded {
-    /// The objects, in the order of the text.
-    pub objects: Vec<(Object, Document)>,
-    /// What was accepted and is worth knowing.
-    pub warnings: Vec<Diagnostic>,
+/// One thing that a source holds.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// An object that could be read.
+    Object(Box<Object>, Document),
+    /// What keeps an object, or the whole text, from being read; or what was accepted and is worth knowing.
+    Problems(Vec<Diagnostic>),
 }
 
-/// Every object in `sources`.
-///
-/// # Errors
-///
-/// Everything that keeps one of the objects from being decoded. Nothing is returned if anything is wrong.
-pub fn decode(sources: &[Source]) -> Result<Decoded, Diagnostics> {
-    let mut decoded = Decoded::default();
-    let mut problems = Vec::new();
+/// Everything in `sources`, in the order of the texts. An object that is wrong does not hide the others.
+#[must_use]
+pub fn decode(sources: &[Source]) -> Vec<Item> {
+    let mut items = Vec::new();
     for source in sources {
         let source = Arc::new(source.clone());
-        let documents = match documents(&source, &mut decoded.warnings) {
-            Ok(documents) => documents,
-            Err(diagnostics) => {
-                problems.extend(diagnostics);
-                continue;
-            }
-        };
+        let mut problems = Vec::new();
+        let documents = documents(&source, &mut problems);
+        items.push(Item::Problems(problems));
         for document in documents {
-            match kinds::decode(&document) {
-                Ok(object) => decoded.objects.push((object, document)),
-                Err(diagnostics) => {
-                    let mut placed: Vec<Diagnostic> = diagnostics
-                        .into_iter()
-                        .map(|problem| document.place(problem))
-                        .collect();
-                    placed.sort_by_key(|problem| problem.span.as_ref().map(Span::start));
-                    problems.append(&mut placed);
-                }
-            }
+            items.push(match document {
+                Ok(document) => match kinds::decode(&document) {
+                    Ok(object) => Item::Object(Box::new(object), document),
+                    Err(diagnostics) => Item::Problems(document.in_order(diagnostics)),
+                },
+                Err(problem) => Item::Problems(vec![problem]),
+            });
         }
     }
-    if problems.is_empty() {
-        Ok(decoded)
-    } else {
-        problems.append(&mut decoded.warnings);
-        Err(Diagnostics(problems))
-    }
+    items
 }
 
 /// The documents of one source, lists taken apart.
 fn documents(
     source: &Arc<Source>,
-    warnings: &mut Vec<Diagnostic>,
-) -> Result<Vec<Document>, Vec<Diagnostic>> {
-    let tree = parse(&source.text).map_err(|problem| vec![problem.at(source)])?;
-    warnings.extend(tree.warnings.into_iter().map(|warning| {
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<Result<Document, Diagnostic>> {
+    let tree = match parse(&source.text) {
+        Ok(tree) => tree,
+        Err(problem) => {
+            problems.push(problem.at(source));
+            return Vec::new();
+        }
+    };
+    problems.extend(tree.problems.into_iter().map(|problem| problem.at(source)));
+    problems.extend(tree.warnings.into_iter().map(|warning| {
         let mut diagnostic = warning.at(source);
         diagnostic.severity = Severity::Warning;
         diagnostic
     }));
     let mut documents = Vec::new();
-    let mut problems = Vec::new();
     for root in tree.documents {
-        flatten(source, root, &mut documents, &mut problems);
+        flatten(source, root, &mut documents);
     }
-    if problems.is_empty() {
-        Ok(documents)
-    } else {
-        Err(problems)
-    }
+    documents
 }
 
 fn parse(text: &str) -> Result<Tree, Problem> {
@@ -162,12 +202,7 @@ fn parse(text: &str) -> Result<Tree, Problem> {
 }
 
 /// `kind: List` and typed lists (`PodList`) become their items, also when nested.
-fn flatten(
-    source: &Arc<Source>,
-    root: Node,
-    documents: &mut Vec<Document>,
-    problems: &mut Vec<Diagnostic>,
-) {
+fn flatten(source: &Arc<Source>, root: Node, documents: &mut Vec<Result<Document, Diagnostic>>) {
     let text = |key: &str| {
         root.get(key)
             .and_then(Node::as_str)
@@ -187,16 +222,16 @@ fn flatten(
         for entry in entries {
             if let ("items", Value::List(items)) = (entry.key.as_str(), entry.node.value) {
                 for item in items {
-                    flatten(source, item, documents, problems);
+                    flatten(source, item, documents);
                 }
             }
         }
         return;
     }
-    match kinds::header(&document) {
-        Ok(()) => documents.push(document),
-        Err(problem) => problems.push(document.place(*problem)),
-    }
+    documents.push(match kinds::header(&document) {
+        Ok(()) => Ok(document),
+        Err(problem) => Err(document.place(*problem)),
+    });
 }
 
 /// The values of a source.
@@ -204,6 +239,8 @@ fn flatten(
 struct Tree {
     documents: Vec<Node>,
     warnings: Vec<Problem>,
+    /// What is wrong with it although it could be read: keys that occur twice.
+    problems: Vec<Problem>,
 }
 
 /// Something wrong with the text, before there is an object to speak of.

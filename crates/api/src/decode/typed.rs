@@ -17,7 +17,7 @@ use serde::de::{
 };
 
 use super::Document;
-use super::go_types;
+use super::{go_time, go_types};
 use crate::diagnostic::{Diagnostic, Kind, Severity};
 use crate::go::quote;
 use crate::limits::MAX_PROBLEMS;
@@ -31,7 +31,7 @@ pub(super) fn decode<T: DeserializeOwned>(document: &Document) -> Result<T, Vec<
     let mut left_out = HashSet::new();
     let mut problems = Vec::new();
     loop {
-        let context = Context::new(&left_out);
+        let context = Context::new(&left_out, document);
         let result = T::deserialize(Reader {
             node: &document.root,
             context: &context,
@@ -59,6 +59,7 @@ pub(super) fn decode<T: DeserializeOwned>(document: &Document) -> Result<T, Vec<
 struct Context<'a> {
     /// Values found to be wrong in an earlier pass, by address.
     left_out: &'a HashSet<usize>,
+    document: &'a Document,
     unknown: RefCell<Vec<Diagnostic>>,
     stack: RefCell<Vec<Level>>,
 }
@@ -70,9 +71,10 @@ struct Level {
 }
 
 impl<'a> Context<'a> {
-    fn new(left_out: &'a HashSet<usize>) -> Self {
+    fn new(left_out: &'a HashSet<usize>, document: &'a Document) -> Self {
         Self {
             left_out,
+            document,
             unknown: RefCell::default(),
             stack: RefCell::default(),
         }
@@ -200,14 +202,21 @@ impl<'a> Reader<'a> {
 
     /// The value is of another type: `wanted` for people, `go` for the API server's text.
     fn mismatch(self, wanted: &str, go: &str) -> Error {
-        let (found, text) = match &self.node.value {
-            Value::Null => ("null".to_owned(), None),
-            Value::Bool(value) => (format!("the boolean {value}"), Some(value.to_string())),
-            Value::Number(text) => (format!("the number {text}"), Some(text.clone())),
-            Value::String(text) if text.len() < 60 => (format!("the string {}", quote(text)), None),
-            Value::String(_) => ("a string".to_owned(), None),
-            Value::List(_) => ("a list".to_owned(), None),
-            Value::Map(_) => ("a map".to_owned(), None),
+        let document = self.context.document;
+        let written = document.text_of(self.node.range);
+        let is_secret = document.is_secret(&self.context.path());
+        let found = match &self.node.value {
+            Value::Null => "null".to_owned(),
+            Value::Bool(_) if !is_secret => format!("the boolean {written}"),
+            Value::Bool(_) => "a boolean".to_owned(),
+            Value::Number(_) if written.len() < 60 && !is_secret => format!("the number {written}"),
+            Value::Number(_) => "a number".to_owned(),
+            Value::String(text) if text.len() < 60 && !is_secret => {
+                format!("the string {}", quote(text))
+            }
+            Value::String(_) => "a string".to_owned(),
+            Value::List(_) => "a list".to_owned(),
+            Value::Map(_) => "a map".to_owned(),
         };
         let field = self.context.field();
         let named = field.and_then(|(of, name)| {
@@ -222,17 +231,25 @@ impl<'a> Reader<'a> {
             other => other.kind().to_owned(),
         };
         let hint = match (&self.node.value, wanted) {
-            (Value::Bool(_) | Value::Number(_), "a string") => {
-                text.map(|text| format!("put it in quotes: {}; Kubernetes does not turn numbers and booleans into strings", quote(&text)))
+            (Value::Bool(_) | Value::Number(_), "a string") if is_secret => {
+                Some("put it in quotes".to_owned())
             }
-            (Value::String(text), _) if wanted.starts_with("a whole number") && crate::decode::scalar::number(text).is_some() => {
+            (Value::Bool(_) | Value::Number(_), "a string") if written.len() < 60 => {
+                Some(format!("put it in quotes: {}", quote(written)))
+            }
+            (Value::String(text), _)
+                if wanted.starts_with("a whole number")
+                    && crate::decode::scalar::number(text).is_some() =>
+            {
                 Some("remove the quotes".to_owned())
             }
             (Value::String(text), "true or false") if matches!(text.as_str(), "true" | "false") => {
                 Some("remove the quotes".to_owned())
             }
             (Value::Map(_), "a list") => Some("begin each entry of the list with `- `".to_owned()),
-            (Value::String(_), "a list") => Some("write a list: `[one, two]`, or one entry per line, each after `- `".to_owned()),
+            (Value::String(_), "a list") => Some(
+                "write a list: `[one, two]`, or one entry per line, each after `- `".to_owned(),
+            ),
             _ => None,
         };
         Error {
@@ -417,7 +434,10 @@ impl<'a> Deserializer<'a> for Reader<'a> {
             "Time" | "MicroTime" => {
                 let text = self.text()?;
                 let text: StrDeserializer<'_, Error> = text.into_deserializer();
+                let written = self.text()?;
                 visitor.visit_newtype_struct(text).map_err(|mut error| {
+                    error.message = format!("must be a time, but is the string {}", quote(written));
+                    error.server = Some(go_time::fault(written));
                     error.hint = Some("a time looks like 2026-01-31T12:00:00Z".to_owned());
                     error
                 })
@@ -504,7 +524,8 @@ impl Context<'_> {
     fn unknown_field(&self, entry: &Entry, of: &str, fields: &[&'static str]) {
         let path = self.path().field_named(&entry.key);
         let message = format!("unknown field {}", quote(&path.to_string()));
-        let mut diagnostic = Diagnostic::new(Severity::Error, Kind::UnknownField, path, message);
+        let mut diagnostic =
+            Diagnostic::new(Severity::Error, Kind::UnknownField, path, message).at_key();
         diagnostic.server_message = Some(format!("strict decoding error: {}", diagnostic.message));
         diagnostic.hint = go_types::misplaced(of, &entry.key)
             .map(str::to_owned)

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, StructureStyle, Tag};
 
+use super::explain::explain;
 use super::scalar;
 use super::{Problem, Tree};
 use crate::diagnostic::Kind;
@@ -39,15 +40,18 @@ pub(super) fn parse(text: &str, offset: usize) -> Result<Tree, Problem> {
         let mut builder = Builder {
             events: Parser::new_from_str(&text[start..end]),
             base: start,
-            length: end - start,
             anchors: HashMap::new(),
             nodes_left,
             depth: 0,
+            open: Vec::new(),
+            text: &text[start..end],
             warnings: Vec::new(),
+            problems: Vec::new(),
         };
         builder.documents(&mut tree.documents)?;
         nodes_left = builder.nodes_left;
         tree.warnings.append(&mut builder.warnings);
+        tree.problems.append(&mut builder.problems);
     }
     Ok(tree)
 }
@@ -88,11 +92,16 @@ struct Builder<'t> {
     events: Parser<'t, StrInput<'t>>,
     /// Where the part being read starts in the whole text.
     base: usize,
-    length: usize,
+    /// That part.
+    text: &'t str,
+    /// The flow collections (`{`, `[`) that are being read, outermost first.
+    open: Vec<Range>,
     anchors: HashMap<usize, Anchored>,
     nodes_left: usize,
     depth: usize,
     warnings: Vec<Problem>,
+    /// What is wrong without keeping the rest from being read.
+    problems: Vec<Problem>,
 }
 
 /// A value that aliases may repeat.
@@ -164,15 +173,15 @@ impl<'t> Builder<'t> {
                 }
             }
             Event::SequenceStart(style, _, _) => {
-                self.deeper(range)?;
+                self.enter(style, range)?;
                 let node = self.list(style, range)?;
-                self.depth -= 1;
+                self.leave(style);
                 node
             }
             Event::MappingStart(style, _, _) => {
-                self.deeper(range)?;
+                self.enter(style, range)?;
                 let node = self.map(style, range)?;
-                self.depth -= 1;
+                self.leave(style);
                 node
             }
             _ => {
@@ -233,7 +242,10 @@ impl<'t> Builder<'t> {
             if merge {
                 self.merge(&mut map, node, key_range)?;
             } else {
-                map.explicit(self.key(key)?, key_range, node)?;
+                let key = self.key(key)?;
+                if map.explicit(&key, key_range, node) {
+                    self.duplicate(&key, key_range);
+                }
             }
         }
     }
@@ -330,25 +342,51 @@ impl<'t> Builder<'t> {
         Ok(())
     }
 
-    fn deeper(&mut self, range: Range) -> Result<(), Problem> {
+    fn enter(&mut self, style: StructureStyle, range: Range) -> Result<(), Problem> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(too_deep(range));
         }
+        if style == StructureStyle::Flow {
+            self.open.push(range);
+        }
         Ok(())
     }
 
+    fn leave(&mut self, style: StructureStyle) {
+        self.depth -= 1;
+        if style == StructureStyle::Flow {
+            self.open.pop();
+        }
+    }
+
     fn scan_error(&self, error: &ScanError) -> Problem {
-        let at = error
-            .marker()
-            .byte_offset()
-            .unwrap_or(self.length)
-            .min(self.length);
-        let range = Range {
-            start: self.base + at,
-            end: self.base + at + 1,
+        let at = error.marker().byte_offset().unwrap_or(self.text.len());
+        let moved = |range: Range, by: usize| Range {
+            start: range.start + by,
+            end: range.end + by,
         };
-        Problem::new(Kind::Syntax, range, &error.info())
+        let open = self.open.last().map(|range| Range {
+            start: range.start - self.base,
+            end: range.end - self.base,
+        });
+        let mut problem = explain(self.text, at, &error.info(), open);
+        problem.range = moved(problem.range, self.base);
+        problem
+    }
+
+    /// A key that occurs twice. The API server refuses it too when it is sent the YAML itself; kubectl does not notice.
+    fn duplicate(&mut self, key: &str, at: Range) {
+        let message = format!("key {} already set in map", quote(key));
+        let before = &self.text[..(at.start - self.base).min(self.text.len())];
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        self.problems.push(
+            Problem::new(Kind::Duplicate, at, &message)
+                .server(&format!(
+                    "strict decoding error: yaml: unmarshal errors:\n  line {line}: {message}"
+                ))
+                .hint("remove one of the two; `kubectl apply` would silently use the last"),
+        );
     }
 }
 
@@ -392,34 +430,26 @@ struct MapBuilder {
 }
 
 impl MapBuilder {
-    fn explicit(&mut self, key: String, key_range: Range, node: Node) -> Result<(), Problem> {
-        match self.index.get_mut(&key) {
-            Some((_, true)) => {
-                let message = format!("key {} already set in map", quote(&key));
-                return Err(Problem::new(Kind::Duplicate, key_range, &message)
-                    .server(&format!(
-                        "error converting YAML to JSON: yaml: unmarshal errors: {message}"
-                    ))
-                    .hint("remove one of the two; a cluster would silently use the last"));
-            }
+    /// Returns whether the document wrote this key before. Then the first value stays.
+    fn explicit(&mut self, key: &str, key_range: Range, node: Node) -> bool {
+        let entry = Entry {
+            key: key.to_owned(),
+            key_range,
+            node,
+        };
+        match self.index.get_mut(key) {
+            Some((_, true)) => return true,
             Some((position, explicit)) => {
                 *explicit = true;
-                self.entries[*position] = Entry {
-                    key,
-                    key_range,
-                    node,
-                };
+                self.entries[*position] = entry;
             }
             None => {
-                self.index.insert(key.clone(), (self.entries.len(), true));
-                self.entries.push(Entry {
-                    key,
-                    key_range,
-                    node,
-                });
+                self.index
+                    .insert(key.to_owned(), (self.entries.len(), true));
+                self.entries.push(entry);
             }
         }
-        Ok(())
+        false
     }
 
     /// Returns the key when it replaces one that the document wrote itself.

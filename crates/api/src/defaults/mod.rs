@@ -8,11 +8,15 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use crate::core::{ConfigMap, Container, Pod, PodSpec, Probe, ResourceRequirements, Secret};
+use crate::core::{
+    ConfigMap, Container, PersistentVolumeClaim, Pod, PodSpec, Probe, ResourceRequirements, Secret,
+};
 use crate::quantity;
 
+mod gates;
 mod image;
 mod pod_level;
+mod server;
 mod volumes;
 
 pub use image::{default_pull_policy, tag_or_digest};
@@ -30,22 +34,41 @@ pub fn apply(pod: &mut Pod, name_suffix: &str) {
         let kept: String = prefix.chars().take(63 - 5).collect();
         metadata.name = Some(format!("{kept}{name_suffix}"));
     }
-    spec(pod.spec.get_or_insert_default());
+    let spec = pod.spec.get_or_insert_default();
+    gates::drop_disabled(spec);
+    template(spec);
+    of_pods_alone(spec);
+    server::reset(pod);
 }
 
-/// The same for a pod's specification alone, as pod templates need it once they become pods.
-pub fn spec(spec: &mut PodSpec) {
+/// What a pod's specification gets wherever it stands, in a Pod or in the template of a workload.
+pub fn template(spec: &mut PodSpec) {
     round_resources(spec);
     default_to(&mut spec.restart_policy, "Always");
     default_to(&mut spec.dns_policy, "ClusterFirst");
     default_to(&mut spec.scheduler_name, "default-scheduler");
-    spec.termination_grace_period_seconds.get_or_insert(30);
-    spec.enable_service_links.get_or_insert(true);
+    let grace = spec.termination_grace_period_seconds.get_or_insert(30);
+    if *grace < 0 {
+        *grace = 1;
+    }
     spec.security_context.get_or_insert_default();
     service_account(spec);
     for volume in spec.volumes.iter_mut().flatten() {
         volumes::volume(volume);
     }
+    for container in spec
+        .init_containers
+        .iter_mut()
+        .flatten()
+        .chain(&mut spec.containers)
+    {
+        defaults_of_container(container);
+    }
+}
+
+/// What only a Pod gets, so that it does not show up in the templates of workloads.
+fn of_pods_alone(spec: &mut PodSpec) {
+    spec.enable_service_links.get_or_insert(true);
     let host_network = spec.host_network == Some(true);
     for container in spec
         .init_containers
@@ -53,8 +76,12 @@ pub fn spec(spec: &mut PodSpec) {
         .flatten()
         .chain(&mut spec.containers)
     {
-        defaults_of_container(container, host_network);
         requests_from_limits(container.resources.get_or_insert_default());
+        for port in container.ports.iter_mut().flatten() {
+            if host_network && port.host_port.unwrap_or_default() == 0 {
+                port.host_port = Some(port.container_port);
+            }
+        }
     }
     pod_level::resources(spec);
 }
@@ -71,7 +98,7 @@ fn service_account(spec: &mut PodSpec) {
     spec.service_account = name;
 }
 
-fn defaults_of_container(container: &mut Container, host_network: bool) {
+fn defaults_of_container(container: &mut Container) {
     if container
         .image_pull_policy
         .as_deref()
@@ -88,9 +115,6 @@ fn defaults_of_container(container: &mut Container, host_network: bool) {
     default_to(&mut container.termination_message_policy, "File");
     for port in container.ports.iter_mut().flatten() {
         default_to(&mut port.protocol, "TCP");
-        if host_network && port.host_port.unwrap_or_default() == 0 {
-            port.host_port = Some(port.container_port);
-        }
     }
     for variable in container.env.iter_mut().flatten() {
         if let Some(source) = &mut variable.value_from
@@ -119,11 +143,6 @@ fn defaults_of_container(container: &mut Container, host_network: bool) {
                 default_to(&mut http.scheme, "HTTP");
             }
         }
-    }
-    if let Some(security) = &mut container.security_context
-        && security.proc_mount.as_deref() == Some("")
-    {
-        security.proc_mount = None;
     }
 }
 
@@ -165,13 +184,6 @@ fn requests_from_limits(resources: &mut ResourceRequirements) {
 
 /// Amounts are stored in thousandths at the finest.
 fn round_resources(spec: &mut PodSpec) {
-    let round = |list: &mut Option<BTreeMap<String, Quantity>>| {
-        for quantity in list.iter_mut().flat_map(BTreeMap::values_mut) {
-            if let Ok(value) = quantity.0.parse::<quantity::Value>() {
-                quantity.0 = value.rounded_to_milli().to_string();
-            }
-        }
-    };
     let containers = spec
         .init_containers
         .iter_mut()
@@ -188,6 +200,14 @@ fn round_resources(spec: &mut PodSpec) {
     round(&mut spec.overhead);
 }
 
+fn round(list: &mut Option<BTreeMap<String, Quantity>>) {
+    for quantity in list.iter_mut().flat_map(BTreeMap::values_mut) {
+        if let Ok(value) = quantity.0.parse::<quantity::Value>() {
+            quantity.0 = value.rounded_to_milli().to_string();
+        }
+    }
+}
+
 /// Sets what is absent or empty.
 fn default_to(field: &mut Option<String>, value: &str) {
     if field.as_deref().unwrap_or_default().is_empty() {
@@ -198,6 +218,12 @@ fn default_to(field: &mut Option<String>, value: &str) {
 /// Defaults of a ConfigMap.
 pub fn config_map(map: &mut ConfigMap) {
     default_to(&mut map.metadata.namespace, "default");
+}
+
+/// Defaults of a PersistentVolumeClaim.
+pub fn persistent_volume_claim(claim: &mut PersistentVolumeClaim) {
+    default_to(&mut claim.metadata.namespace, "default");
+    volumes::claim(claim.spec.get_or_insert_default());
 }
 
 /// Defaults of a Secret; `stringData` is merged over `data`, as on the way into storage.

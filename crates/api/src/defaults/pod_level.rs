@@ -24,16 +24,24 @@ pub(super) fn resources(spec: &mut PodSpec) {
             of_pod.entry(name.clone()).or_insert(text);
         }
     }
-    let Some(limits) = &resources.limits else {
+    let Some(limits) = resources
+        .limits
+        .as_ref()
+        .filter(|limits| !limits.is_empty())
+    else {
         return;
     };
     let of_pod = resources.requests.get_or_insert_with(BTreeMap::new);
+    for (name, request) in requests {
+        if matches!(name.as_str(), "cpu" | "memory") {
+            let text = Quantity(request.to_string());
+            of_pod.entry(name).or_insert(text);
+        }
+    }
     for (name, limit) in limits {
-        of_pod
-            .entry(name.clone())
-            .or_insert_with(|| match requests.get(name) {
-                Some(request) => Quantity(request.to_string()),
-                None => limit.clone(),
-            });
+        let supported = matches!(name.as_str(), "cpu" | "memory") || name.starts_with("hugepages-");
+        if supported {
+            of_pod.entry(name.clone()).or_insert_with(|| limit.clone());
+        }
     }
 }

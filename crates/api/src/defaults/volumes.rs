@@ -5,7 +5,7 @@ use crate::core::{
     Volume,
 };
 
-use super::{default_pull_policy, default_to};
+use super::{default_pull_policy, default_to, round};
 
 /// 0644, for files from ConfigMaps, Secrets and the downward API.
 const FILE_MODE: i32 = 0o644;
@@ -54,8 +54,12 @@ pub(super) fn volume(volume: &mut Volume) {
     old_disks(volume);
 }
 
-fn claim(spec: &mut PersistentVolumeClaimSpec) {
+pub(super) fn claim(spec: &mut PersistentVolumeClaimSpec) {
     default_to(&mut spec.volume_mode, "Filesystem");
+    if let Some(resources) = &mut spec.resources {
+        round(&mut resources.requests);
+        round(&mut resources.limits);
+    }
 }
 
 fn files(items: Option<&mut [DownwardAPIVolumeFile]>) {

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::Found;
 use super::pod::text;
 use super::selectors;
-use crate::core::{PersistentVolumeClaimSpec, PodResourceClaim, PodSpec, Volume};
+use crate::core::{
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, PodResourceClaim, PodSpec, Volume,
+};
 use crate::diagnostic::Diagnostic;
 use crate::go::json_string;
 use crate::path::Path;
@@ -28,6 +30,17 @@ pub(super) fn ephemeral(found: &mut Found, path: &Path, volume: &Volume) {
             claim(found, &path.field("spec"), &template.spec);
         }
     }
+}
+
+/// Everything that is wrong with a defaulted PersistentVolumeClaim.
+#[must_use]
+pub fn persistent_volume_claim(claim: &PersistentVolumeClaim) -> Vec<Diagnostic> {
+    let mut found = Found::default();
+    super::metadata::metadata(&mut found, &Path::fields("metadata"), &claim.metadata);
+    let none = PersistentVolumeClaimSpec::default();
+    let spec = claim.spec.as_ref().unwrap_or(&none);
+    self::claim(&mut found, &Path::fields("spec"), spec);
+    found.0
 }
 
 /// The specification of a persistent volume claim.

@@ -17,26 +17,19 @@ pub fn config_map(map: &ConfigMap) -> Vec<Diagnostic> {
     let mut size = 0;
     for (key, value) in map.data.iter().flatten() {
         let path = Path::fields("data").key(key);
-        found.each(&path, key, names::config_key(key));
+        found.key(&path, key);
         if map
             .binary_data
             .as_ref()
             .is_some_and(|binary| binary.contains_key(key))
         {
-            found.add(Diagnostic::invalid(
-                &path,
-                key,
-                "duplicate of key present in binaryData",
-            ));
+            let message = "duplicate of key present in binaryData";
+            found.add(Diagnostic::invalid(&path, key, message).at_key());
         }
         size += value.len();
     }
     for (key, value) in map.binary_data.iter().flatten() {
-        found.each(
-            &Path::fields("binaryData").key(key),
-            key,
-            names::config_key(key),
-        );
+        found.key(&Path::fields("binaryData").key(key), key);
         size += value.0.len();
     }
     if size > MAX_BYTES {
@@ -53,7 +46,7 @@ pub fn secret(secret: &Secret) -> Vec<Diagnostic> {
     let path = Path::fields("data");
     let mut size = 0;
     for (key, value) in secret.data.iter().flatten() {
-        found.each(&path.key(key), key, names::config_key(key));
+        found.key(&path.key(key), key);
         size += value.0.len();
     }
     if size > MAX_BYTES {
@@ -76,16 +69,14 @@ pub fn secret(secret: &Secret) -> Vec<Diagnostic> {
         }
         "dockercfg" => json_object(&mut found, secret, ".dockercfg"),
         "dockerconfigjson" => json_object(&mut found, secret, ".dockerconfigjson"),
-        "basic-auth" => {
-            if value(secret, "username").is_none() && value(secret, "password").is_none() {
-                found.add(Diagnostic::required(&path.key("username"), ""));
-                found.add(Diagnostic::required(&path.key("password"), ""));
-            }
+        "basic-auth"
+            if value(secret, "username").is_none() && value(secret, "password").is_none() =>
+        {
+            found.add(Diagnostic::required(&path.key("username"), ""));
+            found.add(Diagnostic::required(&path.key("password"), ""));
         }
-        "ssh-auth" => {
-            if value(secret, "ssh-privatekey").is_none_or(<[u8]>::is_empty) {
-                found.add(Diagnostic::required(&path.key("ssh-privatekey"), ""));
-            }
+        "ssh-auth" if value(secret, "ssh-privatekey").is_none_or(<[u8]>::is_empty) => {
+            found.add(Diagnostic::required(&path.key("ssh-privatekey"), ""));
         }
         "tls" => {
             for key in ["tls.crt", "tls.key"] {
@@ -150,4 +141,59 @@ fn json_problem(bytes: &[u8]) -> Option<String> {
             error.column()
         ),
     })
+}
+
+/// Everything that is wrong with replacing a ConfigMap by `new`.
+#[must_use]
+pub fn config_map_update(old: &ConfigMap, new: &ConfigMap) -> Vec<Diagnostic> {
+    let mut found = Found::default();
+    if old.immutable == Some(true) {
+        frozen(
+            &mut found,
+            &[
+                ("immutable", new.immutable != Some(true)),
+                ("data", old.data != new.data),
+                ("binaryData", old.binary_data != new.binary_data),
+            ],
+        );
+    }
+    found.0
+}
+
+/// Everything that is wrong with replacing a Secret by `new`.
+#[must_use]
+pub fn secret_update(old: &Secret, new: &Secret) -> Vec<Diagnostic> {
+    let mut found = Found::default();
+    if old.type_ != new.type_ {
+        found.add(Diagnostic::invalid(
+            &Path::fields("type"),
+            new.type_.as_deref().unwrap_or_default(),
+            "field is immutable",
+        ));
+    }
+    if old.immutable == Some(true) {
+        frozen(
+            &mut found,
+            &[
+                ("immutable", new.immutable != Some(true)),
+                ("data", old.data != new.data),
+            ],
+        );
+    }
+    found.0
+}
+
+impl Found {
+    fn key(&mut self, path: &Path, key: &str) {
+        for message in names::config_key(key) {
+            self.add(Diagnostic::invalid(path, key, &message).at_key());
+        }
+    }
+}
+
+fn frozen(found: &mut Found, changed: &[(&str, bool)]) {
+    for (field, _) in changed.iter().filter(|(_, changed)| *changed) {
+        let message = "field is immutable when `immutable` is set";
+        found.add(Diagnostic::forbidden(&Path::fields(field), message));
+    }
 }

@@ -57,13 +57,13 @@ pub(super) fn metadata(found: &mut Found, path: &Path, metadata: &ObjectMeta) {
 /// Also node selectors and the labels of selectors. The path of an error never names the key.
 pub(super) fn labels(found: &mut Found, path: &Path, labels: Option<&BTreeMap<String, String>>) {
     for (key, value) in labels.into_iter().flatten() {
-        for (text, messages) in [
-            (key, names::qualified_name(key)),
-            (value, names::label_value(value)),
-        ] {
-            for message in messages {
-                found.add(Diagnostic::invalid(path, text, &message).located_at(path.key(key)));
-            }
+        let at = path.key(key);
+        for message in names::qualified_name(key) {
+            let diagnostic = Diagnostic::invalid(path, key, &message);
+            found.add(diagnostic.located_at(at.clone()).at_key());
+        }
+        for message in names::label_value(value) {
+            found.add(Diagnostic::invalid(path, value, &message).located_at(at.clone()));
         }
     }
 }
@@ -72,7 +72,8 @@ fn annotations(found: &mut Found, path: &Path, annotations: Option<&BTreeMap<Str
     let mut size = 0;
     for (key, value) in annotations.into_iter().flatten() {
         for message in names::qualified_name(&key.to_lowercase()) {
-            found.add(Diagnostic::invalid(path, key, &message).located_at(path.key(key)));
+            let diagnostic = Diagnostic::invalid(path, key, &message);
+            found.add(diagnostic.located_at(path.key(key)).at_key());
         }
         size += key.len() + value.len();
     }

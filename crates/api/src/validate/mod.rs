@@ -29,7 +29,8 @@ mod selectors;
 mod volume_sources;
 mod volumes;
 
-pub use config::{config_map, secret};
+pub use claims::persistent_volume_claim;
+pub use config::{config_map, config_map_update, secret, secret_update};
 pub use pod::pod;
 
 /// What has been found so far.

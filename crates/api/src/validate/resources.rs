@@ -164,33 +164,31 @@ fn is_extended(name: &str) -> bool {
 }
 
 pub(super) fn container_resource_name(found: &mut Found, path: &Path, name: &str) {
+    let mut wrong = |message: &str| {
+        found.add(Diagnostic::invalid(path, name, message).at_key());
+    };
     let messages = names::qualified_name(name);
     if !messages.is_empty() {
-        found.each(path, name, messages);
+        messages.iter().for_each(|message| wrong(message));
         return;
     }
     if name.contains('/') {
         if !is_native(name) && !is_extended(name) {
-            let message = "doesn't follow extended resource name standard";
-            found.add(Diagnostic::invalid(path, name, message));
+            wrong("doesn't follow extended resource name standard");
         }
         return;
     }
     if !STANDARD.contains(&name) && !is_huge_page(name) && !name.starts_with("requests.hugepages-")
     {
-        let mut diagnostic = Diagnostic::invalid(
-            path,
-            name,
-            "must be a standard resource type or fully qualified",
-        );
+        wrong("must be a standard resource type or fully qualified");
+    }
+    if !matches!(name, "cpu" | "memory" | "ephemeral-storage") && !is_huge_page(name) {
+        let mut diagnostic =
+            Diagnostic::invalid(path, name, "must be a standard resource for containers").at_key();
         diagnostic.hint =
             crate::suggest::nearest(name, ["cpu", "memory", "ephemeral-storage"].into_iter())
                 .map(|name| format!("did you mean `{name}`?"));
         found.add(diagnostic);
-    }
-    if !matches!(name, "cpu" | "memory" | "ephemeral-storage") && !is_huge_page(name) {
-        let message = "must be a standard resource for containers";
-        found.add(Diagnostic::invalid(path, name, message));
     }
 }
 

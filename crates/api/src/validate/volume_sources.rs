@@ -70,14 +70,6 @@ const SOURCES: &[Source] = &[
     source!("quobyte", quobyte),
 ];
 
-/// Which field names the source of a volume.
-pub(crate) fn kind(volume: &Volume) -> Option<&'static str> {
-    SOURCES
-        .iter()
-        .find(|source| (source.given)(volume))
-        .map(|source| source.field)
-}
-
 pub(super) fn sources(found: &mut Found, path: &Path, volume: &Volume) {
     let mut given = 0;
     for source in SOURCES {

@@ -53,7 +53,7 @@ hint: remove the quotes
 f.yaml:11:24: error: spec.containers[0].env[0].value: must be a string, but is the number 1
   11 |     - {name: A, value: 1}
      |                        ^
-hint: put it in quotes: "1"; Kubernetes does not turn numbers and booleans into strings
+hint: put it in quotes: "1"
 f.yaml:12:5: error: unknown field "spec.containers[0].comand"
   12 |     comand: [sh]
      |     ^^^^^^

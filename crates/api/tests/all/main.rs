@@ -1,0 +1,5 @@
+//! Whole manifests through the public interface of the crate. One program, since each would link all of Kubernetes' types.
+
+mod golden;
+mod invalid;
+mod load;
