@@ -145,7 +145,7 @@ impl Instance {
     /// `podyard --root … ARGS`.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.binary);
         command
             .arg("--root")
             .arg(&self.root)

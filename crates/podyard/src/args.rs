@@ -81,6 +81,7 @@ pub(crate) enum ColorArg {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Run a pod from its manifest, in the foreground or detached
+    #[command(after_long_help = crate::exit_code::help())]
     Run(RunArgs),
     /// List pods, or print them as objects
     Get(GetArgs),

@@ -90,6 +90,15 @@ pub(crate) const TABLE: &[(&str, &str)] = &[
     ),
 ];
 
+/// The table as `podyard run --help` shows it.
+pub(crate) fn help() -> String {
+    let mut text = String::from("Exit codes:\n");
+    for (code, meaning) in TABLE {
+        text.push_str(&format!("  {code:>5}  {}\n", meaning.replace('`', "")));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,27 +24,6 @@ pub(crate) fn try_exclusive(path: &Path) -> std::io::Result<Option<File>> {
     }
 }
 
-/// Takes the lock, waiting for it if need be.
-///
-/// # Errors
-///
-/// When the file cannot be made or locked.
-pub(crate) fn exclusive(path: &Path) -> std::io::Result<File> {
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)?;
-    loop {
-        match flock(&file, FlockOperation::LockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-}
-
 /// Whether somebody holds the lock. A file that does not exist is not held.
 #[must_use]
 pub(crate) fn is_held(path: &Path) -> bool {

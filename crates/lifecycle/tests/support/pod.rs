@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerRestartRule, ContainerRestartRuleOnExitCodes, ExecAction,
-    LifecycleHandler, Pod, PodReadinessGate, PodSpec, Probe, ResourceRequirements, VolumeMount,
+    Container, ContainerRestartRule, ContainerRestartRuleOnExitCodes, ExecAction, LifecycleHandler,
+    Pod, PodReadinessGate, PodSpec, Probe, ResourceRequirements, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use podyard_lifecycle::{OnInitFailure, Settings};

@@ -12,7 +12,6 @@ const LISTING_GAP: usize = 3;
 pub(crate) struct Table {
     header: Vec<String>,
     rows: Vec<Vec<String>>,
-    gap: usize,
 }
 
 impl Table {
@@ -21,14 +20,7 @@ impl Table {
         Self {
             header: header.into_iter().map(Into::into).collect(),
             rows: Vec::new(),
-            gap: LISTING_GAP,
         }
-    }
-
-    /// The same with another distance between columns.
-    pub(crate) fn with_gap(mut self, gap: usize) -> Self {
-        self.gap = gap;
-        self
     }
 
     /// Appends a row.
@@ -60,9 +52,9 @@ impl Table {
     /// The whole table, one line a row, with the header.
     pub(crate) fn render(&self) -> String {
         let widths = self.widths();
-        let mut text = line(&self.header, &widths, self.gap);
+        let mut text = line(&self.header, &widths);
         for row in &self.rows {
-            text.push_str(&line(row, &widths, self.gap));
+            text.push_str(&line(row, &widths));
         }
         text
     }
@@ -72,20 +64,17 @@ impl Table {
         for (width, own) in widths.iter_mut().zip(self.widths()) {
             *width = (*width).max(own);
         }
-        self.rows
-            .iter()
-            .map(|row| line(row, widths, self.gap))
-            .collect()
+        self.rows.iter().map(|row| line(row, widths)).collect()
     }
 }
 
 /// One line. The last cell is not padded, so that no line ends in blanks because another one is longer.
-fn line(cells: &[String], widths: &[usize], gap: usize) -> String {
+fn line(cells: &[String], widths: &[usize]) -> String {
     let mut text = String::new();
     for (index, cell) in cells.iter().enumerate() {
         text.push_str(cell);
         if index + 1 < cells.len() {
-            let blanks = widths[index].saturating_sub(cell.width()) + gap;
+            let blanks = widths[index].saturating_sub(cell.width()) + LISTING_GAP;
             text.extend(std::iter::repeat_n(' ', blanks));
         }
     }
