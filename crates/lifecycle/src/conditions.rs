@@ -68,7 +68,7 @@ impl PodMachine {
             || self
                 .plan
                 .apps()
-                .any(|app| !matches!(self.shown(app), Shown::Waiting { .. }));
+                .any(|app| self.container(app).missing.is_none() && !self.is_waiting(app));
         let restarting = self.is_restarting_all();
         let is_sandbox_ready = self.sandbox.state == SandboxState::Ready;
         let conditions = &mut self.conditions;
@@ -192,6 +192,10 @@ impl PodMachine {
             (_, Shown::Terminated { ended, .. }) => ended.succeeded(),
             _ => false,
         }
+    }
+
+    fn is_waiting(&self, index: ContainerIndex) -> bool {
+        matches!(self.shown(index), Shown::Waiting { .. })
     }
 
     fn counts_for_ready(&self, index: ContainerIndex) -> bool {

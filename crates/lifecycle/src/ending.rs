@@ -11,7 +11,7 @@ use crate::machine::{PodMachine, SandboxState, Stage, Volumes};
 use crate::phase::Phase;
 use crate::plan::Kind;
 use crate::time::Moment;
-use crate::{Accepted, Action, ContainerIndex, Timestamp, limits};
+use crate::{Accepted, Action, ContainerIndex, OnInitFailure, Timestamp, limits};
 
 pub(crate) const DEADLINE_MESSAGE: &str =
     "Pod was active on the node longer than the specified deadline";
@@ -55,11 +55,25 @@ impl Ending {
 }
 
 impl PodMachine {
+    /// `activeDeadlineSeconds` can fail a pod until its phase is final, also one that ends already.
+    pub(crate) fn active_deadline(&self) -> Option<Moment> {
+        let is_known = self
+            .ending()
+            .is_some_and(|ending| ending.cause == EndingCause::Deadline);
+        self.deadline
+            .filter(|_| !is_known && !self.computed_phase.is_final())
+    }
+
+    pub(crate) fn exceed_deadline(&mut self) {
+        self.pod_event(Normal, "DeadlineExceeded", DEADLINE_MESSAGE);
+        match self.ending_mut() {
+            Some(ending) => ending.cause = EndingCause::Deadline,
+            None => self.begin_ending(EndingCause::Deadline),
+        }
+    }
+
     /// From here on nothing starts.
     pub(crate) fn begin_ending(&mut self, cause: EndingCause) {
-        if cause == EndingCause::Deadline {
-            self.pod_event(Normal, "DeadlineExceeded", DEADLINE_MESSAGE);
-        }
         let until = self.now.moment().plus(self.plan.grace);
         self.stage = Stage::Ending(Ending {
             cause,
@@ -164,7 +178,7 @@ impl PodMachine {
             SandboxState::Absent | SandboxState::Failed { .. } | SandboxState::Stopped => {}
         }
         match self.volumes {
-            Volumes::Ready | Volumes::Failed { .. } => {
+            Volumes::Ready | Volumes::Unmounted | Volumes::Failed { .. } => {
                 self.volumes = Volumes::Removing;
                 self.begin(Action::RemoveVolumes);
                 return false;
@@ -207,19 +221,22 @@ impl PodMachine {
             .inits()
             .take_while(|entry| *entry <= last_run.unwrap_or_default());
         let apps = self.plan.apps().filter(|_| was_initialised);
+        let unknown = Ended {
+            cause: Cause::Lost,
+            code: 137,
+            message: Some(MISSING_MESSAGE.to_string()),
+            started_at: None,
+            finished_at: None,
+            finished: self.now.moment(),
+            container_id: None,
+        };
+        let knows_more = self.settings.on_init_failure == OnInitFailure::RestartPod;
         for index in inits.chain(apps) {
-            let now = self.now;
             let container = self.container_mut(index);
             if container.record.is_none() {
-                container.missing = Some(Ended {
-                    cause: Cause::Lost,
-                    code: 137,
-                    message: Some(MISSING_MESSAGE.to_string()),
-                    started_at: None,
-                    finished_at: None,
-                    finished: now.moment(),
-                    container_id: None,
-                });
+                // What a round of restart-pod mode removed has ended as it did.
+                let known = container.previous.clone().filter(|_| knows_more);
+                container.missing = Some(known.unwrap_or_else(|| unknown.clone()));
             }
         }
         self.update_phase();
@@ -228,13 +245,12 @@ impl PodMachine {
         }
     }
 
-    /// An init container that succeeded, a sidecar that ran.
+    /// An init container that ever succeeded. Of a sidecar the kubelet wants to see that it is started, and by now it has ended.
     fn has_done_its_part(&self, index: ContainerIndex) -> bool {
         let container = self.container(index);
-        match self.container_plan(index).kind {
-            Kind::Sidecar => container.record.is_some(),
-            Kind::Init | Kind::App => container.ended().is_some_and(Ended::succeeded),
-        }
+        let ends = [container.ended(), container.previous.as_ref()];
+        self.container_plan(index).kind != Kind::Sidecar
+            && ends.into_iter().flatten().any(Ended::succeeded)
     }
 
     /// What a message may take of the pod's budget (8.8), cut at a character.

@@ -98,6 +98,8 @@ pub(crate) enum Volumes {
         delay: Duration,
     },
     Ready,
+    /// They were set up, or nearly, before the machine was rebooted.
+    Unmounted,
     Removing,
     Removed,
 }

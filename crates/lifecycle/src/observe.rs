@@ -253,11 +253,7 @@ impl PodMachine {
             *state = SandboxState::Lost;
         }
         if matches!(self.volumes, Volumes::Preparing { .. } | Volumes::Ready) {
-            self.volumes = match self.stage {
-                // They are not mounted any more, but may still be there.
-                Stage::Ending(_) => Volumes::Ready,
-                _ => Volumes::Absent,
-            };
+            self.volumes = Volumes::Unmounted;
         }
     }
 

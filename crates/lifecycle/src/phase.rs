@@ -128,10 +128,8 @@ impl PodMachine {
                         last: Some(ended), ..
                     },
                 ) => init_failed |= !ended.succeeded() && !self.will_restart(index, ended),
-                (Kind::Sidecar, Shown::Running { .. }) => {
-                    running = true;
-                    sidecar_pending |= !self.is_started(index);
-                }
+                // Even one that is started: the kubelet learns of that only when it has the phase.
+                (Kind::Sidecar, Shown::Running { .. }) => (running, sidecar_pending) = (true, true),
                 (Kind::Sidecar, Shown::Waiting { last: None, .. }) => {
                     (sidecar_pending, waiting) = (true, true);
                 }

@@ -184,7 +184,7 @@ impl PodPlan {
             readiness_gates: (spec.readiness_gates.iter().flatten())
                 .map(|gate| gate.condition_type.clone())
                 .collect(),
-            qos_class: "BestEffort".to_owned(),
+            qos_class: podyard_api::qos_class(spec).to_owned(),
             init_count: inits.len(),
             image_count: images.len(),
             apps_by_name,

@@ -9,7 +9,6 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{Cause, Ended, Reason, Waiting};
-use crate::limits;
 use crate::machine::{PodMachine, Stage};
 use crate::start::StartStep;
 use crate::stop::StopOrder;
@@ -126,7 +125,8 @@ impl PodMachine {
         let now = self.now.moment();
         let previous = self.container(failed).previous.as_ref();
         let since = previous.map_or(now, |ended| ended.finished);
-        let delay = self.rounds.raise(since, limits::CRASH_BACKOFF_MAX);
+        let max = self.settings.max_container_restart_period;
+        let delay = self.rounds.raise(since, max);
         let until = since.plus(self.settings.scaled(delay));
         // Ten minutes of a round that goes well begin with the round.
         self.rounds.renew(until);

@@ -53,7 +53,7 @@ pub(crate) struct ImageBackoff {
     backoff: Backoff,
     /// `reason: text` of the last failure.
     last_error: String,
-    /// The container that failed pulls always, so nothing is known about whether the image is present.
+    /// The failure says nothing about whether the image is present: it is, or whoever failed pulls always.
     is_about_pull_alone: bool,
     /// It is there after all, or a person wants it to be tried now.
     is_lifted: bool,
@@ -305,6 +305,7 @@ impl PodMachine {
         let plan = self.container_plan(container);
         let slot = plan.image_slot;
         let image = &plan.image;
+        let was_pulled = facts.pulled.is_some() || plan.pull_policy == PullPolicy::Always;
         let message = match &facts.pulled {
             Some(pull) => format!(
                 "Successfully pulled image {image:?} in {} ({} including waiting). Image size: {} bytes.",
@@ -318,7 +319,12 @@ impl PodMachine {
         };
         self.event(container, Normal, "Pulled", message);
         // Whoever else wants it need not wait for what is there.
-        self.images[slot].is_lifted = true;
+        let entry = &mut self.images[slot];
+        if was_pulled {
+            entry.is_lifted = true;
+        } else {
+            entry.is_about_pull_alone = true;
+        }
         let image = ImageName {
             name: facts.name.clone(),
             id: facts.id.clone(),

@@ -18,9 +18,11 @@ impl PodMachine {
         let now = self.now.moment();
         self.drive_stops();
         self.drive_probes();
-        let is_over_deadline = self.deadline.is_some_and(|deadline| deadline <= now);
-        if is_over_deadline && self.ending().is_none() {
-            self.begin_ending(EndingCause::Deadline);
+        if self
+            .active_deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.exceed_deadline();
             return true;
         }
         match &self.stage {
@@ -129,7 +131,7 @@ impl PodMachine {
     fn are_volumes_ready(&mut self) -> bool {
         let delay = match self.volumes {
             Volumes::Ready => return true,
-            Volumes::Absent => limits::VOLUME_RETRY_INITIAL,
+            Volumes::Absent | Volumes::Unmounted => limits::VOLUME_RETRY_INITIAL,
             Volumes::Failed { retry_at, delay } if retry_at <= self.now.moment() => delay,
             _ => return false,
         };
@@ -254,9 +256,7 @@ impl PodMachine {
             }
             Stage::Rebuilding | Stage::Resetting(_) | Stage::Ending(_) => {}
         }
-        if self.ending().is_none() {
-            self.deadline.into_iter().for_each(&mut add);
-        }
+        self.active_deadline().into_iter().for_each(&mut add);
         for container in &self.containers {
             if let Some(stop) = container
                 .running()

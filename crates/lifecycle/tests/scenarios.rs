@@ -17,7 +17,7 @@
 //! ```text
 //! create                                           delete [GRACE] | kill | retry [NAME]
 //! exit NAME END [MESSAGE…]                         sandbox dies ATTEMPT | reboot
-//! image NAME fails [REASON] TEXT… | takes S | ok   start NAME fails config|create|binary TEXT… | takes S | ok
+//! image IMAGE fails [REASON] TEXT… | takes S | ok  start NAME fails config|create|binary TEXT… | takes S | ok
 //! volume NAME fails TEXT… | takes S | ok           sandbox 0 fails TEXT… | takes S | ok
 //! set NAME WORD=VALUE                              remains NAME ATTEMPT vanish
 //! show POINTER (a value of the status)             wait (an extra look at the clock) | end
@@ -73,7 +73,7 @@ fn every_scenario_says_what_it_is() {
         let has_record = has("the kubelet");
         assert_eq!(is_recorded, has_record, "{name}: recorded or not?");
         let at = |line: &&str| line.starts_with("at ");
-        let last = text.lines().filter(at).last().unwrap_or_default();
+        let last = text.lines().rfind(at).unwrap_or_default();
         assert!(last.ends_with(" end"), "{name}: does not end with `end`");
     }
 }

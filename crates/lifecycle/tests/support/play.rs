@@ -77,8 +77,7 @@ impl Play {
                 self.ask(Request::Retry { container });
             }
             ["exit", name, how, ..] => {
-                let message = rest(3).replace("\\n", "\n");
-                self.world.end(name, how, &message);
+                self.world.end(name, how, &message(&rest(3)));
             }
             ["sandbox", "dies", attempt] => {
                 let attempt = attempt.parse().expect("a number");
@@ -224,6 +223,14 @@ fn restored(machine: &PodMachine) -> PodMachine {
     let restored = serde_json::from_str(&text).expect("a saved machine can be read");
     assert_eq!(*machine, restored, "something was lost in the snapshot");
     restored
+}
+
+/// A termination message: `a line\n`, or `é*5000`.
+fn message(text: &str) -> String {
+    match text.split_once('*') {
+        Some((part, count)) => part.repeat(count.parse().expect("a count")),
+        None => text.replace("\\n", "\n"),
+    }
 }
 
 /// `1.5`

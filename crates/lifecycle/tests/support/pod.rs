@@ -33,6 +33,8 @@ pub(crate) struct TestPod {
 pub(crate) struct TestContainer {
     pub(crate) name: String,
     pub(crate) image: String,
+    /// The image is asked for at every start, also when it is there.
+    pub(crate) always_pulls: bool,
     pub(crate) is_init: bool,
     pub(crate) is_sidecar: bool,
     /// The words with a dot in front, without it.
@@ -142,9 +144,11 @@ fn container<'a>(
             }
         }
     }
+    let image = object.image.clone().unwrap_or_default();
     let known = TestContainer {
         name,
-        image: object.image.clone().unwrap_or_default(),
+        always_pulls: image.ends_with(":latest"),
+        image,
         is_init,
         is_sidecar,
         world,

@@ -83,6 +83,10 @@ fn container_value(container: &ContainerStatus) -> String {
 
 fn state(state: &ContainerState) -> String {
     let with_message = |text: String, message: &Option<String>| match message {
+        Some(message) if message.len() > 1000 => {
+            let first = message.chars().next().unwrap_or_default();
+            format!("{text} msg={first:?}…({} bytes)", message.len())
+        }
         Some(message) => format!("{text} msg={message:?}"),
         None => text,
     };

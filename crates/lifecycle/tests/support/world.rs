@@ -270,7 +270,8 @@ impl World {
             pulled: None,
         };
         let mut delay = 0;
-        match self.fault("image", &image) {
+        let of_container = self.fault("image", &self.container(container).name);
+        match of_container.or_else(|| self.fault("image", &image)) {
             None => {}
             Some(Fault::Takes(time)) => {
                 self.soon(0, pulling);
@@ -281,7 +282,9 @@ impl World {
                     bytes: 1234,
                 });
                 delay = time;
-                self.faults.remove(&format!("image {image}"));
+                if !self.container(container).always_pulls {
+                    self.faults.remove(&format!("image {image}"));
+                }
             }
             Some(Fault::Fails(text)) => {
                 let (reason, message) = image_failure(&text);
