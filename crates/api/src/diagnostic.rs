@@ -126,16 +126,28 @@ impl Diagnostic {
         )
     }
 
+    /// `path: Invalid value: detail`, of the few that print no value.
+    #[must_use]
+    pub fn invalid_without_value(path: &Path, detail: &str) -> Self {
+        Self::field(Kind::Invalid, path, "Invalid value", detail)
+    }
+
+    /// `path: Unsupported value: value: supported values: "A", "B"`, with the value as it is to be printed.
+    #[must_use]
+    pub fn unsupported_json(path: &Path, value: &str, supported: &[&str]) -> Self {
+        let list: Vec<String> = supported.iter().map(|value| quote(value)).collect();
+        Self::field(
+            Kind::Unsupported,
+            path,
+            &format!("Unsupported value: {value}"),
+            &format!("supported values: {}", list.join(", ")),
+        )
+    }
+
     /// `path: Unsupported value: "text": supported values: "A", "B"`, with the values in the order given.
     #[must_use]
     pub fn unsupported(path: &Path, text: &str, supported: &[&str]) -> Self {
-        let list: Vec<String> = supported.iter().map(|value| quote(value)).collect();
-        let mut diagnostic = Self::field(
-            Kind::Unsupported,
-            path,
-            &format!("Unsupported value: {}", quote(text)),
-            &format!("supported values: {}", list.join(", ")),
-        );
+        let mut diagnostic = Self::unsupported_json(path, &quote(text), supported);
         diagnostic.hint = crate::suggest::nearest(text, supported.iter().copied())
             .map(|value| format!("did you mean `{value}`?"));
         diagnostic
@@ -144,10 +156,16 @@ impl Diagnostic {
     /// `path: Duplicate value: "text"`
     #[must_use]
     pub fn duplicate(path: &Path, text: &str) -> Self {
+        Self::duplicate_json(path, &quote(text))
+    }
+
+    /// `path: Duplicate value: value`, with the value as it is to be printed.
+    #[must_use]
+    pub fn duplicate_json(path: &Path, value: &str) -> Self {
         Self::field(
             Kind::Duplicate,
             path,
-            &format!("Duplicate value: {}", quote(text)),
+            &format!("Duplicate value: {value}"),
             "",
         )
     }
@@ -206,6 +224,25 @@ impl Diagnostic {
     pub fn located_at(mut self, path: Path) -> Self {
         self.location = Some(path);
         self
+    }
+
+    /// The same about a field of something that stands at `base`.
+    #[must_use]
+    pub(crate) fn under(mut self, base: &Path) -> Self {
+        let body = self.body().to_owned();
+        self.path = base.join(&self.path);
+        self.location = self.location.map(|path| base.join(&path));
+        self.message = format!("{}: {body}", self.path);
+        self
+    }
+
+    /// The message without the field's path.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        self.message
+            .strip_prefix(&self.path.to_string())
+            .and_then(|rest| rest.strip_prefix(": "))
+            .unwrap_or(&self.message)
     }
 
     /// Pointing at the key, because that is what is wrong.

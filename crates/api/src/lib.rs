@@ -32,9 +32,11 @@ pub mod source;
 mod suggest;
 pub mod tree;
 pub mod validate;
+pub mod workloads;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Kind, Severity};
 pub use load::{LoadOptions, Objects, ValidPod, load};
 pub use path::Path;
 pub use qos::{effective_limits, effective_requests, is_sidecar, qos_class};
 pub use source::{Source, Span};
+pub use workloads::{ValidWorkload, Workload};
