@@ -44,6 +44,8 @@ pub enum Kind {
     Type,
     /// A field that Kubernetes does not have at this place.
     UnknownField,
+    /// A key that a map holds twice.
+    DuplicateKey,
     /// A kind, or a version of a kind, that is not known here.
     UnknownKind,
     /// Valid in Kubernetes, and not done by this version of podyard.
@@ -75,8 +77,42 @@ pub struct Diagnostic {
     pub span: Option<Span>,
     /// What to try.
     pub hint: Option<String>,
-    /// The object, as in `Pod "web"`; empty when it is not known yet.
-    pub object: String,
+    /// The object it is about; none when the text is none.
+    pub object: Option<ObjectName>,
+}
+
+/// Which object a diagnostic is about. Printed as messages name it: `Pod "web"`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectName {
+    /// `v1`, `apps/v1` …
+    pub api_version: String,
+    /// `Pod` …
+    pub kind: String,
+    /// `metadata.name`, or what stands for it until it is made up.
+    pub name: String,
+}
+
+impl ObjectName {
+    /// `apps` of `apps/v1`; empty for the core kinds.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.api_version
+            .split_once('/')
+            .map_or("", |(group, _)| group)
+    }
+
+    /// `v1` of `apps/v1`.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        let version = self.api_version.rsplit('/').next();
+        version.unwrap_or_default()
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.kind, quote(&self.name))
+    }
 }
 
 impl Diagnostic {
@@ -93,7 +129,7 @@ impl Diagnostic {
             is_secret: false,
             span: None,
             hint: None,
-            object: String::new(),
+            object: None,
         }
     }
 
@@ -298,21 +334,6 @@ impl Diagnostics {
             seen.insert((diagnostic.object.clone(), diagnostic.message.clone(), place))
         });
         self
-    }
-
-    /// The whole message of the API server for the object `name` of `kind`: `Pod "p" is invalid: …`.
-    #[must_use]
-    pub fn server_message(&self, kind: &str, name: &str) -> String {
-        let errors: Vec<&str> = self
-            .0
-            .iter()
-            .filter(|diagnostic| diagnostic.is_error())
-            .map(Diagnostic::server_message)
-            .collect();
-        match errors.as_slice() {
-            [one] => format!("{kind} {} is invalid: {one}", quote(name)),
-            all => format!("{kind} {} is invalid: [{}]", quote(name), all.join(", ")),
-        }
     }
 }
 

@@ -4,3 +4,4 @@ mod golden;
 mod invalid;
 mod load;
 mod loaded;
+mod status;
