@@ -44,6 +44,8 @@ pub enum Kind {
     Type,
     /// A field that Kubernetes does not have at this place.
     UnknownField,
+    /// A key that a map holds twice.
+    DuplicateKey,
     /// A kind, or a version of a kind, that is not known here.
     UnknownKind,
     /// Valid in Kubernetes, and not done by this version of podyard.
@@ -75,8 +77,42 @@ pub struct Diagnostic {
     pub span: Option<Span>,
     /// What to try.
     pub hint: Option<String>,
-    /// The object, as in `Pod "web"`; empty when it is not known yet.
-    pub object: String,
+    /// The object it is about; none when the text is none.
+    pub object: Option<ObjectName>,
+}
+
+/// Which object a diagnostic is about. Printed as messages name it: `Pod "web"`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectName {
+    /// `v1`, `apps/v1` …
+    pub api_version: String,
+    /// `Pod` …
+    pub kind: String,
+    /// `metadata.name`, or what stands for it until it is made up.
+    pub name: String,
+}
+
+impl ObjectName {
+    /// `apps` of `apps/v1`; empty for the core kinds.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.api_version
+            .split_once('/')
+            .map_or("", |(group, _)| group)
+    }
+
+    /// `v1` of `apps/v1`.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        let version = self.api_version.rsplit('/').next();
+        version.unwrap_or_default()
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.kind, quote(&self.name))
+    }
 }
 
 impl Diagnostic {
@@ -93,7 +129,7 @@ impl Diagnostic {
             is_secret: false,
             span: None,
             hint: None,
-            object: String::new(),
+            object: None,
         }
     }
 
@@ -126,16 +162,28 @@ impl Diagnostic {
         )
     }
 
+    /// `path: Invalid value: detail`, of the few that print no value.
+    #[must_use]
+    pub fn invalid_without_value(path: &Path, detail: &str) -> Self {
+        Self::field(Kind::Invalid, path, "Invalid value", detail)
+    }
+
+    /// `path: Unsupported value: value: supported values: "A", "B"`, with the value as it is to be printed.
+    #[must_use]
+    pub fn unsupported_json(path: &Path, value: &str, supported: &[&str]) -> Self {
+        let list: Vec<String> = supported.iter().map(|value| quote(value)).collect();
+        Self::field(
+            Kind::Unsupported,
+            path,
+            &format!("Unsupported value: {value}"),
+            &format!("supported values: {}", list.join(", ")),
+        )
+    }
+
     /// `path: Unsupported value: "text": supported values: "A", "B"`, with the values in the order given.
     #[must_use]
     pub fn unsupported(path: &Path, text: &str, supported: &[&str]) -> Self {
-        let list: Vec<String> = supported.iter().map(|value| quote(value)).collect();
-        let mut diagnostic = Self::field(
-            Kind::Unsupported,
-            path,
-            &format!("Unsupported value: {}", quote(text)),
-            &format!("supported values: {}", list.join(", ")),
-        );
+        let mut diagnostic = Self::unsupported_json(path, &quote(text), supported);
         diagnostic.hint = crate::suggest::nearest(text, supported.iter().copied())
             .map(|value| format!("did you mean `{value}`?"));
         diagnostic
@@ -144,10 +192,16 @@ impl Diagnostic {
     /// `path: Duplicate value: "text"`
     #[must_use]
     pub fn duplicate(path: &Path, text: &str) -> Self {
+        Self::duplicate_json(path, &quote(text))
+    }
+
+    /// `path: Duplicate value: value`, with the value as it is to be printed.
+    #[must_use]
+    pub fn duplicate_json(path: &Path, value: &str) -> Self {
         Self::field(
             Kind::Duplicate,
             path,
-            &format!("Duplicate value: {}", quote(text)),
+            &format!("Duplicate value: {value}"),
             "",
         )
     }
@@ -208,6 +262,25 @@ impl Diagnostic {
         self
     }
 
+    /// The same about a field of something that stands at `base`.
+    #[must_use]
+    pub(crate) fn under(mut self, base: &Path) -> Self {
+        let body = self.body().to_owned();
+        self.path = base.join(&self.path);
+        self.location = self.location.map(|path| base.join(&path));
+        self.message = format!("{}: {body}", self.path);
+        self
+    }
+
+    /// The message without the field's path.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        self.message
+            .strip_prefix(&self.path.to_string())
+            .and_then(|rest| rest.strip_prefix(": "))
+            .unwrap_or(&self.message)
+    }
+
     /// Pointing at the key, because that is what is wrong.
     #[must_use]
     pub(crate) fn at_key(mut self) -> Self {
@@ -261,21 +334,6 @@ impl Diagnostics {
             seen.insert((diagnostic.object.clone(), diagnostic.message.clone(), place))
         });
         self
-    }
-
-    /// The whole message of the API server for the object `name` of `kind`: `Pod "p" is invalid: …`.
-    #[must_use]
-    pub fn server_message(&self, kind: &str, name: &str) -> String {
-        let errors: Vec<&str> = self
-            .0
-            .iter()
-            .filter(|diagnostic| diagnostic.is_error())
-            .map(Diagnostic::server_message)
-            .collect();
-        match errors.as_slice() {
-            [one] => format!("{kind} {} is invalid: {one}", quote(name)),
-            all => format!("{kind} {} is invalid: [{}]", quote(name), all.join(", ")),
-        }
     }
 }
 

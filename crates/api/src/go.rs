@@ -1,5 +1,6 @@
 //! Texts as Go prints them, which is how Kubernetes' messages look: `%q` quoting and durations.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -56,6 +57,19 @@ pub fn json_string(text: &str) -> String {
         .replace('&', "\\u0026")
         .replace('\u{2028}', "\\u2028")
         .replace('\u{2029}', "\\u2029")
+}
+
+/// A map of texts as Go's JSON encoder writes it; one that is not there is `null`.
+#[must_use]
+pub fn json_map(map: Option<&BTreeMap<String, String>>) -> String {
+    let Some(map) = map else {
+        return "null".to_owned();
+    };
+    let entries: Vec<String> = map
+        .iter()
+        .map(|(key, value)| format!("{}:{}", json_string(key), json_string(value)))
+        .collect();
+    format!("{{{}}}", entries.join(","))
 }
 
 /// A duration as Go prints it: `10s`, `1m20s`, `5m0s`, `1h0m0s`, `1.5s`, `250ms`, `0s`.

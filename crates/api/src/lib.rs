@@ -29,12 +29,15 @@ mod qos;
 pub mod quantity;
 pub mod render;
 pub mod source;
+pub mod status;
 mod suggest;
 pub mod tree;
 pub mod validate;
+pub mod workloads;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Kind, Severity};
+pub use diagnostic::{Diagnostic, Diagnostics, Kind, ObjectName, Severity};
 pub use load::{LoadOptions, Objects, ValidPod, load};
 pub use path::Path;
 pub use qos::{effective_limits, effective_requests, is_sidecar, qos_class};
 pub use source::{Source, Span};
+pub use workloads::{ValidWorkload, Workload};

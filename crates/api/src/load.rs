@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::core::{ConfigMap, PersistentVolumeClaim, Pod, PodSpec, Secret};
+use crate::core::{ConfigMap, PersistentVolumeClaim, Pod, PodSpec, Secret, Service};
 use crate::decode::{self, Document, Item};
 use crate::defaults;
 use crate::diagnostic::{Diagnostic, Diagnostics, Kind, Severity};
@@ -11,12 +11,16 @@ use crate::object::Object;
 use crate::path::Path;
 use crate::source::{Source, Span};
 use crate::validate;
+use crate::workloads::ValidWorkload;
 
 /// What the caller brings, since nothing here is random.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     /// Random bits for the names of pods that have only a `generateName`.
     pub random: u64,
+    /// Whether kinds that are not known are passed over with a warning, as when a whole application's manifests are given
+    /// and only its pods matter.
+    pub skip_unknown: bool,
 }
 
 /// A pod as the API server would have stored it: defaulted and free of errors. Nothing below has to check again.
@@ -24,9 +28,20 @@ pub struct LoadOptions {
 pub struct ValidPod {
     pod: Pod,
     document: Document,
+    /// Where in the document the pod, or the template it was made of, stands.
+    base: Path,
 }
 
 impl ValidPod {
+    /// A pod made of the template at `base`, known to be valid.
+    pub(crate) fn of_template(pod: Pod, document: Document, base: Path) -> Self {
+        Self {
+            pod,
+            document,
+            base,
+        }
+    }
+
     /// The pod.
     #[must_use]
     pub fn pod(&self) -> &Pod {
@@ -68,7 +83,7 @@ impl ValidPod {
     /// Where in the text a field is set, or what is around it.
     #[must_use]
     pub fn span(&self, path: &Path) -> Span {
-        self.document.span(path)
+        self.document.span(&self.base.join(path))
     }
 }
 
@@ -83,6 +98,10 @@ pub struct Objects {
     pub secrets: Vec<Secret>,
     /// Persistent volume claims, namespace and volume mode filled in.
     pub claims: Vec<PersistentVolumeClaim>,
+    /// Services. No proxy serves them on one machine.
+    pub services: Vec<Service>,
+    /// Kinds that pods are made of, in the order of the manifests.
+    pub workloads: Vec<ValidWorkload>,
     /// What was accepted and is worth knowing.
     pub warnings: Vec<Diagnostic>,
 }
@@ -99,7 +118,12 @@ pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Objects, Diagno
     for item in decode::decode(sources) {
         let (object, document) = match item {
             Item::Object(object, document) => (*object, document),
-            Item::Problems(problems) => {
+            Item::Problems(mut problems) => {
+                for problem in &mut problems {
+                    if options.skip_unknown && problem.kind == Kind::UnknownKind {
+                        problem.severity = Severity::Warning;
+                    }
+                }
                 found.extend(problems);
                 continue;
             }
@@ -113,6 +137,7 @@ pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Objects, Diagno
                 objects.pods.push(ValidPod {
                     pod: *pod,
                     document: document.clone(),
+                    base: Path::root(),
                 });
                 problems
             }
@@ -132,6 +157,25 @@ pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Objects, Diagno
                 defaults::persistent_volume_claim(&mut claim);
                 let problems = validate::persistent_volume_claim(&claim);
                 objects.claims.push(*claim);
+                problems
+            }
+            Object::Service(mut service) => {
+                defaults::service(&mut service);
+                let problems = validate::service(&service);
+                objects.services.push(*service);
+                problems
+            }
+            Object::Workload(mut workload) => {
+                defaults::workload(&mut workload);
+                let has_selector = document.root.at(&Path::fields("spec.selector")).is_some();
+                let mut problems = validate::workload(&workload, has_selector);
+                let workload = ValidWorkload::new(workload, document.clone());
+                if problems.is_empty()
+                    && let Err(of_pod) = workload.pod(0, options.random)
+                {
+                    problems = of_pod.0;
+                }
+                objects.workloads.push(workload);
                 problems
             }
         };

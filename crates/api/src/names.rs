@@ -292,6 +292,14 @@ pub fn ip_address(text: &str) -> Vec<String> {
 /// The characters the API server uses for random suffixes: no vowels, so that no words arise.
 const SUFFIX: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
+/// `25%`
+#[must_use]
+pub fn is_percent(text: &str) -> bool {
+    text.strip_suffix('%').is_some_and(|digits| {
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
 /// Five characters for the end of a `generateName`, from a random number that the caller brings.
 #[must_use]
 pub fn name_suffix(mut random: u64) -> String {
@@ -302,6 +310,21 @@ pub fn name_suffix(mut random: u64) -> String {
             random /= base;
             char::from(SUFFIX[digit])
         })
+        .collect()
+}
+
+/// A prefix and five characters; the prefix is cut so that both fit into a label.
+#[must_use]
+pub fn generated(prefix: &str, suffix: &str) -> String {
+    let kept: String = prefix.chars().take(63 - 5).collect();
+    format!("{kept}{suffix}")
+}
+
+/// `text` in the letters of generated names, character by character. They hold no vowels, so that no word comes out.
+#[must_use]
+pub fn safe_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| char::from(SUFFIX[usize::from(byte) % SUFFIX.len()]))
         .collect()
 }
 

@@ -1,7 +1,8 @@
 //! The kinds of objects a manifest may hold.
 
-use crate::core::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
+use crate::core::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use crate::meta::ObjectMeta;
+use crate::workloads::Workload;
 
 /// One decoded object. More kinds become further variants, with a row each in the table of known kinds.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,10 @@ pub enum Object {
     Secret(Box<Secret>),
     /// `v1` `PersistentVolumeClaim`
     PersistentVolumeClaim(Box<PersistentVolumeClaim>),
+    /// `v1` `Service`
+    Service(Box<Service>),
+    /// A kind that pods are made of.
+    Workload(Workload),
 }
 
 impl Object {
@@ -25,6 +30,8 @@ impl Object {
             Self::ConfigMap(map) => &map.metadata,
             Self::Secret(secret) => &secret.metadata,
             Self::PersistentVolumeClaim(claim) => &claim.metadata,
+            Self::Service(service) => &service.metadata,
+            Self::Workload(workload) => workload.metadata(),
         }
     }
 }

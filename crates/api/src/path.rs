@@ -64,6 +64,12 @@ impl Path {
         Self(steps)
     }
 
+    /// `rest` seen from here.
+    #[must_use]
+    pub fn join(&self, rest: &Self) -> Self {
+        Self(self.0.iter().chain(&rest.0).cloned().collect())
+    }
+
     /// One level up.
     #[must_use]
     pub fn parent(&self) -> Self {

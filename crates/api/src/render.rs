@@ -32,8 +32,8 @@ pub fn render(diagnostic: &Diagnostic, colour: bool) -> String {
     if let Some(span) = &diagnostic.span {
         let (line, column) = span.line_column();
         let _ = write!(out, "{}:{line}:{column}: ", span.source().name);
-    } else if !diagnostic.object.is_empty() {
-        let _ = write!(out, "{}: ", diagnostic.object);
+    } else if let Some(object) = &diagnostic.object {
+        let _ = write!(out, "{object}: ");
     }
     let _ = writeln!(
         out,

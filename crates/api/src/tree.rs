@@ -14,6 +14,14 @@ pub struct Range {
     pub end: usize,
 }
 
+impl Range {
+    /// Whether the byte `at` is one of them.
+    #[must_use]
+    pub fn holds(self, at: usize) -> bool {
+        (self.start..self.end).contains(&at)
+    }
+}
+
 /// A value and where it stands. A value copied by an alias has the place of its anchor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {

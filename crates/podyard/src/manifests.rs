@@ -16,7 +16,10 @@ pub(crate) fn load(
     warn: impl FnOnce(&str),
 ) -> Result<Objects, CliError> {
     let sources = read(files)?;
-    let options = LoadOptions { random: random() };
+    let options = LoadOptions {
+        random: random(),
+        ..LoadOptions::default()
+    };
     let colour = palette.is_enabled();
     let objects = podyard_api::load(&sources, &options)
         .map_err(|diagnostics| invalid(&diagnostics, colour))?;

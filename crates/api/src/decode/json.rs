@@ -146,7 +146,7 @@ impl Reader<'_> {
                 let path = Path::from(self.path.clone());
                 let message = format!("duplicate field {}", quote(&path.to_string()));
                 self.problems.push(
-                    Problem::new(Kind::Duplicate, key_range, &message)
+                    Problem::new(Kind::DuplicateKey, key_range, &message)
                         .server(&format!("strict decoding error: {message}"))
                         .hint("remove one of the two; `kubectl apply` would silently use the last"),
                 );

@@ -1,18 +1,29 @@
 //! Which kinds are known, and what is said about the others.
 
 use k8s_openapi::Resource;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use serde::de::DeserializeOwned;
 
 use super::{Document, typed};
-use crate::core::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
+use crate::core::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use crate::diagnostic::{Diagnostic, Kind, Severity};
 use crate::go::quote;
 use crate::object::Object;
 use crate::path::Path;
 use crate::suggest;
 use crate::tree::{Node, Value};
+use crate::workloads::Workload;
 
 type Decoder = fn(&Document) -> Result<Object, Vec<Diagnostic>>;
+
+macro_rules! workload {
+    ($kind:ident) => {
+        ($kind::API_VERSION, $kind::KIND, |document| {
+            typed(document).map(|object| Object::Workload(Workload::$kind(Box::new(object))))
+        })
+    };
+}
 
 /// Every kind that can be read. A new kind is a row here and a variant of [`Object`].
 const KNOWN: &[(&str, &str, Decoder)] = &[
@@ -30,17 +41,15 @@ const KNOWN: &[(&str, &str, Decoder)] = &[
         PersistentVolumeClaim::KIND,
         |document| typed(document).map(|claim| Object::PersistentVolumeClaim(Box::new(claim))),
     ),
-];
-
-/// Kinds that hold a pod template, for the hint.
-const WORKLOADS: &[&str] = &[
-    "Deployment",
-    "ReplicaSet",
-    "StatefulSet",
-    "DaemonSet",
-    "Job",
-    "CronJob",
-    "ReplicationController",
+    (Service::API_VERSION, Service::KIND, |document| {
+        typed(document).map(|service| Object::Service(Box::new(service)))
+    }),
+    workload!(Deployment),
+    workload!(ReplicaSet),
+    workload!(StatefulSet),
+    workload!(DaemonSet),
+    workload!(Job),
+    workload!(CronJob),
 ];
 
 fn typed<T: DeserializeOwned>(document: &Document) -> Result<T, Vec<Diagnostic>> {
@@ -171,10 +180,6 @@ fn unknown(document: &Document) -> Diagnostic {
     ));
     diagnostic.hint = if let Some((api_version, kind, _)) = wrong_version {
         Some(format!("{kind} has `apiVersion: {api_version}`"))
-    } else if WORKLOADS.contains(&kind.as_str()) {
-        Some(format!(
-            "podyard runs Pods: take the Pod out of the {kind}'s `spec.template`"
-        ))
     } else {
         suggest::nearest(kind, KNOWN.iter().map(|(_, kind, _)| *kind))
             .map(|kind| format!("did you mean `{kind}`?"))

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Kind, Severity};
+use crate::diagnostic::{Diagnostic, Kind, ObjectName, Severity};
 use crate::limits::MAX_SOURCE_BYTES;
 use crate::object::Object;
 use crate::path::{Path, Step};
@@ -48,9 +48,9 @@ impl Document {
         self.span_of(self.root.locate(path))
     }
 
-    /// `kind "name"`, as messages name an object.
+    /// What the document says it is.
     #[must_use]
-    pub fn object_name(&self) -> String {
+    pub fn object_name(&self) -> ObjectName {
         let name = self
             .root
             .get("metadata")
@@ -61,7 +61,11 @@ impl Document {
             })
             .and_then(Node::as_str)
             .unwrap_or_default();
-        format!("{} {}", self.kind, crate::go::quote(name))
+        ObjectName {
+            api_version: self.api_version.clone(),
+            kind: self.kind.clone(),
+            name: name.to_owned(),
+        }
     }
 
     /// `diagnostic` with its place and the name of the object.
@@ -78,9 +82,7 @@ impl Document {
             };
             diagnostic.span = Some(self.span_of(range));
         }
-        if diagnostic.object.is_empty() {
-            diagnostic.object = self.object_name();
-        }
+        diagnostic.object.get_or_insert_with(|| self.object_name());
         diagnostic
     }
 
@@ -171,7 +173,6 @@ fn documents(
             return Vec::new();
         }
     };
-    problems.extend(tree.problems.into_iter().map(|problem| problem.at(source)));
     problems.extend(tree.warnings.into_iter().map(|warning| {
         let mut diagnostic = warning.at(source);
         diagnostic.severity = Severity::Warning;
@@ -180,6 +181,15 @@ fn documents(
     let mut documents = Vec::new();
     for root in tree.documents {
         flatten(source, root, &mut documents);
+    }
+    for problem in tree.problems {
+        let at = problem.range.start;
+        let mut diagnostic = problem.at(source);
+        diagnostic.object = documents.iter().find_map(|document| match document {
+            Ok(document) if document.root.range.holds(at) => Some(document.object_name()),
+            _ => None,
+        });
+        problems.push(diagnostic);
     }
     documents
 }

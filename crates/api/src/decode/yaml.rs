@@ -381,7 +381,7 @@ impl<'t> Builder<'t> {
         let before = &self.text[..(at.start - self.base).min(self.text.len())];
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         self.problems.push(
-            Problem::new(Kind::Duplicate, at, &message)
+            Problem::new(Kind::DuplicateKey, at, &message)
                 .server(&format!(
                     "strict decoding error: yaml: unmarshal errors:\n  line {line}: {message}"
                 ))

@@ -11,15 +11,17 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use crate::core::{
     ConfigMap, Container, PersistentVolumeClaim, Pod, PodSpec, Probe, ResourceRequirements, Secret,
 };
-use crate::quantity;
+use crate::{names, quantity};
 
 mod gates;
 mod image;
 mod pod_level;
 mod server;
 mod volumes;
+mod workloads;
 
 pub use image::{default_pull_policy, tag_or_digest};
+pub use workloads::{service, workload};
 
 /// Fills in everything the manifest left out. `name_suffix` completes a `generateName` and comes from the caller, since
 /// nothing here is random. Applying twice changes nothing.
@@ -30,9 +32,7 @@ pub fn apply(pod: &mut Pod, name_suffix: &str) {
         && let Some(prefix) = metadata.generate_name.as_deref()
         && !prefix.is_empty()
     {
-        // A name has at most 63 characters when it is made up here.
-        let kept: String = prefix.chars().take(63 - 5).collect();
-        metadata.name = Some(format!("{kept}{name_suffix}"));
+        metadata.name = Some(names::generated(prefix, name_suffix));
     }
     let spec = pod.spec.get_or_insert_default();
     gates::drop_disabled(spec);
@@ -99,6 +99,7 @@ fn service_account(spec: &mut PodSpec) {
 }
 
 fn defaults_of_container(container: &mut Container) {
+    container.resources.get_or_insert_default();
     if container
         .image_pull_policy
         .as_deref()

@@ -1,7 +1,9 @@
 //! Annotations of a Pod that mean something to a node, and those that once did and are still checked.
 
+use std::collections::BTreeMap;
+
 use super::Found;
-use crate::core::{AppArmorProfile, Container, Pod, PodSpec};
+use crate::core::{AppArmorProfile, Container, PodSpec};
 use crate::diagnostic::Diagnostic;
 use crate::path::Path;
 
@@ -11,9 +13,11 @@ const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const SECCOMP_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
 const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
-pub(super) fn annotations(found: &mut Found, pod: &Pod, spec: &PodSpec) {
+type Annotations = BTreeMap<String, String>;
+
+pub(super) fn annotations(found: &mut Found, annotations: Option<&Annotations>, spec: &PodSpec) {
     let path = Path::fields("metadata.annotations");
-    for (key, value) in pod.metadata.annotations.iter().flatten() {
+    for (key, value) in annotations.into_iter().flatten() {
         if key == MIRROR && spec.node_name.as_deref().unwrap_or_default().is_empty() {
             let message = "must set spec.nodeName if mirror pod annotation is set";
             found.add(Diagnostic::invalid(&path.key(key), value, message));
@@ -26,12 +30,12 @@ pub(super) fn annotations(found: &mut Found, pod: &Pod, spec: &PodSpec) {
             ));
         }
     }
-    for (key, value) in pod.metadata.annotations.iter().flatten() {
+    for (key, value) in annotations.into_iter().flatten() {
         if key == SECCOMP_POD || key.starts_with(SECCOMP_CONTAINER) {
             seccomp(found, &path, key, value);
         }
     }
-    for (key, value) in pod.metadata.annotations.iter().flatten() {
+    for (key, value) in annotations.into_iter().flatten() {
         if let Some(container) = key.strip_prefix(APP_ARMOR) {
             app_armor(found, &path.key(key), container, value, spec);
         }
@@ -72,15 +76,14 @@ fn app_armor(found: &mut Found, path: &Path, container: &str, value: &str, spec:
 }
 
 /// The annotation and the field must ask for the same.
-pub(super) fn app_armor_match(found: &mut Found, pod: &Pod, spec: &PodSpec) {
+pub(super) fn app_armor_match(
+    found: &mut Found,
+    annotations: Option<&Annotations>,
+    spec: &PodSpec,
+) {
     for (path, container) in containers(spec) {
         let key = format!("{APP_ARMOR}{}", container.name);
-        let Some(annotation) = pod
-            .metadata
-            .annotations
-            .as_ref()
-            .and_then(|all| all.get(&key))
-        else {
+        let Some(annotation) = annotations.and_then(|all| all.get(&key)) else {
             continue;
         };
         let field = container

@@ -68,7 +68,11 @@ pub(super) fn labels(found: &mut Found, path: &Path, labels: Option<&BTreeMap<St
     }
 }
 
-fn annotations(found: &mut Found, path: &Path, annotations: Option<&BTreeMap<String, String>>) {
+pub(super) fn annotations(
+    found: &mut Found,
+    path: &Path,
+    annotations: Option<&BTreeMap<String, String>>,
+) {
     let mut size = 0;
     for (key, value) in annotations.into_iter().flatten() {
         for message in names::qualified_name(&key.to_lowercase()) {

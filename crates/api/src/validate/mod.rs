@@ -12,6 +12,7 @@ mod common;
 mod config;
 mod containers;
 mod env;
+mod jobs;
 mod metadata;
 mod mounts;
 mod network;
@@ -28,10 +29,12 @@ mod security;
 mod selectors;
 mod volume_sources;
 mod volumes;
+mod workloads;
 
 pub use claims::persistent_volume_claim;
 pub use config::{config_map, config_map_update, secret, secret_update};
 pub use pod::pod;
+pub use workloads::{service, workload};
 
 /// What has been found so far.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Found;
-use super::pod::text;
+use super::pod::{Of, text};
 use crate::core::{Container, PodSpec};
 use crate::diagnostic::Diagnostic;
 use crate::go::json_string;
@@ -64,14 +64,15 @@ fn conflicts(
     }
 }
 
-pub(super) fn host_network_ports(found: &mut Found, path: &Path, spec: &PodSpec) {
+pub(super) fn host_network_ports(found: &mut Found, path: &Path, spec: &PodSpec, of: Of) {
     if spec.host_network != Some(true) {
         return;
     }
     for (index, container) in spec.containers.iter().enumerate() {
         for (port_index, port) in container.ports.iter().flatten().enumerate() {
             let host_port = port.host_port.unwrap_or_default();
-            if host_port != port.container_port {
+            // In a template the host's port is not filled in yet.
+            if host_port != port.container_port && !(of == Of::Template && host_port == 0) {
                 let path = path
                     .field("containers")
                     .index(index)

@@ -4,9 +4,16 @@ use super::{
     Found, annotations, claims, containers, metadata, network, operating_system, pod_resources,
     references, scheduling, security, volumes,
 };
-use crate::core::{Pod, PodSpec};
+use crate::core::{Pod, PodSpec, PodTemplateSpec};
 use crate::diagnostic::Diagnostic;
 use crate::path::Path;
+
+/// Whether a specification belongs to a Pod or to a template, of which less is demanded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    Pod,
+    Template,
+}
 
 /// Everything that is wrong with a defaulted pod.
 #[must_use]
@@ -16,19 +23,11 @@ pub fn pod(pod: &Pod) -> Vec<Diagnostic> {
     let spec = pod.spec.as_ref().unwrap_or(&none);
     let path = Path::fields("spec");
     metadata::metadata(&mut found, &Path::fields("metadata"), &pod.metadata);
-    annotations::annotations(&mut found, pod, spec);
-    self::spec(
-        &mut found,
-        &path,
-        spec,
-        pod.metadata.name.as_deref().unwrap_or_default(),
-    );
+    annotations::annotations(&mut found, pod.metadata.annotations.as_ref(), spec);
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    self::spec(&mut found, &path, spec, name, Of::Pod);
     image_blanks(&mut found, spec);
-    if spec
-        .ephemeral_containers
-        .as_ref()
-        .is_some_and(|list| !list.is_empty())
-    {
+    if has_ephemeral(spec) {
         found.add(Diagnostic::forbidden(
             &path.field("ephemeralContainers"),
             "cannot be set on create",
@@ -42,12 +41,47 @@ pub fn pod(pod: &Pod) -> Vec<Diagnostic> {
         let message = "cannot be set until all schedulingGates have been cleared";
         found.add(Diagnostic::forbidden(&path.field("nodeName"), message));
     }
-    annotations::app_armor_match(&mut found, pod, spec);
+    annotations::app_armor_match(&mut found, pod.metadata.annotations.as_ref(), spec);
     found.0
 }
 
-fn spec(found: &mut Found, path: &Path, spec: &PodSpec, pod_name: &str) {
-    let known = volumes::volumes(found, &path.field("volumes"), spec, pod_name);
+/// Everything that is wrong with the template of a workload that stands at `base`.
+pub(super) fn template(found: &mut Found, base: &Path, template: &PodTemplateSpec) {
+    let mut own = Found::default();
+    let none = PodSpec::default();
+    let spec = template.spec.as_ref().unwrap_or(&none);
+    let metadata = template.metadata.as_ref();
+    let annotations = metadata.and_then(|metadata| metadata.annotations.as_ref());
+    if let Some(metadata) = metadata {
+        // The API server leaves `metadata` out of these paths.
+        metadata::labels(&mut own, &Path::fields("labels"), metadata.labels.as_ref());
+        metadata::annotations(&mut own, &Path::fields("annotations"), annotations);
+        for diagnostic in &mut own.0 {
+            let location = diagnostic.location.as_ref().unwrap_or(&diagnostic.path);
+            diagnostic.location = Some(Path::fields("metadata").join(location));
+        }
+    }
+    annotations::annotations(&mut own, annotations, spec);
+    self::spec(&mut own, &Path::fields("spec"), spec, "", Of::Template);
+    annotations::app_armor_match(&mut own, annotations, spec);
+    if has_ephemeral(spec) {
+        let message = "ephemeral containers not allowed in pod template";
+        let path = Path::fields("spec.ephemeralContainers");
+        own.add(Diagnostic::forbidden(&path, message));
+    }
+    found
+        .0
+        .extend(own.0.into_iter().map(|diagnostic| diagnostic.under(base)));
+}
+
+fn has_ephemeral(spec: &PodSpec) -> bool {
+    spec.ephemeral_containers
+        .as_ref()
+        .is_some_and(|list| !list.is_empty())
+}
+
+fn spec(found: &mut Found, path: &Path, spec: &PodSpec, pod_name: &str, of: Of) {
+    let known = volumes::volumes(found, &path.field("volumes"), spec, pod_name, of);
     let claims = claims::resource_claims(found, &path.field("resourceClaims"), spec);
     let context = containers::Context {
         spec,
@@ -58,7 +92,7 @@ fn spec(found: &mut Found, path: &Path, spec: &PodSpec, pod_name: &str) {
     containers::init_containers(found, &path.field("initContainers"), &context);
     containers::ephemeral_containers(found, &path.field("ephemeralContainers"), &context);
     pod_resources::pod_resources(found, &path.field("resources"), spec);
-    network::host_network_ports(found, path, spec);
+    network::host_network_ports(found, path, spec, of);
     found.one_of(
         &path.field("restartPolicy"),
         text(spec.restart_policy.as_ref()),

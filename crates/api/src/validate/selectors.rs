@@ -1,5 +1,7 @@
 //! Selectors of labels and of nodes.
 
+use std::collections::BTreeMap;
+
 use super::Found;
 use super::metadata::labels;
 use crate::core::{NodeSelector, NodeSelectorTerm};
@@ -46,6 +48,31 @@ pub(super) fn label_selector(found: &mut Found, path: &Path, selector: &LabelSel
             );
         }
     }
+}
+
+/// Whether `labels` are what `selector` looks for. An empty selector looks for everything.
+pub(super) fn matches(selector: &LabelSelector, labels: Option<&BTreeMap<String, String>>) -> bool {
+    let value = |key: &String| labels.and_then(|labels| labels.get(key));
+    let labels_match = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(key, wanted)| value(key) == Some(wanted));
+    labels_match
+        && selector
+            .match_expressions
+            .iter()
+            .flatten()
+            .all(|expression| {
+                let wanted = expression.values.as_deref().unwrap_or_default();
+                let value = value(&expression.key);
+                match expression.operator.as_str() {
+                    "In" => value.is_some_and(|value| wanted.contains(value)),
+                    "NotIn" => value.is_none_or(|value| !wanted.contains(value)),
+                    "Exists" => value.is_some(),
+                    _ => value.is_none(),
+                }
+            })
 }
 
 pub(super) fn node_selector(found: &mut Found, path: &Path, selector: &NodeSelector) {

@@ -3,6 +3,7 @@
 //! Sources are looked at in a fixed order, and of two that are given it is the later in this order that is blamed,
 //! whatever the order in the manifest.
 
+use super::pod::Of;
 use super::references::{self, FILE_FIELDS};
 use super::{Found, claims, projected};
 use crate::core::{DownwardAPIVolumeFile, KeyToPath, Volume};
@@ -70,7 +71,7 @@ const SOURCES: &[Source] = &[
     source!("quobyte", quobyte),
 ];
 
-pub(super) fn sources(found: &mut Found, path: &Path, volume: &Volume) {
+pub(super) fn sources(found: &mut Found, path: &Path, volume: &Volume, of: Of) {
     let mut given = 0;
     for source in SOURCES {
         if !(source.given)(volume) {
@@ -88,6 +89,13 @@ pub(super) fn sources(found: &mut Found, path: &Path, volume: &Volume) {
         } else {
             (source.check)(found, &path.field(source.field), volume);
         }
+    }
+    if of == Of::Pod
+        && let Some(image) = &volume.image
+        && given == 1
+    {
+        let reference = image.reference.as_deref().unwrap_or_default();
+        required(found, &path.field("image.reference"), reference);
     }
     if given == 0 {
         found.add(Diagnostic::required(path, "must specify a volume type"));
@@ -205,11 +213,6 @@ fn csi(found: &mut Found, path: &Path, volume: &Volume) {
 
 fn image(found: &mut Found, path: &Path, volume: &Volume) {
     let Some(source) = &volume.image else { return };
-    required(
-        found,
-        &path.field("reference"),
-        source.reference.as_deref().unwrap_or_default(),
-    );
     found.one_of(
         &path.field("pullPolicy"),
         source.pull_policy.as_deref().unwrap_or_default(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::pod::Of;
 use super::{Found, volume_sources};
 use crate::core::{PodSpec, Volume};
 use crate::diagnostic::Diagnostic;
@@ -13,12 +14,13 @@ pub(super) fn volumes<'a>(
     path: &Path,
     spec: &'a PodSpec,
     pod_name: &str,
+    of: Of,
 ) -> BTreeMap<String, &'a Volume> {
     let mut known = BTreeMap::new();
     for (index, volume) in spec.volumes.iter().flatten().enumerate() {
         let path = path.index(index);
         let mut own = Found::default();
-        volume_sources::sources(&mut own, &path, volume);
+        volume_sources::sources(&mut own, &path, volume, of);
         own.required_label(&path.field("name"), &volume.name);
         if known.contains_key(&volume.name) {
             own.add(Diagnostic::duplicate(&path.field("name"), &volume.name));

@@ -3,3 +3,5 @@
 mod golden;
 mod invalid;
 mod load;
+mod loaded;
+mod status;

@@ -1,0 +1,216 @@
+//! Kinds that hold the template of a pod: Deployment, ReplicaSet, StatefulSet, DaemonSet, Job and CronJob.
+//!
+//! In a cluster, controllers make pods of them. Here that is a pure function: which pods there should be and what each of
+//! them is. When to start the next one and what to do when one fails is for whoever runs them; for Jobs, whose rules are
+//! many, [`job`] decides that too, from the pods there have been.
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job, JobSpec};
+
+use crate::core::{PersistentVolumeClaim, PodTemplateSpec};
+use crate::decode::Document;
+use crate::diagnostic::Diagnostics;
+use crate::load::ValidPod;
+use crate::meta::ObjectMeta;
+use crate::path::Path;
+
+pub mod cron;
+pub mod job;
+mod pods;
+
+/// One object that pods are made of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Workload {
+    /// `apps/v1` `Deployment`
+    Deployment(Box<Deployment>),
+    /// `apps/v1` `ReplicaSet`
+    ReplicaSet(Box<ReplicaSet>),
+    /// `apps/v1` `StatefulSet`
+    StatefulSet(Box<StatefulSet>),
+    /// `apps/v1` `DaemonSet`
+    DaemonSet(Box<DaemonSet>),
+    /// `batch/v1` `Job`
+    Job(Box<Job>),
+    /// `batch/v1` `CronJob`
+    CronJob(Box<CronJob>),
+}
+
+impl Workload {
+    /// `Deployment` …
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Deployment(_) => "Deployment",
+            Self::ReplicaSet(_) => "ReplicaSet",
+            Self::StatefulSet(_) => "StatefulSet",
+            Self::DaemonSet(_) => "DaemonSet",
+            Self::Job(_) => "Job",
+            Self::CronJob(_) => "CronJob",
+        }
+    }
+
+    /// Name, namespace, labels and so on.
+    #[must_use]
+    pub fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Deployment(object) => &object.metadata,
+            Self::ReplicaSet(object) => &object.metadata,
+            Self::StatefulSet(object) => &object.metadata,
+            Self::DaemonSet(object) => &object.metadata,
+            Self::Job(object) => &object.metadata,
+            Self::CronJob(object) => &object.metadata,
+        }
+    }
+
+    pub(crate) fn metadata_mut(&mut self) -> &mut ObjectMeta {
+        match self {
+            Self::Deployment(object) => &mut object.metadata,
+            Self::ReplicaSet(object) => &mut object.metadata,
+            Self::StatefulSet(object) => &mut object.metadata,
+            Self::DaemonSet(object) => &mut object.metadata,
+            Self::Job(object) => &mut object.metadata,
+            Self::CronJob(object) => &mut object.metadata,
+        }
+    }
+
+    /// The template of its pods.
+    #[must_use]
+    pub fn template(&self) -> Option<&PodTemplateSpec> {
+        match self {
+            Self::Deployment(object) => object.spec.as_ref().map(|spec| &spec.template),
+            Self::ReplicaSet(object) => object.spec.as_ref()?.template.as_ref(),
+            Self::StatefulSet(object) => object.spec.as_ref().map(|spec| &spec.template),
+            Self::DaemonSet(object) => object.spec.as_ref().map(|spec| &spec.template),
+            Self::Job(_) | Self::CronJob(_) => self.job_spec().map(|spec| &spec.template),
+        }
+    }
+
+    /// Where the template is in the object.
+    #[must_use]
+    pub fn template_path(&self) -> Path {
+        match self {
+            Self::CronJob(_) => Path::fields("spec.jobTemplate.spec.template"),
+            _ => Path::fields("spec.template"),
+        }
+    }
+
+    /// The specification of a Job, or of the jobs of a CronJob.
+    #[must_use]
+    pub fn job_spec(&self) -> Option<&JobSpec> {
+        match self {
+            Self::Job(object) => object.spec.as_ref(),
+            Self::CronJob(object) => object.spec.job_template.spec.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// A workload as the API server would have stored it: defaulted and free of errors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidWorkload {
+    workload: Workload,
+    document: Document,
+}
+
+impl ValidWorkload {
+    pub(crate) fn new(workload: Workload, document: Document) -> Self {
+        Self { workload, document }
+    }
+
+    /// The object.
+    #[must_use]
+    pub fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
+    /// The text it came from.
+    #[must_use]
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// `metadata.name`
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.workload.metadata().name.as_deref().unwrap_or_default()
+    }
+
+    /// `metadata.namespace`
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        let namespace = self.workload.metadata().namespace.as_deref();
+        namespace.unwrap_or("default")
+    }
+
+    /// How many pods there should be at once. A DaemonSet has one per machine, and a CronJob has none but in its jobs.
+    #[must_use]
+    pub fn replicas(&self) -> usize {
+        let count = match &self.workload {
+            Workload::Deployment(object) => object.spec.as_ref().and_then(|spec| spec.replicas),
+            Workload::ReplicaSet(object) => object.spec.as_ref().and_then(|spec| spec.replicas),
+            Workload::StatefulSet(object) => object.spec.as_ref().and_then(|spec| spec.replicas),
+            Workload::DaemonSet(_) => Some(1),
+            Workload::Job(object) => object.spec.as_ref().map(job::at_once),
+            Workload::CronJob(_) => Some(0),
+        };
+        usize::try_from(count.unwrap_or(1)).unwrap_or(0)
+    }
+
+    /// Whether the pods are started one after the other, each once the one before it is Ready.
+    #[must_use]
+    pub fn is_ordered(&self) -> bool {
+        match &self.workload {
+            Workload::StatefulSet(object) => object
+                .spec
+                .as_ref()
+                .is_none_or(|spec| spec.pod_management_policy.as_deref() != Some("Parallel")),
+            _ => false,
+        }
+    }
+
+    /// The pod `index`, counted from 0: for a StatefulSet its ordinal, for an Indexed Job its completion index. `random`
+    /// makes the names of the others differ.
+    ///
+    /// # Errors
+    ///
+    /// What makes this pod invalid although the template is valid, such as a name that has become too long.
+    pub fn pod(&self, index: usize, random: u64) -> Result<ValidPod, Diagnostics> {
+        let Some(pod) = pods::pod(&self.workload, index, random) else {
+            return Ok(ValidPod::of_template(
+                crate::core::Pod::default(),
+                self.document.clone(),
+                self.workload.template_path(),
+            ));
+        };
+        let base = self.workload.template_path();
+        let problems = crate::validate::pod(&pod);
+        if problems.is_empty() {
+            return Ok(ValidPod::of_template(pod, self.document.clone(), base));
+        }
+        let placed = problems
+            .into_iter()
+            .map(|problem| self.document.place(problem.under(&base)));
+        Err(Diagnostics(placed.collect()))
+    }
+
+    /// The claims that the pod `index` of a StatefulSet has of its own. They stay when the pod goes.
+    #[must_use]
+    pub fn claims(&self, index: usize) -> Vec<PersistentVolumeClaim> {
+        match &self.workload {
+            Workload::StatefulSet(set) => pods::claims(set, index),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The job that a CronJob makes for the minute `minute`, counted from 1970; it is part of the name.
+    #[must_use]
+    pub fn scheduled_job(&self, minute: i64) -> Option<Self> {
+        match &self.workload {
+            Workload::CronJob(cron) => Some(Self {
+                workload: Workload::Job(Box::new(pods::job_of_cron(cron, minute)?)),
+                document: self.document.clone(),
+            }),
+            _ => None,
+        }
+    }
+}
