@@ -2,6 +2,9 @@
 //!
 //! It takes the same way as the container's first process (`process/init.rs`), but joins namespaces where that one makes
 //! them. Nothing of the host's is executed on the way, and the process cannot be looked into before its own execve.
+//!
+//! It is a child of its creator, outside the container's pid namespace, and ends with it. The end of the container's first
+//! process is announced only when all others of its pid namespace have been reaped: who waits for it must go on reaping execs.
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;

@@ -449,7 +449,7 @@ fn inherit_cpuset(
             path,
             source,
         })?;
-        write_control(hierarchy.fd.as_fd(), &directory.join(file), value.trim()).map_err(
+        write_control(hierarchy.fd.as_fd(), directory.join(file), value.trim()).map_err(
             |errno| CgroupError::Value {
                 path: own,
                 value,

@@ -124,9 +124,20 @@ pub(crate) fn attach_all<'p>(
         let make = kind_of(&tree).on(Stage::Mount, place, subject)?;
         let place_fd =
             target::resolve(root, &mount.target, make).on(Stage::MountTarget, place, subject)?;
-        move_onto(&tree, &place_fd).on(Stage::Mount, place, subject)?;
+        move_onto(&tree, &place_fd)
+            .map_err(|errno| misfit(errno, make, &place_fd))
+            .on(Stage::Mount, place, subject)?;
     }
     Ok(())
+}
+
+/// move_mount(2) tells a directory that should go onto a file, or the reverse, from other misuse no better than by `EINVAL`.
+fn misfit(errno: Errno, source: Make, place: &OwnedFd) -> Errno {
+    match (errno, source, kind_of(place)) {
+        (Errno::INVAL, Make::Directory, Ok(Make::File)) => Errno::NOTDIR,
+        (Errno::INVAL, Make::File, Ok(Make::Directory)) => Errno::ISDIR,
+        _ => errno,
+    }
 }
 
 const fn with_detail(mut failure: Failure<'_>, place: usize) -> Failure<'_> {

@@ -227,7 +227,7 @@ fn depth(path: &Path) -> usize {
 ///
 /// A caller whose own mount has the destination of one of these leaves that one out.
 #[must_use]
-pub fn defaults() -> Vec<Mount> {
+pub(crate) fn defaults() -> Vec<Mount> {
     let pts = [
         ("newinstance", ""),
         ("ptmxmode", "0666"),
@@ -265,7 +265,7 @@ pub fn defaults() -> Vec<Mount> {
 ///
 /// The `thermal_throttle` directory of each processor belongs to the list as well, when the machine has them.
 #[must_use]
-pub fn default_masked_paths() -> Vec<CString> {
+pub(crate) fn default_masked_paths() -> Vec<CString> {
     const PATHS: [&CStr; 12] = [
         c"/proc/asound",
         c"/proc/acpi",
@@ -287,7 +287,7 @@ pub fn default_masked_paths() -> Vec<CString> {
 
 /// Paths no container that is not privileged may write to, as containerd and CRI-O do.
 #[must_use]
-pub fn default_readonly_paths() -> Vec<CString> {
+pub(crate) fn default_readonly_paths() -> Vec<CString> {
     const PATHS: [&CStr; 5] = [
         c"/proc/bus",
         c"/proc/fs",

@@ -33,8 +33,6 @@ pub(super) enum Field {
     DestinationAddress,
     /// The receiver's port, at the same place in TCP, UDP and SCTP.
     DestinationPort,
-    /// The kind of an ICMP message.
-    IcmpType,
 }
 
 /// Something about a packet that is not in its headers.
@@ -159,7 +157,6 @@ impl Expression<'_> {
                     Field::SourceAddress => (1, 12, 4),
                     Field::DestinationAddress => (1, 16, 4),
                     Field::DestinationPort => (2, 2, 2),
-                    Field::IcmpType => (2, 0, 1),
                 };
                 data.be32(1, *register)
                     .be32(2, base)

@@ -87,6 +87,7 @@ pub struct Launch {
     pub process: Process,
     channel: OwnedFd,
     terminal: Option<OwnedFd>,
+    ready: bool,
     started: bool,
     finished: bool,
 }
@@ -97,6 +98,7 @@ impl Launch {
             process,
             channel,
             terminal: None,
+            ready: false,
             started: false,
             finished: false,
         }
@@ -116,13 +118,16 @@ impl Launch {
             let count = match self.receive(&mut packet) {
                 Ok(count) => count,
                 Err(Errno::AGAIN) => return Ok(None),
-                Err(Errno::INTR) => continue,
-                // What a child that ends with our byte unread leaves behind.
-                Err(Errno::CONNRESET) => 0,
+                // The latter is what a child that ends with our byte unread leaves behind. It is told once, before the
+                // packets that the child has sent.
+                Err(Errno::INTR | Errno::CONNRESET) => continue,
                 Err(errno) => return Err(errno.into()),
             };
             match decode_report(&packet[..count]) {
-                Some(ReportKind::Ready) => return Ok(Some(LaunchEvent::Ready)),
+                Some(ReportKind::Ready) => {
+                    self.ready = true;
+                    return Ok(Some(LaunchEvent::Ready));
+                }
                 Some(ReportKind::Failed(error)) => {
                     self.finished = true;
                     return Ok(Some(LaunchEvent::Failed(error)));
@@ -130,7 +135,7 @@ impl Launch {
                 Some(ReportKind::Terminal | ReportKind::Started) => {}
                 None if count == 0 => {
                     self.finished = true;
-                    return Ok(Some(if self.started {
+                    return Ok(Some(if self.started && self.ready {
                         LaunchEvent::Running
                     } else {
                         LaunchEvent::Failed(StageError::vanished())
@@ -224,7 +229,7 @@ impl Launch {
         let received = rustix::net::recvmsg(&self.channel, &mut content, &mut control, flags)?;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                self.terminal = descriptors.last().or(self.terminal.take());
+                self.terminal = descriptors.last().or_else(|| self.terminal.take());
             }
         }
         Ok(received.bytes)

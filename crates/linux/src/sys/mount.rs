@@ -25,7 +25,6 @@ pub(crate) const NOSUID: u64 = 0x2;
 pub(crate) const NODEV: u64 = 0x4;
 pub(crate) const NOEXEC: u64 = 0x8;
 pub(crate) const ATIME_MASK: u64 = 0x70;
-pub(crate) const NOATIME: u64 = 0x10;
 pub(crate) const STRICTATIME: u64 = 0x20;
 
 /// Changes the attributes of the mount at `path` relative to `dir`; an empty path means `dir` itself.

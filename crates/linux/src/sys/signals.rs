@@ -5,14 +5,31 @@ use std::mem::MaybeUninit;
 
 use rustix::io::Errno;
 
+/// The kernel's `struct sigaction` with nothing but the default action, in its longest form.
+#[repr(C)]
+struct KernelAction {
+    words: [u64; 4],
+}
+
+const SIGNAL_SET_SIZE: usize = 8;
+
 /// Gives every signal its default action. Rust programs ignore `SIGPIPE`, and an ignored signal stays so across execve.
+///
+/// Past libc, which keeps two signals to itself that callers may have ignored all the same.
 pub(crate) fn reset_dispositions() {
+    let default = KernelAction { words: [0; 4] };
+    let none: *mut KernelAction = std::ptr::null_mut();
     for signal in 1..=64 {
-        // SAFETY: a zeroed `sigaction` is valid and means SIG_DFL without flags. Signals that cannot be changed (KILL,
-        // STOP and libc's own two) are refused with EINVAL, which is what we want for them.
+        // SAFETY: zeroes are a valid action of the kernel's layout, SIG_DFL without flags and mask; the old one is not asked
+        // for. KILL and STOP are refused with EINVAL, which is what we want for them.
         unsafe {
-            let action: libc::sigaction = MaybeUninit::zeroed().assume_init();
-            libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                std::ptr::from_ref(&default),
+                none,
+                SIGNAL_SET_SIZE,
+            );
         }
     }
 }
