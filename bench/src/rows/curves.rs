@@ -1,0 +1,132 @@
+//! What one more init container costs on a full machine: it must not grow with pods, events, layers or log bytes.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::Result;
+use crate::lab::{Lab, stamp_of, stamps};
+use crate::layers;
+use crate::manifest::{self, Container};
+use crate::processes;
+use crate::report::{Bound, Row};
+
+const EMPTY: &str = "nothing else on the machine";
+const PODS: &str = "1,000 pods and their 10,000 Events";
+const LAYERS: &str = "an image of 100 layers";
+const LOG: &str = "a log of 1 GB in the same pod";
+const MANY_LAYERS: &str = "docker.io/library/layers:latest";
+const INITS: usize = 10;
+
+pub(crate) fn measure(lab: &Lab) -> Result<Vec<Row>> {
+    let mut row = Row::new(
+        "curves",
+        "One more init container on a full machine",
+        "ms",
+        format!(
+            "The mean distance between the beginnings of consecutive containers in a chain of {INITS} init containers."
+        ),
+    );
+    let archive = lab.directory.join("layers.tar");
+    if !archive.exists() {
+        layers::with_more_layers(&lab.images.join("busybox.tar"), &archive, MANY_LAYERS, 99)?;
+    }
+    lab.podyard.import(&archive)?;
+    let runs = lab.runs(9);
+    let log_bytes = if lab.quick { 20_000_000 } else { 1_000_000_000 };
+    for round in 0..runs {
+        row.add(EMPTY, "podyard", step(lab, &[], None));
+        row.add(LAYERS, "podyard", step(lab, &[], Some(MANY_LAYERS)));
+        if round < lab.runs(3) {
+            let writer = Container::new(
+                "writer",
+                &[
+                    "/bench/podyard-bench-app",
+                    "lines",
+                    "/out/log",
+                    "log",
+                    &log_bytes.to_string(),
+                ],
+            );
+            row.add(LOG, "podyard", step(lab, &[writer], None));
+        }
+    }
+    fill(lab)?;
+    for _ in 0..runs {
+        row.add(PODS, "podyard", step(lab, &[], None));
+    }
+    row.sort_by_what();
+    for full in [PODS, LAYERS, LOG] {
+        let ratio = |figure: fn(&crate::samples::Samples) -> Option<f64>| {
+            let of = |what: &str| {
+                row.lines
+                    .iter()
+                    .find(|line| line.what == what)
+                    .and_then(|line| figure(&line.samples))
+            };
+            Some(of(full)? / of(EMPTY)?)
+        };
+        let goal = crate::report::Goal {
+            what: format!("a step with {full} ÷ without"),
+            bound: Bound::AtMost(1.2),
+            by_median: ratio(crate::samples::Samples::median),
+            by_minimum: ratio(crate::samples::Samples::min),
+        };
+        row.goals.push(goal);
+    }
+    Ok(vec![row])
+}
+
+/// A thousand pods that run, with ten Events each.
+fn fill(lab: &Lab) -> Result<()> {
+    let pods = if lab.quick { 20 } else { 1_000 };
+    let out = lab.out("fill")?;
+    let mut text = String::new();
+    for number in 0..pods {
+        let inits = [
+            Container::new("a", &["true"]),
+            Container::new("b", &["true"]),
+        ];
+        let script = "/bench/podyard-bench-app stamp /out/stamps app; exec sleep 100000";
+        let apps = [Container::new("app", &["sh", "-c", script])];
+        let _ = write!(
+            text,
+            "---\n{}",
+            manifest::pod(
+                &format!("filler-{number}"),
+                &inits,
+                &apps,
+                &lab.app_directory,
+                &out
+            )
+        );
+    }
+    let file = lab.directory.join("fill.yaml");
+    std::fs::write(&file, text)?;
+    lab.podyard.play(&file)?;
+    processes::wait_until(Duration::from_secs(300), "the fillers run", || {
+        Ok(stamps(&out).len() >= pods)
+    })
+}
+
+fn step(lab: &Lab, before: &[Container], image: Option<&str>) -> Result<f64> {
+    let out = lab.out("curves")?;
+    let mut inits = before.to_vec();
+    inits.extend((0..INITS).map(|number| Container::stamp(format!("i{number}"))));
+    let mut apps = [Container::stamp("app")];
+    if let Some(image) = image {
+        inits
+            .iter_mut()
+            .chain(&mut apps)
+            .for_each(|container| container.image = image.to_owned());
+    }
+    let file = lab.directory.join("curve.yaml");
+    std::fs::write(
+        &file,
+        manifest::pod("curve", &inits, &apps, &lab.app_directory, &out),
+    )?;
+    lab.podyard.play(&file)?;
+    let app = stamp_of(&out, "app");
+    lab.podyard.delete("curve")?;
+    let first = stamps(&out).first().map(|(_, at)| *at).ok_or("no stamp")?;
+    Ok((app? - first) as f64 / 1e6 / INITS as f64)
+}

@@ -1,0 +1,9 @@
+//! Who is measured.
+
+mod floor;
+mod podman;
+mod podyard;
+
+pub(crate) use floor::Floor;
+pub(crate) use podman::Podman;
+pub(crate) use podyard::Podyard;
