@@ -26,6 +26,7 @@ pub mod limits;
 mod link;
 mod lock;
 pub mod logs;
+mod node;
 pub mod pods;
 pub mod pull;
 mod query;

@@ -14,7 +14,7 @@ use crate::record::{PodRecord, RunOptions};
 use crate::role::RoleArguments;
 use crate::roots::{PodDirs, Roots};
 use crate::socket::client::Client;
-use crate::{atomic, clock, journal, lock, record};
+use crate::{atomic, clock, journal, lock, node, record};
 
 /// What a command cannot do with a pod's files.
 #[derive(Debug, thiserror::Error)]
@@ -110,8 +110,12 @@ pub fn create(root: Option<&Path>, new: NewPod) -> Result<PodHandle, PodError> {
     if let Some(spec) = &mut pod.spec {
         spec.node_name = Some(node_name());
     }
+    let mut settings = new.settings;
+    if settings.host_ips.is_empty() {
+        settings.host_ips = node::addresses();
+    }
     let options = RunOptions {
-        settings: new.settings,
+        settings,
         seccomp_unconfined: new.seccomp_unconfined,
         boot_id: clock::boot_id().map_err(PodError::Start)?,
     };

@@ -1,6 +1,8 @@
 //! Every file in `examples/` runs, and does what its comment says.
 
-use podyard_e2e::{Instance, container, fetch, repository};
+use std::process::Command;
+
+use podyard_e2e::{Instance, container, eventually, fetch, repository};
 
 fn example(name: &str) -> String {
     repository()
@@ -60,41 +62,36 @@ fn init_config_served_uses_the_generated_configuration() {
 #[test]
 fn chain_runs_in_its_fixed_order() {
     let podyard = Instance::new();
-    podyard.ok(&["run", "-d", &example("chain.yaml")]);
-    let pod = podyard.wait_for("chain", "the chain's end", |pod| {
-        matches!(
-            pod["status"]["phase"].as_str(),
-            Some("Running" | "Succeeded")
-        )
-    });
-    let inits = pod["status"]["initContainerStatuses"]
-        .as_array()
-        .expect("statuses")
-        .clone();
-    assert_eq!(inits.len(), 3);
-    assert!(
-        inits
-            .iter()
-            .all(|status| status["state"]["terminated"]["exitCode"] == 0),
-        "{inits:?}"
+    let output = podyard.run(&["run", &example("chain.yaml")]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "[app]    1 first\n[app]    2 second\n[app]    3 third\n[app]    4 app\n"
     );
+    // Each ended before the next one began, by the times of the processes themselves and not only by what they wrote.
+    let spans = podyard.spans("chain");
+    let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["first", "second", "third", "app"]);
+    for pair in spans.windows(2) {
+        assert!(pair[0].ended_at() <= pair[1].started_at(), "{pair:?}");
+    }
     podyard.finish();
 }
 
 #[test]
 fn fetch_config_gets_its_configuration_over_http() {
     let podyard = Instance::new();
-    podyard.ok(&["run", "-d", &example("config-server.yaml")]);
-    podyard.wait_for_condition("config-server", "Ready");
+    // In this order, so that the init container has to wait for the other pod.
     podyard.ok(&["run", "-d", &example("fetch-config.yaml")]);
-    let pod = podyard.wait_for("fetch-config", "the fetched configuration", |pod| {
-        matches!(
-            pod["status"]["phase"].as_str(),
-            Some("Running" | "Succeeded")
-        )
+    podyard.wait_for("fetch-config", "the first attempt", |pod| {
+        !pod["status"]["initContainerStatuses"][0]["state"]["running"].is_null()
     });
-    let init = pod["status"]["initContainerStatuses"][0].clone();
-    assert_eq!(init["state"]["terminated"]["exitCode"], 0, "{init}");
+    podyard.ok(&["run", "-d", &example("config-server.yaml")]);
+    podyard.wait_for_condition("fetch-config", "Ready");
+    assert_eq!(
+        fetch("127.0.0.1:8082", "/config/app.yaml"),
+        "greeting: fetched over HTTP by an init container\n"
+    );
     podyard.finish();
 }
 
@@ -103,26 +100,61 @@ fn tls_certificate_is_served_by_nginx() {
     let podyard = Instance::new();
     podyard.ok(&["run", "-d", &example("tls-certificate.yaml")]);
     let pod = podyard.wait_for_condition("tls-certificate", "Ready");
-    let container = pod["spec"]["containers"][0]["name"]
-        .as_str()
-        .expect("a name");
-    let served = podyard.ok(&[
+    let certificate = podyard.logs("tls-certificate", "certificate");
+    assert!(
+        certificate.contains("CN = tls-certificate") || certificate.contains("CN=tls-certificate"),
+        "{certificate}"
+    );
+    for address in [
+        "127.0.0.1:8443".to_owned(),
+        format!("{}:443", pod["status"]["podIP"].as_str().expect("address")),
+    ] {
+        // --write-out: what was verified against is the certificate's subject, which only the init container knew.
+        let output = Command::new("curl")
+            .args([
+                "--silent",
+                "--insecure",
+                "--retry",
+                "20",
+                "--retry-connrefused",
+                "--retry-delay",
+                "1",
+            ])
+            .args(["--verbose", &format!("https://{address}/")])
+            .output()
+            .expect("curl");
+        let (body, talk) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert!(body.starts_with("served over TLSv1."), "{body}\n{talk}");
+        let subject = talk
+            .lines()
+            .find(|line| line.contains("subject:"))
+            .unwrap_or_else(|| panic!("curl shows a subject: {talk}"));
+        assert!(
+            subject.contains("O=podyard example") && subject.contains("CN=tls-certificate"),
+            "{subject}"
+        );
+    }
+    // The key is in memory only, and only its owner may read it.
+    let key = podyard.ok(&[
         "exec",
         "tls-certificate",
-        "-c",
-        container,
         "--",
-        "sh",
+        "stat",
         "-c",
-        "ls /proc/1/exe && cat /etc/nginx/tls/*.crt || cat /tls/*.crt",
+        "%a",
+        "/tls/tls.key",
     ]);
-    assert!(served.contains("BEGIN CERTIFICATE"), "{served}");
-    let address = format!(
-        "{}:443",
-        pod["status"]["podIP"].as_str().expect("an address")
+    assert_eq!(key, "600\n");
+    let mounts = podyard.ok(&["exec", "tls-certificate", "--", "cat", "/proc/self/mounts"]);
+    assert!(
+        mounts
+            .lines()
+            .any(|line| line.starts_with("tmpfs /tls tmpfs ro,")),
+        "{mounts}"
     );
-    // A TLS server answers a plain request with an error of its own, which shows who is listening.
-    assert!(fetch(&address, "/").contains("HTTPS port"));
     podyard.finish();
 }
 
@@ -130,17 +162,43 @@ fn tls_certificate_is_served_by_nginx() {
 fn database_migration_seeds_rows_that_the_app_serves() {
     let podyard = Instance::new();
     podyard.ok(&["run", "-d", &example("database-migration.yaml")]);
-    let pod = podyard.wait_for_condition("database-migration", "Ready");
-    let inits = pod["status"]["initContainerStatuses"]
-        .as_array()
-        .expect("statuses")
-        .clone();
+    podyard.wait_for_condition("database-migration", "Ready");
+    let migrated = podyard.logs("database-migration", "migrate");
     assert!(
-        inits
-            .iter()
-            .all(|status| status["state"]["terminated"]["exitCode"] == 0),
-        "{inits:?}"
+        migrated.contains("\n3 products, schema version 1\n"),
+        "{migrated}"
     );
+    // Over the network of the machine, once the server listens.
+    let query = "SELECT id, name, price FROM products ORDER BY id";
+    let rows = eventually("the database answers", || {
+        let output = Command::new("psql")
+            .args(["--host=127.0.0.1", "--port=15432", "--username=postgres"])
+            .args(["--dbname=shop", "--no-psqlrc", "--csv", "--tuples-only"])
+            .args(["--command", query])
+            .output()
+            .expect("psql");
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    });
+    assert_eq!(rows, "1,kettle,24.50\n2,teapot,31.00\n3,cup,4.75\n");
+    // And inside the container, as the example's comment has it.
+    let table = podyard.ok(&[
+        "exec",
+        "database-migration",
+        "--",
+        "psql",
+        "-h",
+        "127.0.0.1",
+        "-U",
+        "postgres",
+        "-d",
+        "shop",
+        "-c",
+        "TABLE products",
+    ]);
+    assert!(table.contains("(3 rows)"), "{table}");
     podyard.finish();
 }
 
@@ -148,46 +206,53 @@ fn database_migration_seeds_rows_that_the_app_serves() {
 fn wait_for_service_starts_the_app_after_the_service_answers() {
     let podyard = Instance::new();
     podyard.ok(&["run", "-d", &example("wait-for-service.yaml")]);
-    podyard.wait_for("wait-for-service", "the wait", |pod| {
-        !pod["status"]["initContainerStatuses"][0]["state"]["running"].is_null()
-    });
-    podyard.ok(&["run", "-d", &example("config-server.yaml")]);
-    podyard.wait_for_condition("wait-for-service", "Ready");
+    let pod = podyard.wait_for_condition("wait-for-service", "Ready");
+    assert_eq!(
+        podyard.logs("wait-for-service", "wait"),
+        "http://127.0.0.1:9000 answers\n"
+    );
+    // The app asked the service itself before it served.
+    assert!(
+        podyard
+            .logs("wait-for-service", "app")
+            .starts_with("ready\n")
+    );
+    assert!(fetch("127.0.0.1:8083", "/").contains("Welcome to nginx!"));
+    assert!(container(&pod, "service")["state"]["running"].is_object());
+    assert_eq!(container(&pod, "wait")["restartCount"], 0);
     podyard.finish();
 }
 
 #[test]
 fn sidecar_runs_beside_the_app() {
     let podyard = Instance::new();
-    podyard.ok(&["run", "-d", &example("sidecar.yaml")]);
-    podyard.wait_for("sidecar", "the sidecar and the app", |pod| {
-        matches!(
-            pod["status"]["phase"].as_str(),
-            Some("Running" | "Succeeded")
-        )
-    });
+    let output = podyard.run(&["run", &example("sidecar.yaml")]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let pod = podyard.pod("sidecar");
+    assert_eq!(pod["status"]["phase"], "Succeeded");
+    assert_eq!(
+        podyard.logs("sidecar", "log-shipper"),
+        "log-shipper: running\nmigrate: done\napp: step 1\napp: step 2\napp: step 3\n\
+         log-shipper: stopped after the application\n"
+    );
+    assert_eq!(container(&pod, "log-shipper")["restartCount"], 0);
     podyard.finish();
 }
 
 #[test]
 fn restart_pod_repeats_all_init_containers() {
     let podyard = Instance::new();
-    podyard.ok(&[
-        "run",
-        "-d",
-        "--backoff",
-        "0.01",
-        &example("restart-pod.yaml"),
-    ]);
-    let pod = podyard.wait_for("restart-pod", "the rounds", |pod| {
-        matches!(
-            pod["status"]["phase"].as_str(),
-            Some("Running" | "Succeeded")
-        )
-    });
-    let first = pod["status"]["initContainerStatuses"][0]["restartCount"]
-        .as_i64()
-        .expect("a count");
-    assert!(first >= 1, "the first init container ran again: {pod}");
+    let output = podyard.run(&["run", "--backoff", "0.01", &example("restart-pod.yaml")]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let pod = podyard.pod("restart-pod");
+    for (name, restarts) in [("first", 1), ("second", 1), ("app", 0)] {
+        assert_eq!(container(&pod, name)["restartCount"], restarts, "{name}");
+    }
+    // The volume was kept: the second run of `first` found the line of the first one.
+    assert_eq!(podyard.logs("restart-pod", "first"), "2\n");
+    assert_eq!(
+        podyard.logs("restart-pod", "app"),
+        "app: init ran in 2 rounds\n"
+    );
     podyard.finish();
 }

@@ -33,7 +33,7 @@ fn polite(name: &str, lifecycle: &str) -> String {
 fn start(podyard: &Instance, text: &str) -> std::path::PathBuf {
     let directory = podyard.root().join("d");
     std::fs::create_dir(&directory).expect("a directory");
-    podyard.start(&text.replace("HOST", directory.to_str().expect("UTF-8")));
+    podyard.start_text(&text.replace("HOST", directory.to_str().expect("UTF-8")));
     directory
 }
 

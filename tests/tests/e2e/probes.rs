@@ -101,7 +101,7 @@ spec:
 #[test]
 fn http_by_port_name_with_its_headers() {
     let podyard = Instance::new();
-    podyard.start(&nginx(
+    podyard.start_text(&nginx(
         "    startupProbe: {httpGet: {path: /ok, port: web}, periodSeconds: 1, failureThreshold: 30}
     readinessProbe:
       httpGet: {path: '/ok?x=1', port: web, httpHeaders: [{name: Host, value: example.test}, {name: Accept, value: ''}]}
@@ -142,7 +142,7 @@ fn http_statuses_and_redirects() {
         ),
     ] {
         let podyard = Instance::new();
-        podyard.start(&nginx(&format!(
+        podyard.start_text(&nginx(&format!(
             "    readinessProbe: {{httpGet: {{path: {path}, port: 80}}, periodSeconds: 1}}"
         )));
         wait_for_event(&podyard, reason, text);
@@ -160,7 +160,7 @@ fn http_statuses_and_redirects() {
 #[test]
 fn https_believes_any_certificate() {
     let podyard = Instance::new();
-    podyard.start(&nginx(
+    podyard.start_text(&nginx(
         "    readinessProbe: {httpGet: {port: 443, scheme: HTTPS}, periodSeconds: 1}",
     ));
     podyard.wait_for_condition("p", "Ready");
@@ -170,7 +170,7 @@ fn https_believes_any_certificate() {
 #[test]
 fn https_to_a_plain_server_says_so() {
     let podyard = Instance::new();
-    podyard.start(&nginx(
+    podyard.start_text(&nginx(
         "    readinessProbe: {httpGet: {port: 80, scheme: HTTPS}, periodSeconds: 1}",
     ));
     wait_for_event(
@@ -184,7 +184,7 @@ fn https_to_a_plain_server_says_so() {
 #[test]
 fn a_grpc_health_service_is_asked() {
     let podyard = Instance::new();
-    podyard.start(&nginx(
+    podyard.start_text(&nginx(
         "    readinessProbe: {grpc: {port: 50051}, periodSeconds: 1, timeoutSeconds: 5}",
     ));
     podyard.wait_for_condition("p", "Ready");
@@ -212,7 +212,7 @@ spec:
 #[test]
 fn ports_that_nobody_listens_on() {
     let podyard = Instance::new();
-    podyard.start(&busybox(
+    podyard.start_text(&busybox(
         "trap 'exit 0' TERM; while :; do sleep 1; done",
         "    livenessProbe: {tcpSocket: {port: 81}, periodSeconds: 1, failureThreshold: 1000}
     readinessProbe: {grpc: {port: 82}, periodSeconds: 1}",
@@ -230,7 +230,7 @@ fn ports_that_nobody_listens_on() {
 #[test]
 fn a_port_name_that_does_not_exist_moves_no_counter() {
     let podyard = Instance::new();
-    podyard.start(&busybox(
+    podyard.start_text(&busybox(
         "trap 'exit 0' TERM; while :; do sleep 1; done",
         "    livenessProbe: {httpGet: {port: other}, periodSeconds: 1, failureThreshold: 1}",
     ));
@@ -244,7 +244,7 @@ fn a_port_name_that_does_not_exist_moves_no_counter() {
 #[test]
 fn exec_output_timeout_and_literal_variables() {
     let podyard = Instance::new();
-    podyard.start(&busybox(
+    podyard.start_text(&busybox(
         "trap 'exit 0' TERM; while :; do sleep 1; done",
         "    env: [{name: A, value: x}, {name: B, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
     readinessProbe: {exec: {command: [sh, -c, 'echo \"$0\"; echo err >&2; exit 3', '$(A) $(B) $$(A)']}, periodSeconds: 1}
@@ -264,7 +264,7 @@ fn exec_output_timeout_and_literal_variables() {
 #[test]
 fn exec_that_misbehaves() {
     let podyard = Instance::new();
-    podyard.start(&busybox(
+    podyard.start_text(&busybox(
         "trap 'exit 0' TERM; while :; do sleep 1; done",
         "    readinessProbe: {exec: {command: [sh, -c, 'sleep 1000 & echo left; exit 1']}, periodSeconds: 1}
     livenessProbe: {exec: {command: [sh, -c, 'yes endless | head -c 3000000; exit 4']}, periodSeconds: 1, failureThreshold: 1000}",
@@ -285,7 +285,7 @@ fn exec_that_misbehaves() {
 #[test]
 fn a_command_that_is_not_there_is_an_error_and_no_failure() {
     let podyard = Instance::new();
-    podyard.start(&busybox(
+    podyard.start_text(&busybox(
         "trap 'exit 0' TERM; while :; do sleep 1; done",
         "    livenessProbe: {exec: {command: [/no/such/program]}, periodSeconds: 1, failureThreshold: 1}",
     ));
@@ -301,7 +301,7 @@ fn a_command_that_is_not_there_is_an_error_and_no_failure() {
 #[test]
 fn a_failed_liveness_probe_replaces_the_container() {
     let podyard = Instance::new();
-    podyard.start(&busybox(
+    podyard.start_text(&busybox(
         "touch /tmp/h; trap 'exit 0' TERM; while :; do sleep 1; done",
         "    livenessProbe: {exec: {command: [test, -e, /tmp/h]}, periodSeconds: 1, failureThreshold: 1}
     readinessProbe: {exec: {command: [test, -e, /tmp/h]}, periodSeconds: 1}",

@@ -1,0 +1,144 @@
+//! Debian's `docker-registry` on a free port of 127.0.0.1, filled from the archives of the tests.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::images;
+
+/// A registry, stopped when dropped.
+#[derive(Debug)]
+pub struct Registry {
+    process: Child,
+    directory: PathBuf,
+    address: String,
+}
+
+impl Registry {
+    /// Starts one that keeps its files in a directory.
+    #[must_use]
+    pub fn start(directory: &Path) -> Self {
+        std::fs::create_dir_all(directory).expect("temporary directory");
+        let config = directory.join("registry.yml");
+        let text = format!(
+            "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:0\n",
+            directory.join("registry").display(),
+        );
+        std::fs::write(&config, text).expect("configuration");
+        let mut process = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("docker-registry (Debian package of the same name) is needed for this test");
+        // It says on which port it listens once it does.
+        let mut log = BufReader::new(process.stderr.take().expect("a pipe"));
+        let mut line = String::new();
+        let address = loop {
+            line.clear();
+            let length = log.read_line(&mut line).expect("text");
+            assert!(length > 0, "the registry has ended");
+            if let Some((_, rest)) = line.split_once("listening on ") {
+                break rest
+                    .split(['"', ',', ' '])
+                    .next()
+                    .expect("an address")
+                    .to_owned();
+            }
+        };
+        // Nobody reads on: a full pipe would stop the registry.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self {
+            process,
+            directory: directory.to_owned(),
+            address,
+        }
+    }
+
+    /// The name of an image in it.
+    #[must_use]
+    pub fn reference(&self, name: &str) -> String {
+        format!("{}/{name}", self.address)
+    }
+
+    /// Pushes the image of an archive under a name, such as `tools:1`.
+    pub fn push(&self, archive: &str, name: &str) {
+        let (repository, tag) = name.split_once(':').expect("a tag");
+        let layout = self.directory.join(archive);
+        std::fs::create_dir_all(&layout).expect("temporary directory");
+        let archive = images::archive(archive);
+        let unpacked = Command::new("tar")
+            .arg("-xf")
+            .arg(&archive)
+            .arg("-C")
+            .arg(&layout)
+            .status();
+        assert!(unpacked.is_ok_and(|status| status.success()), "tar");
+        let blob = |digest: &str| layout.join("blobs").join(digest.replace(':', "/"));
+        let read = |path: PathBuf| -> Value {
+            serde_json::from_slice(&std::fs::read(path).expect("a blob")).expect("JSON")
+        };
+        let index = read(layout.join("index.json"));
+        let descriptor = &index["manifests"][0];
+        let digest = descriptor["digest"].as_str().expect("a digest");
+        let manifest = read(blob(digest));
+        let layers = manifest["layers"].as_array().expect("layers");
+        for part in layers.iter().chain([&manifest["config"]]) {
+            let digest = part["digest"].as_str().expect("a digest");
+            self.put_blob(repository, digest, &blob(digest));
+        }
+        let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.address);
+        let kind = descriptor["mediaType"].as_str().expect("a media type");
+        put(&url, kind, &blob(digest));
+    }
+
+    fn put_blob(&self, repository: &str, digest: &str, file: &Path) {
+        let url = format!("http://{}/v2/{repository}/blobs/uploads/", self.address);
+        let answer = Command::new("curl")
+            .args(["--fail", "--silent", "--show-error", "--request", "POST"])
+            .args(["--dump-header", "-", "--output", "/dev/null", &url])
+            .output()
+            .expect("curl");
+        let headers = String::from_utf8_lossy(&answer.stdout).into_owned();
+        let location = headers
+            .lines()
+            .find_map(|line| line.strip_prefix("Location: "))
+            .unwrap_or_else(|| panic!("no place for the blob: {headers}"));
+        put(
+            &format!("{}&digest={digest}", location.trim()),
+            "application/octet-stream",
+            file,
+        );
+    }
+}
+
+fn put(url: &str, kind: &str, file: &Path) {
+    let status = Command::new("curl")
+        .args([
+            "--fail",
+            "--silent",
+            "--show-error",
+            "--output",
+            "/dev/null",
+        ])
+        .args([
+            "--header",
+            &format!("Content-Type: {kind}"),
+            "--upload-file",
+        ])
+        .arg(file)
+        .arg(url)
+        .status()
+        .expect("curl");
+    assert!(status.success(), "{url}");
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
