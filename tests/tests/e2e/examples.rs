@@ -212,11 +212,8 @@ fn wait_for_service_starts_the_app_after_the_service_answers() {
         "http://127.0.0.1:9000 answers\n"
     );
     // The app asked the service itself before it served.
-    assert!(
-        podyard
-            .logs("wait-for-service", "app")
-            .starts_with("ready\n")
-    );
+    let log = podyard.wait_for_log("wait-for-service", "app", "ready\n");
+    assert!(log.starts_with("ready\n"), "{log}");
     assert!(fetch("127.0.0.1:8083", "/").contains("Welcome to nginx!"));
     assert!(container(&pod, "service")["state"]["running"].is_object());
     assert_eq!(container(&pod, "wait")["restartCount"], 0);
