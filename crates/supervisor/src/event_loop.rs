@@ -236,15 +236,17 @@ impl Supervisor {
         let events = serde_json::to_string(&objects).unwrap_or_else(|_| "[]".to_owned());
         let end = self.machine.end();
         // Commands read these files; whoever is connected gets the same from memory.
-        let mut written = atomic::write(&self.dirs.status(), pod.as_bytes());
-        if end.is_some() {
-            written = written.and(atomic::write_durable(
-                &self.dirs.final_status(),
-                pod.as_bytes(),
-            ));
-        }
-        written = written.and(atomic::write(&self.dirs.events(), events.as_bytes()));
-        if let Err(error) = written {
+        let status = atomic::write(&self.dirs.status(), pod.as_bytes());
+        let last = match end {
+            Some(_) => atomic::write_durable(&self.dirs.final_status(), pod.as_bytes()),
+            None => Ok(()),
+        };
+        let events_file = atomic::write(&self.dirs.events(), events.as_bytes());
+        // Each is tried, whatever became of the others.
+        for error in [status, last, events_file]
+            .into_iter()
+            .filter_map(Result::err)
+        {
             self.world
                 .complain(&format!("cannot write the pod's status: {error}"));
         }

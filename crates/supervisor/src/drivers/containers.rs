@@ -268,13 +268,14 @@ async fn see_exit(world: Rc<World>, container: ContainerIndex, live: Rc<LiveCont
 fn keeper_knows(world: &World, process: &Process) -> Option<WaitStatus> {
     let id = process.id();
     let record = keeper::recorded_exit(&world.dirs.exits(), id.pid, id.start_time)?;
-    record
-        .code
-        .map(WaitStatus::Exited)
-        .or(record.signal.map(|signal| WaitStatus::Signaled {
-            signal,
-            core_dumped: false,
-        }))
+    let signaled = |signal| WaitStatus::Signaled {
+        signal,
+        core_dumped: false,
+    };
+    match record.code {
+        Some(code) => Some(WaitStatus::Exited(code)),
+        None => record.signal.map(signaled),
+    }
 }
 
 fn report_exit(

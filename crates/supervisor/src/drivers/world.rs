@@ -173,7 +173,7 @@ impl World {
             ))
         };
         if !self.live.has_pod_cgroup.get() {
-            let resources = self.with_facts(|facts| translate::resources::of_pod(facts));
+            let resources = self.with_facts(translate::resources::of_pod);
             Cgroup::create(&self.cgroups, &self.pod_cgroup_path(), &resources).map_err(failed)?;
             self.live.has_pod_cgroup.set(true);
         }

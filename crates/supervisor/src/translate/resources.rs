@@ -77,13 +77,7 @@ pub(crate) fn of_pod(facts: &PodFacts<'_>) -> Resources {
                 init_peak = init_peak.max(amount + sidecars);
             }
         }
-        let running = sidecars
-            + facts
-                .spec
-                .containers
-                .iter()
-                .filter_map(|container| of(container))
-                .sum::<i128>();
+        let running = sidecars + facts.spec.containers.iter().filter_map(of).sum::<i128>();
         running.max(init_peak)
     };
     let all_limited =
