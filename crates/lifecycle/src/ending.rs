@@ -1,19 +1,19 @@
 //! The end of a pod (section 7): everything is stopped, within one grace period; then the sandbox, then the volumes; of a deleted pod, then
 //! everything else.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 
 use serde::{Deserialize, Serialize};
 
 use crate::container::{Cause, Ended};
-use crate::event::EventKind::Normal;
+use crate::event::EventKind::{Normal, Warning};
 use crate::machine::{PodMachine, SandboxState, Stage, Volumes};
 use crate::phase::Phase;
 use crate::plan::Kind;
 use crate::time::Moment;
 use crate::{Accepted, Action, ContainerIndex, OnInitFailure, Timestamp, limits};
 
-pub(crate) const DEADLINE_MESSAGE: &str =
+const DEADLINE_MESSAGE: &str =
     "Pod was active on the node longer than the specified deadline";
 const MISSING_MESSAGE: &str = "The container could not be located when the pod was terminated";
 
@@ -31,14 +31,27 @@ pub(crate) struct Ending {
     pub(crate) is_over: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum EndingCause {
     /// No work is left, or none that can be done.
     Finished,
     /// `activeDeadlineSeconds` is over.
     Deadline,
+    /// It used more local storage than it may; the text says which limit it was.
+    Evicted(String),
     /// Somebody asked for it.
     Deleted,
+}
+
+impl EndingCause {
+    /// `status.reason` and `status.message` of a pod that failed for this, if its containers alone do not tell.
+    pub(crate) fn reason(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Deadline => Some(("DeadlineExceeded", DEADLINE_MESSAGE)),
+            Self::Evicted(message) => Some(("Evicted", message)),
+            Self::Finished | Self::Deleted => None,
+        }
+    }
 }
 
 /// A wish for deletion.
@@ -69,6 +82,19 @@ impl PodMachine {
         match self.ending_mut() {
             Some(ending) => ending.cause = EndingCause::Deadline,
             None => self.begin_ending(EndingCause::Deadline),
+        }
+    }
+
+    /// Local storage is over its limit (7.6). A pod that ends already is let go as it goes.
+    pub(crate) fn evict(&mut self, message: &str) {
+        if self.ending().is_some() {
+            return;
+        }
+        self.pod_event(Warning, "Evicted", message);
+        self.begin_ending(EndingCause::Evicted(message.to_string()));
+        let until = self.now.moment().plus(limits::EVICTION_GRACE);
+        if let Some(ending) = self.ending_mut() {
+            ending.until = ending.until.min(until);
         }
     }
 

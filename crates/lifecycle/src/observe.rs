@@ -60,6 +60,7 @@ impl PodMachine {
                     self.sandbox.state = SandboxState::Stopped;
                 }
             }
+            Observation::StorageExceeded { message } => self.evict(message),
             Observation::HostRebooted => {}
             Observation::ImagePulling { container, .. }
             | Observation::ImageReady { container, .. }

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::ContainerIndex;
 use crate::container::{Cause, Ended, Life, Running, Waiting};
-use crate::ending::EndingCause;
 use crate::machine::PodMachine;
 use crate::plan::Kind;
 use crate::restart::{AfterExit, after};
@@ -103,7 +102,7 @@ impl PodMachine {
     pub(crate) fn update_phase(&mut self) {
         if !self.computed_phase.is_final() {
             self.computed_phase = match self.ending() {
-                Some(ending) if ending.cause == EndingCause::Deadline => Phase::Failed,
+                Some(ending) if ending.cause.reason().is_some() => Phase::Failed,
                 _ => self.phase_of_containers(),
             };
         }

@@ -83,6 +83,10 @@ impl Play {
                 let attempt = attempt.parse().expect("a number");
                 self.world.announce(Observation::SandboxDied { attempt });
             }
+            ["storage", "over", ..] => {
+                let message = rest(2);
+                self.world.announce(Observation::StorageExceeded { message });
+            }
             ["remains", name, attempt, "vanish"] => {
                 let container = self.world.index(name);
                 let attempt = attempt.parse().expect("a number");
