@@ -19,6 +19,11 @@ pub const LOG_CHUNK_BYTES: usize = 256 << 10;
 /// A longer line is cut into `P` records of this many bytes, as containerd does.
 pub const LOG_LINE_BYTES: usize = 16 << 10;
 
+/// A log of a running container that is longer than this is put aside (`pod-lifecycle.md` section 12).
+pub const LOG_FILE_BYTES: u64 = 10 << 20;
+/// So many files are kept of an instance's log, the current one included; the oldest go.
+pub const LOG_FILES: usize = 5;
+
 /// The last bytes of a termination message that are kept (`pod-lifecycle.md` section 8.8).
 pub const TERMINATION_MESSAGE_BYTES: u64 = 4096;
 /// `FallbackToLogsOnError` looks at this many log records …

@@ -205,6 +205,7 @@ async fn supervise(
     });
     tokio::task::spawn_local(serve::run(listener, service));
 
+    crate::drivers::housekeeping::start(&world);
     let end = supervisor.run(pending, rebooted).await?;
     // Whoever watches gets the last state before the process ends.
     for _ in 0..16 {

@@ -28,6 +28,7 @@ use crate::limits;
 use crate::pull::chain;
 use crate::ready;
 use crate::record::{self, InstanceRecord};
+use crate::rotation;
 
 /// A container instance that was created and is not known to have ended.
 pub(crate) struct LiveContainer {
@@ -443,7 +444,7 @@ pub(super) fn remove(
             .borrow_mut()
             .remove(&(container, attempt))
     {
-        let _ = std::fs::remove_file(world.log_path(&name, restart_count));
+        rotation::remove(&world.log_path(&name, restart_count));
     }
     world.live.images.borrow_mut().remove(&(container, attempt));
     world.report(Observation::ContainerRemoved { container, attempt });
@@ -633,6 +634,10 @@ impl LiveContainer {
 
     pub(crate) fn drain_log(&self) {
         self.pump.drain();
+    }
+
+    pub(super) fn rotate_log(&self) -> std::io::Result<()> {
+        self.pump.rotate()
     }
 
     /// Who further processes of it are, and what is in their environment.

@@ -24,6 +24,7 @@ use crate::clock;
 use crate::cri;
 use crate::limits;
 use crate::ready::{self, Ready};
+use crate::rotation;
 
 /// Which of a container's two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +176,15 @@ impl LogPump {
         self.done.get()
     }
 
+    /// Puts a log aside that has grown long, and begins another one.
+    pub(crate) fn rotate(&self) -> std::io::Result<()> {
+        let mut file = self.file.borrow_mut();
+        if self.done.get() || file.length < limits::LOG_FILE_BYTES {
+            return Ok(());
+        }
+        file.rotate(clock::wall())
+    }
+
     fn tell(&self) {
         self.grew.send_modify(|generation| *generation += 1);
     }
@@ -204,6 +214,7 @@ impl LogPump {
 
 /// The log file, and the mark that makes "written" and "consumed" one step.
 struct LogFile {
+    path: PathBuf,
     log: File,
     length: u64,
     mark: File,
@@ -214,13 +225,8 @@ struct LogFile {
 }
 
 impl LogFile {
-    fn open(log: &Path, mark: &Path) -> std::io::Result<Self> {
-        let mut log = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(log)?;
+    fn open(log_path: &Path, mark: &Path) -> std::io::Result<Self> {
+        let mut log = open_log(log_path)?;
         let length = log.seek(SeekFrom::End(0))?;
         let mark = File::options()
             .create(true)
@@ -232,6 +238,7 @@ impl LogFile {
             rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let _ = rustix::pipe::fcntl_setpipe_size(&write_end, limits::LOG_CHUNK_BYTES);
         Ok(Self {
+            path: log_path.to_path_buf(),
             log,
             length,
             mark,
@@ -240,6 +247,14 @@ impl LogFile {
             chunk: Vec::new(),
             records: Vec::new(),
         })
+    }
+
+    /// Between two writes: no mark points into the file that is put aside.
+    fn rotate(&mut self, now: podyard_lifecycle::Timestamp) -> std::io::Result<()> {
+        rotation::put_aside(&self.path, now)?;
+        self.log = open_log(&self.path)?;
+        self.length = 0;
+        Ok(())
     }
 
     /// Reads a copy of what is at the head of `pipe` into `self.chunk`, leaving it there.
@@ -337,6 +352,15 @@ impl LogFile {
         self.log.seek(SeekFrom::Start(self.length))?;
         self.set_mark(None)
     }
+}
+
+fn open_log(path: &Path) -> std::io::Result<File> {
+    File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)
 }
 
 /// The log file of an instance.

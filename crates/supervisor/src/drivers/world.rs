@@ -136,6 +136,15 @@ impl World {
         }
     }
 
+    /// Puts the logs aside that have grown long.
+    pub(crate) fn rotate_logs(&self) {
+        for live in self.live.containers.borrow().values() {
+            if let Err(error) = live.rotate_log() {
+                self.complain(&format!("cannot rotate a log: {error}"));
+            }
+        }
+    }
+
     pub(crate) fn report(&self, observation: Observation) {
         // The loop only ends after the last action was answered.
         let _ = self.observations.send(observation);

@@ -7,6 +7,7 @@ pub(crate) mod expand;
 pub(crate) mod files;
 pub(crate) mod resources;
 pub(crate) mod security;
+pub(crate) mod storage;
 pub(crate) mod user;
 
 use podyard_api::core::{ConfigMap, Container, Pod, PodSpec, Secret};
