@@ -86,6 +86,9 @@ fn a_long_log_is_put_aside_and_read_to_its_end() {
         )
         .replace("spec:", "spec:\n  restartPolicy: Never"),
     );
+    podyard.wait_for("p", "the container", |pod| {
+        !container(pod, "c")["state"]["running"].is_null()
+    });
     let follower = podyard.spawn(&["logs", "-f", "p"]);
     let uid = podyard.pod("p")["metadata"]["uid"]
         .as_str()
