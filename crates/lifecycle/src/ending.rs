@@ -111,6 +111,8 @@ impl PodMachine {
         });
         for container in &mut self.containers {
             (container.hold, container.wake, container.owed) = (None, None, None);
+            // From now on a container in its postStart hook is shown as it is.
+            container.reveal();
         }
     }
 

@@ -203,6 +203,7 @@ impl PodMachine {
     pub fn advance(&mut self, now: Now) {
         self.now = now;
         while self.step() {}
+        self.drive_probes();
         self.settle();
         self.next_deadline = self.earliest_deadline();
     }

@@ -43,8 +43,12 @@ pub(crate) enum StartStep {
         image: ImageName,
         restart_count: u32,
     },
-    /// It runs, and so does its postStart hook; or that has failed, and it is being killed.
+    /// It runs, and its postStart hook is about to.
+    Started,
+    /// So does the hook; or it has failed, and the container is being killed.
     PostStart,
+    /// The hook has failed, and the container is about to be killed for it.
+    PostStartFailed,
 }
 
 /// The back-off of an image, shared by all containers of the pod that use it.
@@ -68,6 +72,7 @@ impl ImageBackoff {
 impl PodMachine {
     /// Makes the first start of `wanted` that nothing puts off, unless one is under way. Returns whether the records must be looked at again.
     pub(crate) fn drive_starts(&mut self, wanted: &[ContainerIndex]) -> bool {
+        self.drive_post_start();
         if let Some(start) = &self.starting
             && !wanted.contains(&start.container)
         {
@@ -110,6 +115,32 @@ impl PodMachine {
             });
         }
         false
+    }
+
+    /// Begins the hook of what has just been started, and kills what has just failed in it (section 6).
+    fn drive_post_start(&mut self) {
+        let Some(start) = &mut self.starting else {
+            return;
+        };
+        let (container, attempt) = (start.container, start.attempt);
+        let next = StartStep::PostStart;
+        match core::mem::replace(&mut start.step, next) {
+            StartStep::Started => self.begin(Action::RunHook {
+                container,
+                attempt,
+                hook: Hook::PostStart,
+            }),
+            StartStep::PostStartFailed => {
+                let order = StopOrder {
+                    until: self.now.moment().plus(self.plan.grace),
+                    with_pre_stop: true,
+                    in_order: false,
+                    then_start: false,
+                };
+                self.stop(container, "FailedPostStartHook", order);
+            }
+            other => start.step = other,
+        }
     }
 
     /// Whether nothing puts the start off. What does is shown in the status and wakes the machine when it is over.
@@ -258,7 +289,9 @@ impl PodMachine {
                 *is_cancelled = true;
                 self.begin(Action::CancelImage { container, attempt });
             }
-            StartStep::Ready { .. } => self.starting = None,
+            StartStep::Ready { .. } | StartStep::Started | StartStep::PostStartFailed => {
+                self.starting = None;
+            }
             _ => {}
         }
     }
@@ -423,16 +456,11 @@ impl PodMachine {
         self.forget_resets();
         self.container_mut(container).probes.begin_instance();
         if has_hook {
-            let step = StartStep::PostStart;
+            let step = StartStep::Started;
             self.starting = Some(Start {
                 container,
                 attempt,
                 step,
-            });
-            self.begin(Action::RunHook {
-                container,
-                attempt,
-                hook: Hook::PostStart,
             });
         } else {
             self.finish_start(container);
@@ -590,14 +618,11 @@ impl PodMachine {
                 );
                 self.show(container, Reason::PostStartHookError, message.clone());
                 self.container_mut(container).reveal();
-                let until = self.now.moment().plus(self.plan.grace);
-                let order = StopOrder {
-                    until,
-                    with_pre_stop: true,
-                    in_order: false,
-                    then_start: false,
-                };
-                self.stop(container, "FailedPostStartHook", order);
+                self.starting = Some(Start {
+                    container,
+                    attempt,
+                    step: StartStep::PostStartFailed,
+                });
             }
         }
     }
