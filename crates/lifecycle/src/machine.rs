@@ -25,11 +25,12 @@ use crate::conditions::Conditions;
 use crate::container::Container;
 use crate::ending::Ending;
 use crate::event::{Event, EventKind};
+use crate::image::ImageBackoff;
 use crate::phase::Phase;
 use crate::plan::{ContainerPlan, PodPlan};
 use crate::reset::Reset;
 use crate::snapshot::Version;
-use crate::start::{ImageBackoff, Start};
+use crate::start::Start;
 use crate::time::Moment;
 use crate::{
     Accepted, Action, ContainerIndex, Now, Observation, Refusal, Request, Settings, Timestamp,

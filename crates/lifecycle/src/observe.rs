@@ -134,8 +134,9 @@ impl PodMachine {
                 hook,
                 result,
             } => {
-                self.answered(|action| is_hook(action, *container, *attempt, *hook));
+                let was_due = self.answered(|action| is_hook(action, *container, *attempt, *hook));
                 match hook {
+                    _ if !was_due => {}
                     Hook::PostStart => self.note_post_start(*container, *attempt, result),
                     Hook::PreStop => self.note_pre_stop(*container, *attempt, result),
                 }
