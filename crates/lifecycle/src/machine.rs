@@ -228,8 +228,8 @@ impl PodMachine {
     /// Instructions that were given and have no answer yet, in order. `CancelImage` and `CancelHook` stand here until that which they cancel
     /// is answered.
     #[must_use]
-    pub fn pending_actions(&self) -> Vec<Action> {
-        self.pending.clone()
+    pub fn pending_actions(&self) -> &[Action] {
+        &self.pending
     }
 
     /// The status as of the last turn. `reason` and `message`, like a final phase, are told only when no container can be running.

@@ -9,6 +9,7 @@ use crate::spec::random_pod;
 use crate::status::StatusRules;
 use crate::support::Millis;
 use crate::support::pod::TestPod;
+use crate::waits::Waits;
 use crate::world::World;
 
 /// After so many turns the pod is deleted, and the world becomes a friendly one.
@@ -35,6 +36,7 @@ pub(crate) struct Life {
     first: Option<PodMachine>,
     rules: Rules,
     status_rules: StatusRules,
+    waits: Waits,
     pub(crate) turns: Vec<Turn>,
     pub(crate) turn: u64,
     pub(crate) crashes: u64,
@@ -52,6 +54,7 @@ impl Life {
             first: (care == Care::Every).then(|| machine.clone()),
             rules: Rules::new(&pod),
             status_rules: StatusRules::default(),
+            waits: Waits::new(&pod),
             lines,
             pod,
             care,
@@ -123,6 +126,7 @@ impl Life {
         self.world.at = self.world.at.max(at);
         if !self.world.is_tame && self.world.random.one_in(200) {
             self.world.jump();
+            self.waits.give_up();
         }
         Ok(())
     }
@@ -217,9 +221,11 @@ impl Life {
         (turn.observations, turn.requests) = (observations, requests);
         for observation in &turn.observations {
             self.rules.see(self.world.at, observation);
+            self.waits.see(observation);
         }
         for request in &turn.requests {
             self.rules.hear(self.world.at, request);
+            self.waits.hear(request);
         }
         let mut actions = Vec::new();
         turn.apply(&mut self.machine, |action| actions.push(action), drop);
@@ -232,6 +238,7 @@ impl Life {
         for action in &actions {
             self.rules
                 .check_action(self.world.at, action)
+                .and_then(|()| self.waits.check(self.world.at, action))
                 .map_err(|broken| format!("{broken}: {action:?}"))?;
         }
         self.rules.check_turn(&self.machine, &self.world)?;
@@ -246,7 +253,7 @@ impl Life {
         if self.care == Care::Usual {
             return Ok(());
         }
-        let mut due = self.machine.pending_actions();
+        let mut due = self.machine.pending_actions().to_vec();
         for (action, _) in &self.world.unanswered {
             let position = due.iter().position(|known| known == action);
             match (position, action) {
@@ -301,7 +308,7 @@ impl Life {
             }
             self.machine = restored;
         }
-        let found = self.world.take_over(&self.machine.pending_actions());
+        let found = self.world.take_over(self.machine.pending_actions());
         self.take_turn(found, Vec::new())
     }
 

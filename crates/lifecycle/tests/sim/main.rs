@@ -19,6 +19,7 @@ mod random;
 mod rules;
 mod spec;
 mod status;
+mod waits;
 mod world;
 
 use std::fmt::Write as _;
