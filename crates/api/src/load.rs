@@ -7,6 +7,7 @@ use crate::core::{ConfigMap, PersistentVolumeClaim, Pod, PodSpec, Secret, Servic
 use crate::decode::{self, Document, Item};
 use crate::defaults;
 use crate::diagnostic::{Diagnostic, Diagnostics, Kind, Severity};
+use crate::limits::MAX_PROBLEMS;
 use crate::meta::ObjectMeta;
 use crate::missing::{self, Known};
 use crate::names;
@@ -202,7 +203,7 @@ pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Objects, Diagno
                 problems
             }
         };
-        found.extend(problems.into_iter().map(|problem| document.place(problem)));
+        found.extend(place(&document, problems));
         for remark in &mut remarks {
             if options.accept_unsupported && remark.kind == Kind::NotSupportedYet {
                 remark.severity = Severity::Warning;
@@ -254,18 +255,35 @@ impl Objects {
         let pods = self.pods.iter().map(|pod| (pod.clone(), Vec::new()));
         pods.chain(of_workloads)
             .flat_map(|(pod, own)| {
-                let mut known = known.clone();
-                known.extend(
+                let mut own_known = Known::new();
+                own_known.extend(
                     own.iter()
                         .map(|name| ("PersistentVolumeClaim", pod.namespace(), name.as_str())),
                 );
-                missing::of_pod(pod.pod(), &known)
+                missing::of_pod(pod.pod(), &[&known, &own_known])
                     .into_iter()
                     .map(|notice| pod.document.place(notice.under(&pod.base)))
                     .collect::<Vec<_>>()
             })
             .collect()
     }
+}
+
+/// The problems with their places, the first ones if there are too many.
+fn place(document: &Document, mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let too_many = problems.len() > MAX_PROBLEMS;
+    problems.truncate(MAX_PROBLEMS);
+    if too_many {
+        let message = format!("more than {MAX_PROBLEMS} problems; the others are not shown");
+        problems.push(Diagnostic::new(
+            Severity::Warning,
+            Kind::Notice,
+            Path::root(),
+            message,
+        ));
+    }
+    let placed = problems.into_iter().map(|problem| document.place(problem));
+    placed.collect()
 }
 
 fn grace_seconds(spec: Option<&PodSpec>) -> Option<i64> {
@@ -281,7 +299,9 @@ fn remarks(
 ) -> Vec<Diagnostic> {
     let mut found = compat::check(document, base);
     if problems.is_empty() {
-        found.extend(notices().into_iter().map(|notice| document.place(notice)));
+        let mut notices = notices();
+        notices.truncate(MAX_PROBLEMS);
+        found.extend(place(document, notices));
         return found;
     }
     let said = |refused: &Diagnostic| {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::core::{Container, Pod, PodSpec, Volume};
 use crate::diagnostic::Diagnostic;
+use crate::limits::MAX_PROBLEMS;
 use crate::path::Path;
 
 /// What there is: kind, namespace and name.
@@ -19,7 +20,7 @@ struct Reference<'p> {
 }
 
 /// A warning for each object that the pod cannot do without and that is not there.
-pub(crate) fn of_pod(pod: &Pod, known: &Known<'_>) -> Vec<Diagnostic> {
+pub(crate) fn of_pod(pod: &Pod, known: &[&Known<'_>]) -> Vec<Diagnostic> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
     let Some(spec) = &pod.spec else {
         return Vec::new();
@@ -30,7 +31,11 @@ pub(crate) fn of_pod(pod: &Pod, known: &Known<'_>) -> Vec<Diagnostic> {
     references
         .into_iter()
         .filter(|reference| !reference.optional && !reference.name.is_empty())
-        .filter(|reference| !known.contains(&(reference.kind, namespace, reference.name)))
+        .filter(|reference| {
+            let key = (reference.kind, namespace, reference.name);
+            !known.iter().any(|known| known.contains(&key))
+        })
+        .take(MAX_PROBLEMS)
         .map(|reference| {
             let message = format!(
                 "{} {} is not among the manifests: what needs it will wait for it",

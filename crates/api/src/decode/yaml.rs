@@ -15,7 +15,7 @@ use super::scalar;
 use super::{Problem, Tree};
 use crate::diagnostic::Kind;
 use crate::go::quote;
-use crate::limits::{MAX_DEPTH, MAX_NODES};
+use crate::limits::{MAX_DEPTH, MAX_NODES, MAX_PROBLEMS};
 use crate::tree::{Entry, Node, Range, Value};
 
 /// How many bytes of text count as one more node, so that an alias cannot repeat a large text without end.
@@ -26,6 +26,9 @@ pub(super) fn parse(text: &str, offset: usize) -> Result<Tree, Problem> {
     let mut tree = Tree::default();
     let mut nodes_left = MAX_NODES;
     for (start, end) in split(text, offset)? {
+        if is_blank(&text[start..end]) {
+            continue;
+        }
         if let Some(at) = text[start..end].find(not_allowed) {
             return Err(Problem::new(
                 Kind::Syntax,
@@ -54,6 +57,13 @@ pub(super) fn parse(text: &str, offset: usize) -> Result<Tree, Problem> {
         tree.problems.append(&mut builder.problems);
     }
     Ok(tree)
+}
+
+/// Nothing but blank lines and comments.
+fn is_blank(text: &str) -> bool {
+    text.lines()
+        .map(str::trim_start)
+        .all(|line| line.is_empty() || line.starts_with('#'))
 }
 
 /// The characters YAML does not allow anywhere.
@@ -264,7 +274,9 @@ impl<'t> Builder<'t> {
                     .server(&format!("error converting YAML to JSON: yaml: {message}")));
             };
             for entry in entries {
-                if let Some(key) = map.merged(entry) {
+                if let Some(key) = map.merged(entry)
+                    && self.warnings.len() < MAX_PROBLEMS
+                {
                     let message =
                         format!("the merge key replaces {} written before it", quote(&key));
                     self.warnings.push(
@@ -361,6 +373,12 @@ impl<'t> Builder<'t> {
     }
 
     fn scan_error(&self, error: &ScanError) -> Problem {
+        if error.info().contains("recursion limit") {
+            return too_deep(Range {
+                start: self.base,
+                end: self.base + 1,
+            });
+        }
         let at = error.marker().byte_offset().unwrap_or(self.text.len());
         let moved = |range: Range, by: usize| Range {
             start: range.start + by,
@@ -377,6 +395,9 @@ impl<'t> Builder<'t> {
 
     /// A key that occurs twice. The API server refuses it too when it is sent the YAML itself; kubectl does not notice.
     fn duplicate(&mut self, key: &str, at: Range) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
         let message = format!("key {} already set in map", quote(key));
         let before = &self.text[..(at.start - self.base).min(self.text.len())];
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;

@@ -1,6 +1,6 @@
 //! Fields for a scheduler. One machine has nothing to schedule, but a malformed field is malformed everywhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Found;
 use super::pod::text;
@@ -134,6 +134,11 @@ pub(super) fn topology_spread(found: &mut Found, path: &Path, spec: &PodSpec) {
         .topology_spread_constraints
         .as_deref()
         .unwrap_or_default();
+    let last_of: BTreeMap<(&str, &str), usize> = constraints
+        .iter()
+        .enumerate()
+        .map(|(index, constraint)| (constraint_key(constraint), index))
+        .collect();
     for (index, constraint) in constraints.iter().enumerate() {
         let path = path.index(index);
         if constraint.max_skew <= 0 {
@@ -149,7 +154,9 @@ pub(super) fn topology_spread(found: &mut Found, path: &Path, spec: &PodSpec) {
             &constraint.when_unsatisfiable,
             &["DoNotSchedule", "ScheduleAnyway"],
         );
-        repeated(found, &path, constraint, &constraints[index + 1..]);
+        if last_of[&constraint_key(constraint)] > index {
+            repeated(found, &path, constraint);
+        }
         min_domains(found, &path, constraint);
         for (field, policy) in [
             ("nodeAffinityPolicy", &constraint.node_affinity_policy),
@@ -165,25 +172,16 @@ pub(super) fn topology_spread(found: &mut Found, path: &Path, spec: &PodSpec) {
     }
 }
 
+fn constraint_key(constraint: &TopologySpreadConstraint) -> (&str, &str) {
+    (&constraint.topology_key, &constraint.when_unsatisfiable)
+}
+
 /// Of two equal constraints the first is blamed.
-fn repeated(
-    found: &mut Found,
-    path: &Path,
-    constraint: &TopologySpreadConstraint,
-    later: &[TopologySpreadConstraint],
-) {
-    let same = |other: &TopologySpreadConstraint| {
-        other.topology_key == constraint.topology_key
-            && other.when_unsatisfiable == constraint.when_unsatisfiable
-    };
-    if later.iter().any(same) {
-        let value = format!(
-            "{{{}, {}}}",
-            constraint.topology_key, constraint.when_unsatisfiable
-        );
-        let printed = path.field_named("{topologyKey, whenUnsatisfiable}");
-        found.add(Diagnostic::duplicate(&printed, &value).located_at(path.clone()));
-    }
+fn repeated(found: &mut Found, path: &Path, constraint: &TopologySpreadConstraint) {
+    let (key, action) = constraint_key(constraint);
+    let printed = path.field_named("{topologyKey, whenUnsatisfiable}");
+    let value = format!("{{{key}, {action}}}");
+    found.add(Diagnostic::duplicate(&printed, &value).located_at(path.clone()));
 }
 
 fn min_domains(found: &mut Found, path: &Path, constraint: &TopologySpreadConstraint) {

@@ -3,6 +3,7 @@
 mod compat;
 mod fields;
 mod golden;
+mod hostile;
 mod invalid;
 mod load;
 mod loaded;
