@@ -12,6 +12,7 @@ mod claims;
 mod common;
 mod config;
 mod containers;
+mod disks;
 mod env;
 mod jobs;
 mod metadata;

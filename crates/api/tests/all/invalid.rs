@@ -48,6 +48,7 @@ const COUNTS: &[(char, usize)] = &[
     ('S', 7),
     ('T', 36),
     ('U', 40),
+    ('V', 21),
 ];
 
 #[derive(Default)]
