@@ -7,6 +7,8 @@ use super::pod::text;
 use super::selectors::{label_selector, node_selector, node_selector_term};
 use crate::core::{PodAffinityTerm, PodSpec, TopologySpreadConstraint, WeightedPodAffinityTerm};
 use crate::diagnostic::Diagnostic;
+use crate::limits::MAX_PROBLEMS;
+use crate::meta::LabelSelector;
 use crate::names;
 use crate::path::Path;
 
@@ -96,7 +98,45 @@ fn pod_term(found: &mut Found, path: &Path, term: &PodAffinityTerm) {
             names::dns_label(namespace),
         );
     }
+    for (field, keys) in [
+        ("matchLabelKeys", &term.match_label_keys),
+        ("mismatchLabelKeys", &term.mismatch_label_keys),
+    ] {
+        let keys = keys.as_deref().unwrap_or_default();
+        label_keys(
+            found,
+            &path.field(field),
+            keys,
+            term.label_selector.as_ref(),
+        );
+    }
+    let mismatched = term.mismatch_label_keys.as_deref().unwrap_or_default();
+    let mismatched: BTreeMap<&str, usize> = mismatched
+        .iter()
+        .enumerate()
+        .map(|(index, key)| (key.as_str(), index))
+        .collect();
+    for (index, key) in term.match_label_keys.iter().flatten().enumerate() {
+        if let Some(other) = mismatched.get(key.as_str()) {
+            let other = path.field("mismatchLabelKeys").index(*other);
+            let message = format!("exists in both matchLabelKeys and {other}");
+            let at = path.field("matchLabelKeys").index(index);
+            found.add(Diagnostic::invalid(&at, key, &message));
+        }
+    }
     topology_key(found, path, &term.topology_key);
+}
+
+/// Keys whose values are taken from the pod's own labels; they add to a selector.
+fn label_keys(found: &mut Found, path: &Path, keys: &[String], selector: Option<&LabelSelector>) {
+    if !keys.is_empty() && selector.is_none() {
+        let message = "must not be specified when labelSelector is not set";
+        found.add(Diagnostic::forbidden(path, message));
+        return;
+    }
+    for (index, key) in keys.iter().enumerate() {
+        found.each(&path.index(index), key, names::qualified_name(key));
+    }
 }
 
 fn topology_key(found: &mut Found, path: &Path, key: &str) {
@@ -166,10 +206,29 @@ pub(super) fn topology_spread(found: &mut Found, path: &Path, spec: &PodSpec) {
                 found.one_of(&path.field(field), policy, &["Honor", "Ignore"]);
             }
         }
+        let keys = constraint.match_label_keys.as_deref().unwrap_or_default();
+        let selector = constraint.label_selector.as_ref();
+        label_keys(found, &path.field("matchLabelKeys"), keys, selector);
+        for (index, key) in keys.iter().enumerate() {
+            if selector.is_some_and(|selector| selects_by(selector, key)) {
+                let message = "exists in both matchLabelKeys and labelSelector";
+                let at = path.field("matchLabelKeys").index(index);
+                found.add(Diagnostic::invalid(&at, key, message));
+            }
+        }
         if let Some(selector) = &constraint.label_selector {
             label_selector(found, &path.field("labelSelector"), selector);
         }
     }
+}
+
+fn selects_by(selector: &LabelSelector, key: &str) -> bool {
+    let labels = selector.match_labels.as_ref();
+    let expressions = selector.match_expressions.iter().flatten();
+    labels.is_some_and(|labels| labels.contains_key(key))
+        || expressions
+            .take(MAX_PROBLEMS)
+            .any(|expression| expression.key == key)
 }
 
 fn constraint_key(constraint: &TopologySpreadConstraint) -> (&str, &str) {
