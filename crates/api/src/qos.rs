@@ -95,8 +95,13 @@ pub(crate) fn effective_of_containers(spec: &PodSpec, field: Field) -> BTreeMap<
         if is_sidecar(container) {
             add(&mut sidecars, &own);
         } else {
-            let mut at_once = sidecars.clone();
-            add(&mut at_once, &own);
+            // Sidecars without this container are counted with the app containers below.
+            let mut at_once = own;
+            for (name, value) in &mut at_once {
+                if let Some(beside) = sidecars.get(name) {
+                    *value = beside.plus(*value);
+                }
+            }
             largest(&mut peak, &at_once);
         }
     }

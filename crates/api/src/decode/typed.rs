@@ -522,6 +522,9 @@ impl<'a> Deserializer<'a> for Reader<'a> {
 
 impl Context<'_> {
     fn unknown_field(&self, entry: &Entry, of: &str, fields: &[&'static str]) {
+        if self.unknown.borrow().len() >= MAX_PROBLEMS {
+            return;
+        }
         let path = self.path().field_named(&entry.key);
         let message = format!("unknown field {}", quote(&path.to_string()));
         let mut diagnostic =

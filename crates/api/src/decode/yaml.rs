@@ -15,7 +15,7 @@ use super::scalar;
 use super::{Problem, Tree};
 use crate::diagnostic::Kind;
 use crate::go::quote;
-use crate::limits::{MAX_DEPTH, MAX_NODES};
+use crate::limits::{MAX_DEPTH, MAX_NODES, MAX_PROBLEMS};
 use crate::tree::{Entry, Node, Range, Value};
 
 /// How many bytes of text count as one more node, so that an alias cannot repeat a large text without end.
@@ -26,6 +26,9 @@ pub(super) fn parse(text: &str, offset: usize) -> Result<Tree, Problem> {
     let mut tree = Tree::default();
     let mut nodes_left = MAX_NODES;
     for (start, end) in split(text, offset)? {
+        if is_blank(&text[start..end]) {
+            continue;
+        }
         if let Some(at) = text[start..end].find(not_allowed) {
             return Err(Problem::new(
                 Kind::Syntax,
@@ -54,6 +57,13 @@ pub(super) fn parse(text: &str, offset: usize) -> Result<Tree, Problem> {
         tree.problems.append(&mut builder.problems);
     }
     Ok(tree)
+}
+
+/// Nothing but blank lines and comments.
+fn is_blank(text: &str) -> bool {
+    text.lines()
+        .map(str::trim_start)
+        .all(|line| line.is_empty() || line.starts_with('#'))
 }
 
 /// The characters YAML does not allow anywhere.
@@ -264,7 +274,9 @@ impl<'t> Builder<'t> {
                     .server(&format!("error converting YAML to JSON: yaml: {message}")));
             };
             for entry in entries {
-                if let Some(key) = map.merged(entry) {
+                if let Some(key) = map.merged(entry)
+                    && self.warnings.len() < MAX_PROBLEMS
+                {
                     let message =
                         format!("the merge key replaces {} written before it", quote(&key));
                     self.warnings.push(
@@ -361,6 +373,12 @@ impl<'t> Builder<'t> {
     }
 
     fn scan_error(&self, error: &ScanError) -> Problem {
+        if error.info().contains("recursion limit") {
+            return too_deep(Range {
+                start: self.base,
+                end: self.base + 1,
+            });
+        }
         let at = error.marker().byte_offset().unwrap_or(self.text.len());
         let moved = |range: Range, by: usize| Range {
             start: range.start + by,
@@ -377,6 +395,9 @@ impl<'t> Builder<'t> {
 
     /// A key that occurs twice. The API server refuses it too when it is sent the YAML itself; kubectl does not notice.
     fn duplicate(&mut self, key: &str, at: Range) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
         let message = format!("key {} already set in map", quote(key));
         let before = &self.text[..(at.start - self.base).min(self.text.len())];
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
@@ -466,6 +487,125 @@ impl MapBuilder {
                 self.entries.push(entry);
                 None
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(node: &Node) -> String {
+        match &node.value {
+            Value::Null => "null".to_owned(),
+            Value::Bool(value) => value.to_string(),
+            Value::Number(text) => text.clone(),
+            Value::String(text) => quote(text),
+            Value::List(items) => {
+                let items: Vec<String> = items.iter().map(json).collect();
+                format!("[{}]", items.join(","))
+            }
+            Value::Map(entries) => {
+                let entries: Vec<String> = entries
+                    .iter()
+                    .map(|entry| format!("{}:{}", quote(&entry.key), json(&entry.node)))
+                    .collect();
+                format!("{{{}}}", entries.join(","))
+            }
+        }
+    }
+
+    fn read(text: &str) -> String {
+        match parse(text, 0) {
+            Ok(tree) => {
+                let mut out: Vec<String> = tree.documents.iter().map(json).collect();
+                out.extend(tree.warnings.iter().map(|warning| warning.message.clone()));
+                out.join(" ")
+            }
+            Err(problem) => problem.message,
+        }
+    }
+
+    #[test]
+    fn read_as_kubernetes_does() {
+        for (text, expected) in [
+            // Keys become texts, whatever YAML 1.1 makes of them.
+            (
+                "on: x\nn: 1\n1: a\n1.50: b\n\"on\": z",
+                r#"{"true":"x","false":1,"1":"a","1.5":"b","on":"z"}"#,
+            ),
+            (
+                "a: yes\nb: NO\nc: 'yes'\nd: y\ne: off",
+                r#"{"a":true,"b":false,"c":"yes","d":true,"e":false}"#,
+            ),
+            (
+                "a: 0644\nb: 0o644\nc: 0888\nd: 1_000\ne: 012e1",
+                r#"{"a":420,"b":420,"c":888,"d":1000,"e":120}"#,
+            ),
+            (
+                "a: ~\nb:\nc: null\nd: ''",
+                r#"{"a":null,"b":null,"c":null,"d":""}"#,
+            ),
+            (
+                "a: 12:30:45\nb: 2024-01-02\nc: 1.2.3",
+                r#"{"a":"12:30:45","b":"2024-01-02","c":"1.2.3"}"#,
+            ),
+            (
+                "a: !!str 1\nb: !!int \"2\"\nc: !custom x",
+                r#"{"a":"1","b":2,"c":"x"}"#,
+            ),
+            // Anchors and merge keys.
+            ("a: &x {b: 1}\nc: *x", r#"{"a":{"b":1},"c":{"b":1}}"#),
+            (
+                "a: &x {b: 1, c: 2}\nd: {<<: *x, c: 3}",
+                r#"{"a":{"b":1,"c":2},"d":{"b":1,"c":3}}"#,
+            ),
+            (
+                "a: &x {b: 1}\nd: {b: 3, <<: *x}",
+                r#"{"a":{"b":1},"d":{"b":1}} the merge key replaces "b" written before it"#,
+            ),
+            (
+                "x: &x {a: 1}\nw: &w {a: 2, b: 2}\nz: {<<: [*x, *w]}",
+                r#"{"x":{"a":1},"w":{"a":2,"b":2},"z":{"a":1,"b":2}}"#,
+            ),
+            (
+                "a: {<<: 1}",
+                "map merge requires map or sequence of maps as the value",
+            ),
+            ("\"<<\": {a: 1}", r#"{"<<":{"a":1}}"#),
+            // Block texts. kubectl ends every line with a line feed, the last one too.
+            (
+                "a: |\n  x\n  y\nb: >-\n  x\n  y",
+                r#"{"a":"x\ny\n","b":"x y"}"#,
+            ),
+            ("a: |+\n  x\n\nb: |2\n    x", r#"{"a":"x\n\n","b":"  x\n"}"#),
+            (
+                "a: \"\\u00e4\\n\\x41\"\nb: 'it''s'",
+                r#"{"a":"ä\nA","b":"it's"}"#,
+            ),
+            ("a: x # comment\nb: x#y", r##"{"a":"x","b":"x#y"}"##),
+            (
+                "a: http://x/y:1\nb: {c: d:e}",
+                r#"{"a":"http://x/y:1","b":{"c":"d:e"}}"#,
+            ),
+            (
+                "a:\n- 1\n- [2, {b: 3}]\n- - 4\n  - 5",
+                r#"{"a":[1,[2,{"b":3}],[4,5]]}"#,
+            ),
+            // Documents.
+            (
+                "a: 1\n---\n---\n# nothing\n--- # comment\nb: 2\n...\n",
+                r#"{"a":1} {"b":2}"#,
+            ),
+            (
+                "%YAML 1.1\n---\na: 1\n",
+                "a YAML directive cannot stand here",
+            ),
+            ("a: 1\r\nb: 2\r\n---\r\nc: 3", r#"{"a":1,"b":2} {"c":3}"#),
+            // Cut even inside a block text, as kubectl does.
+            ("a: |\n---\nb: 2", r#"{"a":""} {"b":2}"#),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
         }
     }
 }

@@ -8,13 +8,14 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::common::NOT_NEGATIVE;
 use super::pod::text;
 use super::{Found, claims, jobs, metadata, pod, selectors};
-use crate::core::{PodTemplateSpec, Service};
+use crate::core::{PersistentVolumeClaimVolumeSource, PodTemplateSpec, Service, Volume};
 use crate::diagnostic::Diagnostic;
 use crate::go::{json_map, json_string};
 use crate::meta::LabelSelector;
 use crate::names;
 use crate::path::Path;
 use crate::workloads::Workload;
+use crate::workloads::pods::add_volumes;
 
 /// Everything that is wrong with a defaulted workload. `has_selector` says whether the manifest has one at all, which an
 /// empty one does not tell.
@@ -238,20 +239,20 @@ fn stateful_set(found: &mut Found, path: &Path, spec: &StatefulSetSpec, has_sele
 /// Mounts may refer to the claim templates as if they were volumes.
 fn with_claim_volumes(spec: &StatefulSetSpec) -> PodTemplateSpec {
     let mut template = spec.template.clone();
-    let pod = template.spec.get_or_insert_default();
-    for claim in spec.volume_claim_templates.iter().flatten() {
+    let claims = spec.volume_claim_templates.iter().flatten();
+    let own = claims.map(|claim| {
         let name = claim.metadata.name.clone().unwrap_or_default();
-        let volumes = pod.volumes.get_or_insert_default();
-        volumes.retain(|volume| volume.name != name);
-        volumes.push(crate::core::Volume {
-            persistent_volume_claim: Some(crate::core::PersistentVolumeClaimVolumeSource {
+        Volume {
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
                 claim_name: name.clone(),
                 read_only: None,
             }),
             name,
-            ..crate::core::Volume::default()
-        });
-    }
+            ..Volume::default()
+        }
+    });
+    let own = own.collect();
+    add_volumes(template.spec.get_or_insert_default(), own);
     template
 }
 

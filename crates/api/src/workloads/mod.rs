@@ -16,7 +16,7 @@ use crate::path::Path;
 
 pub mod cron;
 pub mod job;
-mod pods;
+pub(crate) mod pods;
 
 /// One object that pods are made of.
 #[derive(Clone, Debug, PartialEq)]

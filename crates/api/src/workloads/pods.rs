@@ -1,6 +1,6 @@
 //! A template and what a controller adds to it: a name, labels, and for some kinds a host name, claims or variables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -63,13 +63,24 @@ fn ordinal(pod: &mut Pod, set: &StatefulSet, index: usize) {
     spec.hostname = Some(name.clone());
     let set_spec = set.spec.as_ref();
     spec.subdomain = set_spec.and_then(|set| set.service_name.clone());
-    for claim in claims(set, index) {
-        let volume = claim_volume(set, &name, &claim);
-        let volumes = spec.volumes.get_or_insert_default();
-        volumes.retain(|other| other.name != volume.name);
-        volumes.push(volume);
-    }
+    let own: Vec<Volume> = claims(set, index)
+        .iter()
+        .map(|claim| claim_volume(set, &name, claim))
+        .collect();
+    add_volumes(spec, own);
     pod.metadata.name = Some(name);
+}
+
+/// Volumes of a claim template stand before those of the same name in the pod's template.
+pub(crate) fn add_volumes(spec: &mut PodSpec, own: Vec<Volume>) {
+    if own.is_empty() {
+        return;
+    }
+    let names: BTreeSet<&str> = own.iter().map(|volume| volume.name.as_str()).collect();
+    let volumes = spec.volumes.get_or_insert_default();
+    volumes.retain(|volume| !names.contains(volume.name.as_str()));
+    drop(names);
+    volumes.extend(own);
 }
 
 fn ordinal_name(set: &StatefulSet, index: usize) -> String {

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 
-use podyard_api::{Diagnostics, LoadOptions, Objects, Source, load, render, validate};
+use podyard_api::{Diagnostics, Kind, LoadOptions, Objects, Source, load, render, validate};
 
 use crate::golden;
 
@@ -41,13 +41,14 @@ const COUNTS: &[(char, usize)] = &[
     ('L', 30),
     ('M', 19),
     ('N', 13),
-    ('O', 21),
+    ('O', 25),
     ('P', 22),
     ('Q', 7),
     ('R', 15),
     ('S', 7),
     ('T', 36),
     ('U', 40),
+    ('V', 21),
 ];
 
 #[derive(Default)]
@@ -141,7 +142,8 @@ fn errors(case: &Case, diagnostics: &Diagnostics) -> Vec<String> {
     diagnostics
         .0
         .iter()
-        .filter(|diagnostic| diagnostic.is_error())
+        // What this version of podyard cannot do yet is valid for the API server.
+        .filter(|diagnostic| diagnostic.is_error() && diagnostic.kind != Kind::NotSupportedYet)
         .map(|diagnostic| {
             if case.id.starts_with('A') {
                 let (line, column) = diagnostic
