@@ -17,6 +17,7 @@ macro_rules! tests {
 }
 
 mod barrier;
+mod compare;
 mod exec;
 mod image;
 mod limits;
@@ -45,6 +46,7 @@ fn main() {
     podyard_linux::protect_own_program().expect("executed anew");
     let mut tests: Vec<Trial> = [
         barrier::tests(),
+        compare::tests(),
         exec::tests(),
         limits::tests(),
         mounts::tests(),
