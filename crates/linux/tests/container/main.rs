@@ -17,6 +17,7 @@ macro_rules! tests {
 }
 
 mod barrier;
+mod compare;
 mod exec;
 mod image;
 mod limits;
@@ -26,6 +27,7 @@ mod program;
 mod rootfs;
 mod teardown;
 mod terminal;
+mod threats;
 mod world;
 
 use libtest_mimic::{Arguments, Trial};
@@ -34,11 +36,17 @@ use libtest_mimic::{Arguments, Trial};
 const SANDBOX_ROLE: &str = "sandbox";
 
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some(SANDBOX_ROLE) {
-        podyard_linux::pause();
+    match std::env::args().nth(1).as_deref() {
+        Some(SANDBOX_ROLE) => podyard_linux::pause(),
+        Some(threats::launcher::OVERWRITE_ROLE) => return threats::launcher::overwrite(),
+        Some(threats::launcher::KEYRING_ROLE) => return threats::launcher::print_keyring(),
+        _ => {}
     }
-    let tests: Vec<Trial> = [
+    // As the supervisor does, before it makes any container.
+    podyard_linux::protect_own_program().expect("executed anew");
+    let mut tests: Vec<Trial> = [
         barrier::tests(),
+        compare::tests(),
         exec::tests(),
         limits::tests(),
         mounts::tests(),
@@ -47,9 +55,11 @@ fn main() {
         rootfs::tests(),
         teardown::tests(),
         terminal::tests(),
+        threats::tests(),
     ]
     .into_iter()
     .flatten()
     .collect();
+    tests.push(threats::agreement(&tests));
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
