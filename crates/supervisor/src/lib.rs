@@ -27,6 +27,7 @@ mod link;
 mod lock;
 pub mod logs;
 mod node;
+mod pod_text;
 pub mod pods;
 pub mod pull;
 mod query;
