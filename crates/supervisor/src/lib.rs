@@ -28,6 +28,7 @@ mod lock;
 mod log_reader;
 pub mod logs;
 mod node;
+mod pod_text;
 pub mod pods;
 pub mod pull;
 mod query;

@@ -12,6 +12,10 @@ pub const SUPERVISOR_RESTART_MAX: Duration = Duration::from_secs(10);
 /// The loop looks at the clock at least this often, so that a machine that slept does not oversleep a deadline.
 pub const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
+/// After this many turns without a pause the loop tells what happened and lets everybody else have a turn: a driver that answers at once,
+/// again and again, must not silence the pod.
+pub const UNTOLD_TURNS: u32 = 16;
+
 /// Size asked for each output pipe, in bytes: at full speed a reader that pauses for 10 ms must not stop the writer.
 pub const LOG_PIPE_BYTES: usize = 1 << 20;
 /// How much of one pipe is moved before the other pipes get their turn.

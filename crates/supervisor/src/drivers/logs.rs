@@ -106,8 +106,9 @@ impl LogPump {
         if let Some(parent) = log.parent() {
             std::fs::create_dir_all(parent)?;
         }
+        // For writing as well: a pipe that every writer has closed is readable for ever, and a container may close its output and go on.
         let open = |stream: Stream| {
-            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
             rustix::fs::open(dir.join(stream.pipe_name()), flags, Mode::empty())
                 .map_err(std::io::Error::from)
         };
@@ -417,6 +418,24 @@ mod tests {
         rustix::io::write(&out, b"ee").expect("room");
         pump.finish();
         assert_eq!(text(&dir.join("0.log")), "one\ntwo\nthree");
+        std::fs::remove_dir_all(&dir).expect("own directory");
+    }
+
+    /// With the keeper gone as well, nobody else holds the pipes of a container that has closed its output.
+    #[test]
+    fn a_closed_output_does_not_keep_the_pump_busy() {
+        let runtime = runtime();
+        let _inside = runtime.enter();
+        let dir = scratch("closed");
+        let [out, err] = make_pipes(&dir, 0, 0).expect("pipes");
+        let pump = open(&dir);
+        drop((out, err));
+        for pipe in &pump.pipes {
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            let mut state = [PollFd::new(pipe.get_ref(), PollFlags::IN)];
+            let at_once = Timespec::default();
+            assert_eq!(poll(&mut state, Some(&at_once)), Ok(0), "{state:?}");
+        }
         std::fs::remove_dir_all(&dir).expect("own directory");
     }
 
