@@ -1,5 +1,9 @@
 //! End-to-end tests: the real binary, real namespaces, real processes.
 
 mod examples;
+mod foreground;
 mod hooks;
+mod init;
 mod probes;
+mod restart_pod;
+mod volumes;
