@@ -9,6 +9,12 @@ pub const SUPERVISOR_RESTART_FIRST: Duration = Duration::from_millis(20);
 /// The longest wait before the next supervisor.
 pub const SUPERVISOR_RESTART_MAX: Duration = Duration::from_secs(10);
 
+/// How long to wait for the keeper to write down the end of a process that is its child. Only reached when nobody will: the keeper is gone
+/// too, and the kernel does not keep exit codes (before 6.15).
+pub const KEEPER_PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks meanwhile.
+pub const KEEPER_PAUSE: Duration = Duration::from_millis(1);
+
 /// The loop looks at the clock at least this often, so that a machine that slept does not oversleep a deadline.
 pub const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 

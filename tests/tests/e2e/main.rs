@@ -1,6 +1,10 @@
 //! End-to-end tests: the real binary, real namespaces, real processes.
 
 mod examples;
+mod foreground;
 mod hooks;
+mod init;
 mod probes;
+mod restart_pod;
 mod storage;
+mod volumes;

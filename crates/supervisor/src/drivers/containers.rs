@@ -257,13 +257,25 @@ async fn see_through(
 /// Waits for the end of a running instance and reports it.
 async fn see_exit(world: Rc<World>, container: ContainerIndex, live: Rc<LiveContainer>) {
     let _ = ready::readable(&live.process).await;
-    let status = live
-        .process
-        .peek_exit()
-        .or_else(|| keeper_knows(&world, &live.process))
-        .or_else(|| live.process.exit_info());
     let at = clock::wall();
+    let status = exit_status(&world, &live.process).await;
     report_exit(&world, container, &live, status, at);
+}
+
+/// How an ended process ended. Of one that is not our child, but was the last supervisor's, the keeper is the parent: it sees the end at
+/// the same moment as we do, and needs another one to write it down.
+async fn exit_status(world: &World, process: &Process) -> Option<WaitStatus> {
+    let patience = tokio::time::Instant::now() + limits::KEEPER_PATIENCE;
+    loop {
+        let status = process
+            .peek_exit()
+            .or_else(|| keeper_knows(world, process))
+            .or_else(|| process.exit_info());
+        if status.is_some() || tokio::time::Instant::now() >= patience {
+            return status;
+        }
+        tokio::time::sleep(limits::KEEPER_PAUSE).await;
+    }
 }
 
 fn keeper_knows(world: &World, process: &Process) -> Option<WaitStatus> {
