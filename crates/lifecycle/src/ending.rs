@@ -18,7 +18,7 @@ const DEADLINE_MESSAGE: &str =
 const MISSING_MESSAGE: &str = "The container could not be located when the pod was terminated";
 
 /// An end under way, or over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ending {
     pub(crate) cause: EndingCause,
     /// Where the grace ends.
@@ -179,7 +179,7 @@ impl PodMachine {
 
     /// One step of the way out.
     pub(crate) fn end_in_order(&mut self) -> bool {
-        let Some(ending) = self.ending().copied() else {
+        let Some(ending) = self.ending().cloned() else {
             return false;
         };
         if ending.is_over {
