@@ -19,7 +19,7 @@
 //! exit NAME END [MESSAGE…]                         sandbox dies ATTEMPT | reboot
 //! image IMAGE fails [REASON] TEXT… | takes S | ok  start NAME fails config|create|binary TEXT… | takes S | ok
 //! volume NAME fails TEXT… | takes S | ok           sandbox 0 fails TEXT… | takes S | ok
-//! set NAME WORD=VALUE                              remains NAME ATTEMPT vanish
+//! set NAME WORD=VALUE                              remains NAME ATTEMPT vanish | storage over TEXT…
 //! show POINTER (a value of the status)             wait (an extra look at the clock) | end
 //! ```
 //!

@@ -85,7 +85,8 @@ impl Play {
             }
             ["storage", "over", ..] => {
                 let message = rest(2);
-                self.world.announce(Observation::StorageExceeded { message });
+                self.world
+                    .announce(Observation::StorageExceeded { message });
             }
             ["remains", name, attempt, "vanish"] => {
                 let container = self.world.index(name);
