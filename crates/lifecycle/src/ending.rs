@@ -13,8 +13,7 @@ use crate::plan::Kind;
 use crate::time::Moment;
 use crate::{Accepted, Action, ContainerIndex, OnInitFailure, Timestamp, limits};
 
-const DEADLINE_MESSAGE: &str =
-    "Pod was active on the node longer than the specified deadline";
+const DEADLINE_MESSAGE: &str = "Pod was active on the node longer than the specified deadline";
 const MISSING_MESSAGE: &str = "The container could not be located when the pod was terminated";
 
 /// An end under way, or over.
@@ -70,11 +69,11 @@ impl Ending {
 impl PodMachine {
     /// `activeDeadlineSeconds` can fail a pod until its phase is final, also one that ends already.
     pub(crate) fn active_deadline(&self) -> Option<Moment> {
-        let is_known = self
+        let has_failed = self
             .ending()
-            .is_some_and(|ending| ending.cause == EndingCause::Deadline);
+            .is_some_and(|ending| ending.cause.reason().is_some());
         self.deadline
-            .filter(|_| !is_known && !self.computed_phase.is_final())
+            .filter(|_| !has_failed && !self.computed_phase.is_final())
     }
 
     pub(crate) fn exceed_deadline(&mut self) {
@@ -178,54 +177,61 @@ impl PodMachine {
     }
 
     /// One step of the way out.
-    pub(crate) fn end_in_order(&mut self) -> bool {
-        let Some(ending) = self.ending().cloned() else {
-            return false;
+    pub(crate) fn end_in_order(&mut self) {
+        let Some(ending) = self.ending().filter(|ending| !ending.is_over) else {
+            return;
         };
-        if ending.is_over {
-            return false;
-        }
+        let (until, is_kill) = (ending.until, ending.is_kill);
+        let (is_settled, is_deleted) = (ending.is_settled, ending.deletion.is_some());
         self.cancel_start();
-        if ending.is_kill {
+        if is_kill {
             self.kill_all();
         } else {
-            self.stop_all(ending.until);
+            self.stop_all(until);
         }
         if self.is_anything_alive() {
-            return false;
+            return;
         }
-        if !ending.is_settled {
+        if !is_settled {
             self.settle_containers();
         }
-        match self.sandbox.state {
-            SandboxState::Ready | SandboxState::Lost => {
-                self.stop_sandbox();
-                return false;
-            }
-            SandboxState::Creating | SandboxState::Stopping => return false,
-            SandboxState::Absent | SandboxState::Failed { .. } | SandboxState::Stopped => {}
+        if !self.is_sandbox_cleared() || !self.are_volumes_cleared() {
+            return;
         }
-        match self.volumes {
-            Volumes::Ready | Volumes::Unmounted | Volumes::Failed { .. } => {
-                self.volumes = Volumes::Removing;
-                self.begin(Action::RemoveVolumes);
-                return false;
-            }
-            Volumes::Preparing { .. } | Volumes::Removing => return false,
-            Volumes::Absent | Volumes::Removed => {}
-        }
-        if ending.deletion.is_some() {
+        if is_deleted {
             for index in self.plan.all() {
                 self.remove_remains(index, false);
             }
         }
-        if self.is_pending(|_| true) {
-            return false;
-        }
+        let has_unanswered = self.is_pending(|_| true);
         if let Some(ending) = self.ending_mut() {
-            ending.is_over = true;
+            ending.is_over = !has_unanswered;
         }
-        false
+    }
+
+    /// Has it stopped, if that is still to be done.
+    fn is_sandbox_cleared(&mut self) -> bool {
+        match self.sandbox.state {
+            SandboxState::Absent | SandboxState::Failed { .. } | SandboxState::Stopped => true,
+            SandboxState::Creating | SandboxState::Stopping => false,
+            SandboxState::Ready | SandboxState::Lost => {
+                self.stop_sandbox();
+                false
+            }
+        }
+    }
+
+    /// Has them removed, if that is still to be done.
+    fn are_volumes_cleared(&mut self) -> bool {
+        match self.volumes {
+            Volumes::Absent | Volumes::Removed => true,
+            Volumes::Preparing { .. } | Volumes::Removing => false,
+            Volumes::Ready | Volumes::Unmounted | Volumes::Failed { .. } => {
+                self.volumes = Volumes::Removing;
+                self.begin(Action::RemoveVolumes);
+                false
+            }
+        }
     }
 
     /// Section 7.4: of a container that should have run and of which nothing is known, that is what the status says.

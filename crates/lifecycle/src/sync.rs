@@ -33,7 +33,10 @@ impl PodMachine {
                 true
             }
             Stage::Pausing { .. } => false,
-            Stage::Ending(_) => self.end_in_order(),
+            Stage::Ending(_) => {
+                self.end_in_order();
+                false
+            }
         }
     }
 

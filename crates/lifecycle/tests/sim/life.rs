@@ -90,6 +90,10 @@ impl Life {
             if self.world.random.one_in(50) {
                 observations.extend(self.old_news());
             }
+            if self.world.random.one_in(600) {
+                let message = "too much".into();
+                observations.push(Observation::StorageExceeded { message });
+            }
             let requests = self.requests(observations.is_empty());
             let is_crash = !self.world.is_tame && self.world.random.one_in(30);
             if is_crash {

@@ -257,6 +257,10 @@ impl Rules {
                     }
                 }
             }
+            Observation::StorageExceeded { .. } => {
+                let until = at + self.grace.min(1000);
+                self.ending.get_or_insert(until);
+            }
             Observation::HostRebooted => {
                 self.sandbox_stands = false;
                 for track in &mut self.containers {
