@@ -147,18 +147,18 @@ fn a_million_keys() {
     );
     // As many as there may be: one error each, of which some are shown.
     let mut data = String::from("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata:\n");
-    for key in 0..50_000 {
+    for key in 0..20_000 {
         let _ = writeln!(data, "  a {key}: x");
     }
     assert!(refused(data).starts_with("data[a 0]: Invalid value: \"a 0\""));
     let mut unknown = String::from(HEAD);
-    for key in 0..50_000 {
+    for key in 0..20_000 {
         let _ = writeln!(unknown, "  f{key}: x");
     }
     assert_eq!(refused(unknown), "unknown field \"spec.f0\"");
-    let same = format!("{HEAD}{}", "  a: x\n".repeat(50_000));
+    let same = format!("{HEAD}{}", "  a: x\n".repeat(20_000));
     assert_eq!(refused(same), "key \"a\" already set in map");
-    let json = format!("{{{}\"a\":1}}", "\"a\":1,".repeat(50_000));
+    let json = format!("{{{}\"a\":1}}", "\"a\":1,".repeat(20_000));
     assert_eq!(refused(json), "duplicate field \"a\"");
 }
 
