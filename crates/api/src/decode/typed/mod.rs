@@ -15,7 +15,7 @@ use self::reader::Reader;
 use super::{Document, go_types};
 use crate::diagnostic::{Diagnostic, Kind, Severity};
 use crate::go::quote;
-use crate::limits::MAX_PROBLEMS;
+use crate::limits::{MAX_BYTES_OF_PASSES, MAX_PROBLEMS};
 use crate::path::{Path, Step};
 use crate::suggest;
 use crate::tree::Entry;
@@ -27,6 +27,8 @@ mod reader;
 pub(super) fn decode<T: DeserializeOwned>(document: &Document) -> Result<T, Vec<Diagnostic>> {
     let mut left_out = HashSet::new();
     let mut problems = Vec::new();
+    // Each pass goes through the whole object: a large one gets fewer.
+    let most = (MAX_BYTES_OF_PASSES / document.root.range.length().max(1)).clamp(5, MAX_PROBLEMS);
     loop {
         let context = Context::new(&left_out, document);
         let result = T::deserialize(Reader {
@@ -42,7 +44,7 @@ pub(super) fn decode<T: DeserializeOwned>(document: &Document) -> Result<T, Vec<
         let again = error.is_some_and(|error| {
             let node = error.node;
             problems.push(error.into_diagnostic());
-            problems.len() < MAX_PROBLEMS && node.is_some_and(|node| left_out.insert(node))
+            problems.len() < most && node.is_some_and(|node| left_out.insert(node))
         });
         if !again {
             problems.extend(unknown);
