@@ -31,6 +31,7 @@ pub mod path;
 mod qos;
 pub mod quantity;
 pub mod render;
+pub mod restart_pod;
 pub mod source;
 pub mod status;
 mod suggest;

@@ -14,6 +14,7 @@ use crate::names;
 use crate::notices;
 use crate::object::Object;
 use crate::path::Path;
+use crate::restart_pod;
 use crate::source::{Source, Span};
 use crate::validate;
 use crate::workloads::ValidWorkload;
@@ -142,9 +143,15 @@ pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Objects, Diagno
             Object::Pod(mut pod) => {
                 let grace = grace_seconds(pod.spec.as_ref());
                 defaults::apply(&mut pod, &suffix);
-                let problems = validate::pod(&pod);
+                let mut problems = validate::pod(&pod);
+                let own = restart_pod::check(&pod);
+                let (wrong, unknown) = own.into_iter().partition(Diagnostic::is_error);
+                problems.extend::<Vec<_>>(wrong);
+                let unknown: Vec<Diagnostic> = unknown;
                 remarks = self::remarks(&document, &Path::root(), &problems, || {
-                    notices::pod(&pod, grace)
+                    let mut notices = notices::pod(&pod, grace);
+                    notices.extend(unknown);
+                    notices
                 });
                 objects.pods.push(ValidPod {
                     pod: *pod,
