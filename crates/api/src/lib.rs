@@ -23,7 +23,6 @@ pub mod diagnostic;
 pub mod go;
 pub mod limits;
 mod load;
-mod missing;
 pub mod names;
 mod notices;
 pub mod object;
