@@ -1,4 +1,4 @@
-//! The quality-of-service class of a pod and what it asks for altogether (`pod-api.md` sections 7.3 and 7.4).
+//! The quality-of-service class of a pod and what it asks for altogether.
 
 use std::collections::BTreeMap;
 

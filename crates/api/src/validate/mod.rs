@@ -29,6 +29,7 @@ mod restart;
 mod scheduling;
 mod security;
 mod selectors;
+mod service;
 mod volume_sources;
 mod volumes;
 mod workloads;
@@ -36,7 +37,8 @@ mod workloads;
 pub use claims::persistent_volume_claim;
 pub use config::{config_map, config_map_update, secret, secret_update};
 pub use pod::pod;
-pub use workloads::{service, workload};
+pub use service::service;
+pub use workloads::workload;
 
 /// What has been found so far.
 #[derive(Default)]

@@ -169,19 +169,14 @@ impl ValidWorkload {
     }
 
     /// The pod `index`, counted from 0: for a StatefulSet its ordinal, for an Indexed Job its completion index. `random`
-    /// makes the names of the others differ.
+    /// makes the names of the others differ. A CronJob's pods are those of its [jobs](Self::scheduled_job); what comes here
+    /// shows what they are like.
     ///
     /// # Errors
     ///
     /// What makes this pod invalid although the template is valid, such as a name that has become too long.
     pub fn pod(&self, index: usize, random: u64) -> Result<ValidPod, Diagnostics> {
-        let Some(pod) = pods::pod(&self.workload, index, random) else {
-            return Ok(ValidPod::of_template(
-                crate::core::Pod::default(),
-                self.document.clone(),
-                self.workload.template_path(),
-            ));
-        };
+        let pod = pods::pod(&self.workload, index, random);
         let base = self.workload.template_path();
         let problems = crate::validate::pod(&pod);
         if problems.is_empty() {
@@ -207,7 +202,7 @@ impl ValidWorkload {
     pub fn scheduled_job(&self, minute: i64) -> Option<Self> {
         match &self.workload {
             Workload::CronJob(cron) => Some(Self {
-                workload: Workload::Job(Box::new(pods::job_of_cron(cron, minute)?)),
+                workload: Workload::Job(Box::new(pods::job_of_cron(cron, minute))),
                 document: self.document.clone(),
             }),
             _ => None,

@@ -17,8 +17,13 @@ const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 const JOB_INDEX: &str = "batch.kubernetes.io/job-completion-index";
 
 /// The pod `index` of a workload, as the API server would store it.
-pub(super) fn pod(workload: &Workload, index: usize, random: u64) -> Option<Pod> {
-    let template = workload.template()?;
+pub(super) fn pod(workload: &Workload, index: usize, random: u64) -> Pod {
+    if let Workload::CronJob(cron) = workload {
+        let job = Workload::Job(Box::new(job_of_cron(cron, 0)));
+        return pod(&job, index, random);
+    }
+    let none = PodTemplateSpec::default();
+    let template = workload.template().unwrap_or(&none);
     let name = text(workload.metadata().name.as_ref());
     let suffix = names::name_suffix(random);
     let mut pod = from_template(template, workload.metadata());
@@ -33,10 +38,10 @@ pub(super) fn pod(workload: &Workload, index: usize, random: u64) -> Option<Pod>
         }
         Workload::StatefulSet(set) => ordinal(&mut pod, set, index),
         Workload::Job(job) => of_job(&mut pod, job, index, &suffix),
-        Workload::CronJob(_) => return None,
+        Workload::CronJob(_) => {}
     }
     defaults::apply(&mut pod, &suffix);
-    Some(pod)
+    pod
 }
 
 fn from_template(template: &PodTemplateSpec, owner: &ObjectMeta) -> Pod {
@@ -186,11 +191,11 @@ fn index_variable(spec: &mut PodSpec) {
 }
 
 /// The job of a CronJob for one minute.
-pub(super) fn job_of_cron(cron: &CronJob, minute: i64) -> Option<Job> {
+pub(super) fn job_of_cron(cron: &CronJob, minute: i64) -> Job {
     let template = &cron.spec.job_template;
     let metadata = template.metadata.clone().unwrap_or_default();
     let name = text(cron.metadata.name.as_ref());
-    Some(Job {
+    Job {
         metadata: ObjectMeta {
             name: Some(format!("{name}-{minute}")),
             namespace: cron.metadata.namespace.clone(),
@@ -200,7 +205,7 @@ pub(super) fn job_of_cron(cron: &CronJob, minute: i64) -> Option<Job> {
         },
         spec: template.spec.clone(),
         status: None,
-    })
+    }
 }
 
 fn label(pod: &mut Pod, key: &str, value: &str) {

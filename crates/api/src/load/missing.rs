@@ -3,13 +3,63 @@
 
 use std::collections::BTreeSet;
 
+use super::{Objects, ValidPod};
 use crate::core::{Container, Pod, PodSpec, Volume};
 use crate::diagnostic::Diagnostic;
 use crate::limits::MAX_PROBLEMS;
+use crate::meta::ObjectMeta;
 use crate::path::Path;
 
 /// What there is: kind, namespace and name.
-pub(crate) type Known<'a> = BTreeSet<(&'static str, &'a str, &'a str)>;
+type Known<'a> = BTreeSet<(&'static str, &'a str, &'a str)>;
+
+/// What the pods of all manifests need and none of them brings.
+pub(super) fn of(objects: &Objects) -> Vec<Diagnostic> {
+    let mut known = Known::new();
+    let mut add = |kind, metadata| {
+        let metadata: &ObjectMeta = metadata;
+        let namespace = metadata.namespace.as_deref().unwrap_or_default();
+        known.insert((
+            kind,
+            namespace,
+            metadata.name.as_deref().unwrap_or_default(),
+        ));
+    };
+    for map in &objects.config_maps {
+        add("ConfigMap", &map.metadata);
+    }
+    for secret in &objects.secrets {
+        add("Secret", &secret.metadata);
+    }
+    for claim in &objects.claims {
+        add("PersistentVolumeClaim", &claim.metadata);
+    }
+    let mut found = Vec::new();
+    for pod in &objects.pods {
+        found.extend(of_valid(pod, &[&known]));
+    }
+    for workload in &objects.workloads {
+        let Ok(pod) = workload.pod(0, 0) else {
+            continue;
+        };
+        // The claims of a StatefulSet are its own.
+        let claims = workload.claims(0);
+        let names = claims
+            .iter()
+            .filter_map(|claim| claim.metadata.name.as_deref());
+        let own: Known<'_> = names
+            .map(|name| ("PersistentVolumeClaim", workload.namespace(), name))
+            .collect();
+        found.extend(of_valid(&pod, &[&known, &own]));
+    }
+    found
+}
+
+fn of_valid(pod: &ValidPod, known: &[&Known<'_>]) -> Vec<Diagnostic> {
+    let notices = of_pod(pod.pod(), known).into_iter();
+    let placed = notices.map(|notice| pod.document.place(notice.under(&pod.base)));
+    placed.collect()
+}
 
 /// One reference of a pod to another object.
 struct Reference<'p> {
@@ -20,7 +70,7 @@ struct Reference<'p> {
 }
 
 /// A warning for each object that the pod cannot do without and that is not there.
-pub(crate) fn of_pod(pod: &Pod, known: &[&Known<'_>]) -> Vec<Diagnostic> {
+fn of_pod(pod: &Pod, known: &[&Known<'_>]) -> Vec<Diagnostic> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
     let Some(spec) = &pod.spec else {
         return Vec::new();

@@ -1,185 +1,21 @@
-//! The one deserializer: from the tree with places to the generated Kubernetes types.
-//!
-//! There is exactly one, because every further one would be instantiated for all types of a Pod and add megabytes.
-//! It reads values as the API server's JSON decoder does: `null` leaves the zero value, a number is no string, an unknown
-//! field is an error. Unlike that decoder it goes on after a type error, so that all of them are reported at once: the
-//! offending value is left out and the object is decoded again.
+//! One value of the tree, read as whatever the type asks for.
 
 use std::any::type_name;
-use std::cell::RefCell;
-use std::collections::HashSet;
-use std::fmt;
 
 use serde::de::value::StrDeserializer;
-use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess,
-    Visitor,
-};
+use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
 
-use super::Document;
-use super::{go_time, go_types};
-use crate::diagnostic::{Diagnostic, Kind, Severity};
+use super::access::{Fields, Items};
+use super::{Context, Error};
+use crate::decode::{go_time, go_types, scalar};
 use crate::go::quote;
-use crate::limits::MAX_PROBLEMS;
-use crate::path::{Path, Step};
 use crate::quantity;
-use crate::suggest;
 use crate::tree::{Entry, Node, Value};
 
-/// `document` as `T`, or everything about it that is of the wrong type or unknown.
-pub(super) fn decode<T: DeserializeOwned>(document: &Document) -> Result<T, Vec<Diagnostic>> {
-    let mut left_out = HashSet::new();
-    let mut problems = Vec::new();
-    loop {
-        let context = Context::new(&left_out, document);
-        let result = T::deserialize(Reader {
-            node: &document.root,
-            context: &context,
-        });
-        let unknown = context.unknown.into_inner();
-        let error = match result {
-            Ok(object) if problems.is_empty() && unknown.is_empty() => return Ok(object),
-            Ok(_) => None,
-            Err(error) => Some(error),
-        };
-        let again = error.is_some_and(|error| {
-            let node = error.node;
-            problems.push(error.into_diagnostic());
-            problems.len() < MAX_PROBLEMS && node.is_some_and(|node| left_out.insert(node))
-        });
-        if !again {
-            problems.extend(unknown);
-            problems.truncate(MAX_PROBLEMS);
-            return Err(problems);
-        }
-    }
-}
-
-/// What is known while one object is being read.
-struct Context<'a> {
-    /// Values found to be wrong in an earlier pass, by address.
-    left_out: &'a HashSet<usize>,
-    document: &'a Document,
-    unknown: RefCell<Vec<Diagnostic>>,
-    stack: RefCell<Vec<Level>>,
-}
-
-/// One step down, and the struct it was taken in.
-struct Level {
-    step: Step,
-    of: Option<&'static str>,
-}
-
-impl<'a> Context<'a> {
-    fn new(left_out: &'a HashSet<usize>, document: &'a Document) -> Self {
-        Self {
-            left_out,
-            document,
-            unknown: RefCell::default(),
-            stack: RefCell::default(),
-        }
-    }
-}
-
-impl Context<'_> {
-    fn path(&self) -> Path {
-        let stack = self.stack.borrow();
-        Path::from(
-            stack
-                .iter()
-                .map(|level| level.step.clone())
-                .collect::<Vec<_>>(),
-        )
-    }
-
-    /// The innermost struct and field, for the table of Go types.
-    fn field(&self) -> Option<(&'static str, String)> {
-        let stack = self.stack.borrow();
-        stack
-            .iter()
-            .rev()
-            .find_map(|level| match (&level.step, level.of) {
-                (Step::Field(name), Some(of)) => Some((of, name.clone())),
-                _ => None,
-            })
-    }
-
-    /// `Go struct field EnvVar.spec.containers.env.value`, as Go's decoder names a field: the innermost struct, then
-    /// the path without indexes and keys but with the names of inlined structs.
-    fn go_field(&self) -> String {
-        let stack = self.stack.borrow();
-        let mut out = String::new();
-        for level in stack.iter() {
-            if let Step::Field(name) = &level.step {
-                out.push('.');
-                if let Some(inlined) = level.of.and_then(|of| go_types::inlined(of, name)) {
-                    out.push_str(inlined);
-                    out.push('.');
-                }
-                out.push_str(name);
-            }
-        }
-        let innermost = stack
-            .iter()
-            .rev()
-            .find_map(|level| level.of)
-            .unwrap_or_default();
-        format!("Go struct field {innermost}{out}")
-    }
-
-    fn within<T>(&self, step: Step, of: Option<&'static str>, read: impl FnOnce() -> T) -> T {
-        self.stack.borrow_mut().push(Level { step, of });
-        let result = read();
-        self.stack.borrow_mut().pop();
-        result
-    }
-}
-
-/// Why a value cannot be what it has to be.
-#[derive(Debug)]
-pub(super) struct Error {
-    message: String,
-    server: Option<String>,
-    hint: Option<String>,
-    path: Option<Path>,
-    node: Option<usize>,
-}
-
-impl Error {
-    fn into_diagnostic(self) -> Diagnostic {
-        let path = self.path.unwrap_or_default();
-        let message = format!("{path}: {}", self.message);
-        let mut diagnostic = Diagnostic::new(Severity::Error, Kind::Type, path, message);
-        diagnostic.server_message = Some(self.server.unwrap_or(self.message));
-        diagnostic.hint = self.hint;
-        diagnostic
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl de::Error for Error {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self {
-            message: message.to_string(),
-            server: None,
-            hint: None,
-            path: None,
-            node: None,
-        }
-    }
-}
-
 #[derive(Clone, Copy)]
-struct Reader<'a> {
-    node: &'a Node,
-    context: &'a Context<'a>,
+pub(super) struct Reader<'a> {
+    pub(super) node: &'a Node,
+    pub(super) context: &'a Context<'a>,
 }
 
 impl<'a> Reader<'a> {
@@ -187,7 +23,7 @@ impl<'a> Reader<'a> {
         std::ptr::from_ref(self.node).addr()
     }
 
-    fn is_left_out(self) -> bool {
+    pub(super) fn is_left_out(self) -> bool {
         self.context.left_out.contains(&self.address())
     }
 
@@ -238,8 +74,7 @@ impl<'a> Reader<'a> {
                 Some(format!("put it in quotes: {}", quote(written)))
             }
             (Value::String(text), _)
-                if wanted.starts_with("a whole number")
-                    && crate::decode::scalar::number(text).is_some() =>
+                if wanted.starts_with("a whole number") && scalar::number(text).is_some() =>
             {
                 Some("remove the quotes".to_owned())
             }
@@ -517,117 +352,5 @@ impl<'a> Deserializer<'a> for Reader<'a> {
 
     fn deserialize_ignored_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_unit()
-    }
-}
-
-impl Context<'_> {
-    fn unknown_field(&self, entry: &Entry, of: &str, fields: &[&'static str]) {
-        if self.unknown.borrow().len() >= MAX_PROBLEMS {
-            return;
-        }
-        let path = self.path().field_named(&entry.key);
-        let message = format!("unknown field {}", quote(&path.to_string()));
-        let mut diagnostic =
-            Diagnostic::new(Severity::Error, Kind::UnknownField, path, message).at_key();
-        diagnostic.server_message = Some(format!("strict decoding error: {}", diagnostic.message));
-        diagnostic.hint = go_types::misplaced(of, &entry.key)
-            .map(str::to_owned)
-            .or_else(|| {
-                suggest::nearest(&entry.key, fields.iter().copied())
-                    .map(|field| format!("did you mean `{field}`?"))
-            });
-        self.unknown.borrow_mut().push(diagnostic);
-    }
-}
-
-struct Items<'a> {
-    items: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
-    context: &'a Context<'a>,
-}
-
-impl<'a> Items<'a> {
-    fn new(items: &'a [Node], context: &'a Context<'a>) -> Self {
-        Self {
-            items: items.iter().enumerate(),
-            context,
-        }
-    }
-}
-
-impl<'a> SeqAccess<'a> for Items<'a> {
-    type Error = Error;
-
-    fn next_element_seed<S: DeserializeSeed<'a>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Error> {
-        let context = self.context;
-        for (index, node) in self.items.by_ref() {
-            let reader = Reader { node, context };
-            if !reader.is_left_out() {
-                return context
-                    .within(Step::Index(index), None, || seed.deserialize(reader))
-                    .map(Some);
-            }
-        }
-        Ok(None)
-    }
-}
-
-struct Fields<'a> {
-    entries: std::slice::Iter<'a, Entry>,
-    value: Option<&'a Entry>,
-    context: &'a Context<'a>,
-    /// The struct these are the fields of; none for a map.
-    of: Option<&'static str>,
-}
-
-impl<'a> Fields<'a> {
-    fn new(entries: &'a [Entry], context: &'a Context<'a>, of: Option<&'static str>) -> Self {
-        Self {
-            entries: entries.iter(),
-            value: None,
-            context,
-            of,
-        }
-    }
-}
-
-impl<'a> MapAccess<'a> for Fields<'a> {
-    type Error = Error;
-
-    fn next_key_seed<K: DeserializeSeed<'a>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Error> {
-        for entry in self.entries.by_ref() {
-            let reader = Reader {
-                node: &entry.node,
-                context: self.context,
-            };
-            if !reader.is_left_out() {
-                self.value = Some(entry);
-                let key: StrDeserializer<'_, Error> = entry.key.as_str().into_deserializer();
-                return seed.deserialize(key).map(Some);
-            }
-        }
-        Ok(None)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'a>>(&mut self, seed: S) -> Result<S::Value, Error> {
-        let entry = self
-            .value
-            .take()
-            .ok_or_else(|| de::Error::custom("a value was asked for before its key"))?;
-        let step = match self.of {
-            Some(_) => Step::Field(entry.key.clone()),
-            None => Step::Key(entry.key.clone()),
-        };
-        let reader = Reader {
-            node: &entry.node,
-            context: self.context,
-        };
-        self.context
-            .within(step, self.of, || seed.deserialize(reader))
     }
 }
