@@ -17,6 +17,7 @@ macro_rules! tests {
 }
 
 mod barrier;
+mod calls;
 mod compare;
 mod exec;
 mod image;
@@ -39,6 +40,7 @@ fn main() {
     match std::env::args().nth(1).as_deref() {
         Some(SANDBOX_ROLE) => podyard_linux::pause(),
         Some(threats::launcher::OVERWRITE_ROLE) => return threats::launcher::overwrite(),
+        Some(calls::START_ROLE) => return calls::start_a_container(),
         Some(threats::launcher::KEYRING_ROLE) => return threats::launcher::print_keyring(),
         _ => {}
     }
@@ -46,6 +48,7 @@ fn main() {
     podyard_linux::protect_own_program().expect("executed anew");
     let mut tests: Vec<Trial> = [
         barrier::tests(),
+        calls::tests(),
         compare::tests(),
         exec::tests(),
         limits::tests(),
