@@ -77,7 +77,7 @@ pub(super) fn persona(
     container: &Container,
     image: &Image,
 ) -> Result<Persona, NotStarted> {
-    let account_files = accounts::read(&image.layers);
+    let account_files = world.accounts_of(image);
     let accounts = Accounts {
         passwd: &account_files.passwd,
         group: &account_files.group,
