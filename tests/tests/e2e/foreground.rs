@@ -155,7 +155,7 @@ fn ctrl_c_lets_the_pod_end_in_peace() {
     let podyard = Instance::new();
     let script = "trap 'echo goodbye; exit 0' TERM; echo ready; while :; do sleep 0.02; done";
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
-        let (mut run, stdout) = ready_in_foreground(&podyard, &one_app(script));
+        let (run, stdout) = ready_in_foreground(&podyard, &one_app(script));
         let id = i32::try_from(run.id()).expect("small");
         assert!(Instance::signal(id, signal));
         assert_eq!(rest(stdout), "[app] goodbye\n", "{signal}");

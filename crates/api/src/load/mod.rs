@@ -82,6 +82,12 @@ impl ValidPod {
         &self.document
     }
 
+    /// A field of the pod as a field of the object that the text holds: of a Deployment, the one in its template.
+    #[must_use]
+    pub fn in_document(&self, path: &Path) -> Path {
+        self.base.join(path)
+    }
+
     /// Where in the text a field is set, or what is around it.
     #[must_use]
     pub fn span(&self, path: &Path) -> Span {

@@ -110,11 +110,18 @@ impl Workload {
 pub struct ValidWorkload {
     workload: Workload,
     document: Document,
+    /// Where in the document the template of its pods stands; for the job of a CronJob, the document is the CronJob's.
+    template_path: Path,
 }
 
 impl ValidWorkload {
     pub(crate) fn new(workload: Workload, document: Document) -> Self {
-        Self { workload, document }
+        let template_path = workload.template_path();
+        Self {
+            workload,
+            document,
+            template_path,
+        }
     }
 
     /// The object.
@@ -177,7 +184,7 @@ impl ValidWorkload {
     /// What makes this pod invalid although the template is valid, such as a name that has become too long.
     pub fn pod(&self, index: usize, random: u64) -> Result<ValidPod, Diagnostics> {
         let pod = pods::pod(&self.workload, index, random);
-        let base = self.workload.template_path();
+        let base = self.template_path.clone();
         let problems = crate::validate::pod(&pod);
         if problems.is_empty() {
             return Ok(ValidPod::of_template(pod, self.document.clone(), base));
@@ -204,6 +211,7 @@ impl ValidWorkload {
             Workload::CronJob(cron) => Some(Self {
                 workload: Workload::Job(Box::new(pods::job_of_cron(cron, minute))),
                 document: self.document.clone(),
+                template_path: self.template_path.clone(),
             }),
             _ => None,
         }

@@ -157,3 +157,22 @@ fn annotations_for_podyard_are_checked() {
     let hint = objects.warnings[0].hint.as_deref();
     assert_eq!(hint, Some("did you mean `podyard.dev/on-init-failure`?"));
 }
+
+/// The pods of a CronJob's job stand in the CronJob's text, one template deeper than those of a Job.
+#[test]
+fn the_pod_of_a_cron_job_knows_its_place() {
+    let objects = read(
+        "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}\nspec:\n  schedule: \"* * * * *\"\n  jobTemplate:\n    spec:\n      template:\n        spec:\n          restartPolicy: Never\n          containers:\n          - name: one\n            image: busybox\n",
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
+    let job = objects.workloads[0].scheduled_job(0).expect("a job");
+    let pod = job.pod(0, 0).unwrap_or_else(|error| panic!("{error}"));
+    let path = podyard_api::Path::fields("spec.containers")
+        .index(0)
+        .field("image");
+    assert_eq!(pod.span(&path).text(), "busybox");
+    assert_eq!(
+        pod.in_document(&path).to_string(),
+        "spec.jobTemplate.spec.template.spec.containers[0].image"
+    );
+}
