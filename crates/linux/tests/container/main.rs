@@ -29,6 +29,7 @@ mod rootfs;
 mod teardown;
 mod terminal;
 mod threats;
+mod unified;
 mod world;
 
 use libtest_mimic::{Arguments, Trial};
@@ -59,6 +60,7 @@ fn main() {
         teardown::tests(),
         terminal::tests(),
         threats::tests(),
+        unified::tests(),
     ]
     .into_iter()
     .flatten()
