@@ -17,7 +17,7 @@ use podyard_linux::{
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::containers::NotStarted;
-use super::{World, accounts, volumes};
+use super::{World, volumes};
 use crate::translate::security::{self, Seccomp};
 use crate::translate::user::{Accounts, Identity};
 use crate::translate::{self, environment, files, resources, user};
