@@ -62,7 +62,7 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
             .into_iter()
             .chain(sysctls.map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())))
             .collect(),
-        program: program(&world.title()),
+        program: program(&world.dirs.run.to_string_lossy(), &world.title()),
         cgroup: None,
         oom_score_adj: Some(podyard_linux::OomScoreAdj {
             value: -998,
@@ -117,8 +117,9 @@ fn default_sysctls(host_network: bool) -> Vec<(String, String)> {
     ]
 }
 
-fn program(title: &str) -> Vec<CString> {
-    ["podyard", "internal", "sandbox", title]
+/// For people who read a process list: whose sandbox this is, and of which instance.
+fn program(run: &str, title: &str) -> Vec<CString> {
+    ["podyard", "internal", "sandbox", run, title]
         .into_iter()
         .filter_map(|word| CString::new(word).ok())
         .collect()
