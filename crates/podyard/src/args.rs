@@ -100,6 +100,9 @@ pub(crate) enum Verb {
     Events(EventsArgs),
     /// Show when each container ran, as a waterfall
     Timeline(TimelineArgs),
+    /// Look into a pod's supervisor
+    #[command(subcommand)]
+    Debug(DebugVerb),
     /// End the wait of a container that backs off, and try it again now
     Retry(RetryArgs),
     /// Import, pull, list and remove images
@@ -512,4 +515,27 @@ mod tests {
             assert!(parsed.is_err(), "{line}");
         }
     }
+}
+
+/// `podyard debug …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DebugVerb {
+    /// Step through what a pod's supervisor saw, decided and told, turn by turn
+    Replay(ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The pod, as NAME or pod/NAME, or a journal that was saved: FILE.jsonl, with the pod's record in FILE.json beside it
+    #[arg(value_name = "POD|FILE")]
+    pub(crate) what: String,
+    /// Begin with this turn
+    #[arg(long, value_name = "TURN")]
+    pub(crate) from: Option<u64>,
+    /// End with this turn
+    #[arg(long, value_name = "TURN")]
+    pub(crate) to: Option<u64>,
+    /// json or yaml
+    #[arg(short, long, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) output: Option<ObjectOutputArg>,
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::args::{
-    Cli, ColorArg, DeleteArgs, ExecArgs, GetArgs, GlobalArgs, ImageVerb, LogsArgs, ObjectOutputArg,
-    OnInitFailureArg, OutputArg, RunArgs, ScopeArgs, SeccompArg, SystemVerb, Verb,
+    Cli, ColorArg, DebugVerb, DeleteArgs, ExecArgs, GetArgs, GlobalArgs, ImageVerb, LogsArgs,
+    ObjectOutputArg, OnInitFailureArg, OutputArg, RunArgs, ScopeArgs, SeccompArg, SystemVerb, Verb,
 };
 use crate::duration;
 use crate::error::CliError;
@@ -109,6 +109,7 @@ pub(crate) enum Command {
         format: Option<Format>,
         watch: bool,
     },
+    Replay(ReplaySettings),
     Timeline {
         pod: String,
         format: Option<Format>,
@@ -160,6 +161,16 @@ pub(crate) enum RunMode {
 pub(crate) enum OnInitFailure {
     RetryContainer,
     RestartPod,
+}
+
+/// What `debug replay` shows.
+#[derive(Debug)]
+pub(crate) struct ReplaySettings {
+    /// A pod's name, or the path of a journal.
+    pub(crate) what: String,
+    pub(crate) from: Option<u64>,
+    pub(crate) to: Option<u64>,
+    pub(crate) format: Option<Format>,
 }
 
 #[derive(Debug)]
@@ -282,6 +293,15 @@ pub(crate) fn resolve(cli: Cli, environment: &Environment) -> Result<(Context, C
             format: args.output.map(Into::into),
             watch: args.watch,
         },
+        Verb::Debug(DebugVerb::Replay(args)) => Command::Replay(ReplaySettings {
+            what: match args.what.ends_with(".jsonl") {
+                true => args.what,
+                false => pod_name(&args.what)?,
+            },
+            from: args.from,
+            to: args.to,
+            format: args.output.map(Into::into),
+        }),
         Verb::Timeline(args) => Command::Timeline {
             pod: pod_name(&args.pod)?,
             format: args.output.map(Into::into),

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use podyard_lifecycle::{Now, Observation, PodMachine, Request};
+use podyard_lifecycle::{Event, Now, Observation, PodMachine, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic;
@@ -218,6 +218,11 @@ impl Journal {
 
 /// Puts one turn through the machine, in the order of the contract: facts, wishes, decision; and collects its Events.
 pub fn apply(machine: &mut PodMachine, events: &mut EventLog, turn: &Turn) {
+    put_through(machine, turn, |event| events.add(event));
+}
+
+/// The same, with the Events given to whoever asks.
+pub(crate) fn put_through(machine: &mut PodMachine, turn: &Turn, mut tell: impl FnMut(Event)) {
     for observation in &turn.observations {
         machine.observe(turn.now, observation);
     }
@@ -227,7 +232,7 @@ pub fn apply(machine: &mut PodMachine, events: &mut EventLog, turn: &Turn) {
     }
     machine.advance(turn.now);
     while let Some(event) = machine.next_event() {
-        events.add(event);
+        tell(event);
     }
 }
 
@@ -237,13 +242,23 @@ pub fn apply(machine: &mut PodMachine, events: &mut EventLog, turn: &Turn) {
 ///
 /// As [`Journal::restore`].
 pub fn read(dirs: &PodDirs) -> Result<Vec<Turn>, JournalError> {
-    let path = dirs.journal();
-    let mut file = File::open(&path).map_err(|source| JournalError::Io {
+    read_file(&dirs.journal())
+}
+
+/// The whole turns of a journal file.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<Turn>, JournalError> {
+    let mut file = File::open(path).map_err(|source| JournalError::Io {
         what: "cannot open",
         path: path.display().to_string(),
         source,
     })?;
-    parse_turns(&mut file, &path).map(|(turns, _)| turns)
+    parse_turns(&mut file, path).map(|(turns, _)| turns)
+}
+
+/// The machine of the last snapshot, and the last turn that is part of it.
+pub(crate) fn snapshot(dirs: &PodDirs) -> Result<Option<(PodMachine, u64)>, JournalError> {
+    let snapshot = read_snapshot(&dirs.snapshot())?;
+    Ok(snapshot.map(|snapshot| (snapshot.machine, snapshot.turn)))
 }
 
 fn read_turns(file: &mut File, path: &Path) -> Result<Vec<Turn>, JournalError> {

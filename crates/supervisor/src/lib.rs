@@ -34,6 +34,7 @@ pub mod pull;
 mod query;
 mod ready;
 mod record;
+pub mod replay;
 mod role;
 mod roots;
 pub mod rotation;

@@ -6,6 +6,7 @@ mod foreground;
 mod hooks;
 mod init;
 mod probes;
+mod replay;
 mod restart_pod;
 mod storage;
 mod volumes;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use podyard_lifecycle::{Action, Event, Now, Observation, PodMachine, Request};
 use serde::{Deserialize, Serialize};
 
+use crate::support::pod::TestPod;
+
 /// One turn. The fields are those of the supervisor's journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Turn {
@@ -59,10 +61,18 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Writes `pod-17.jsonl` and, beside it, `pod-17.txt` with the pod.
+    /// Writes `pod-17.jsonl` and, beside it, the pod: `pod-17.txt` as the simulation made it, and `pod-17.json` as a supervisor's record,
+    /// with which `podyard debug replay pod-17.jsonl` steps through it.
     pub(crate) fn write(&self, seed: u64) -> std::io::Result<PathBuf> {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pod-{seed}.jsonl"));
         std::fs::write(path.with_extension("txt"), self.lines.join("\n") + "\n")?;
+        let pod = TestPod::parse(self.lines.iter().map(String::as_str));
+        let record = serde_json::json!({
+            "version": 1,
+            "pod": pod.pod,
+            "options": {"settings": pod.settings, "boot_id": "simulated"},
+        });
+        std::fs::write(path.with_extension("json"), record.to_string())?;
         let mut file = std::io::BufWriter::new(std::fs::File::create(&path)?);
         for turn in &self.turns {
             serde_json::to_writer(&mut file, turn)?;

@@ -1,5 +1,6 @@
 //! One file per verb. A command takes resolved settings, does its work, prints through this module, and returns an exit code.
 
+mod debug;
 mod delete;
 mod describe;
 mod events;
@@ -37,6 +38,7 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<ExitCode, 
             format,
             watch,
         } => events::run(context, pod, scope, format, watch),
+        Command::Replay(settings) => debug::replay(context, &settings),
         Command::Timeline { pod, format } => timeline::run(context, &pod, format),
         Command::Retry { pod, container } => retry::run(context, &pod, container.as_deref()),
         Command::Image(command) => image::run(context, &command),
