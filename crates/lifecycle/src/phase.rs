@@ -114,69 +114,49 @@ impl PodMachine {
     }
 
     fn phase_of_containers(&self) -> Phase {
-        let (mut init_pending, mut init_failed) = (false, false);
-        let (mut sidecar_pending, mut waiting, mut running) = (false, false, false);
-        let (mut stopped, mut succeeded, mut is_any_not_final) = (0_usize, 0_usize, false);
-        let mut app_in_sandbox = false;
-        for (position, container) in self.containers.iter().enumerate() {
-            let index = ContainerIndex::at(position);
-            let kind = self.container_plan(index).kind;
-            match (kind, self.shown(index)) {
-                (Kind::Init, Shown::Running { .. } | Shown::Waiting { last: None, .. }) => {
-                    init_pending = true;
-                }
-                (
-                    Kind::Init,
-                    Shown::Terminated { ended, .. }
-                    | Shown::Waiting {
-                        last: Some(ended), ..
-                    },
-                ) => init_failed |= !ended.succeeded() && !self.will_restart(index, ended),
-                // Even one that is started: the kubelet learns of that only when it has the phase.
-                (Kind::Sidecar, Shown::Running { .. }) => (running, sidecar_pending) = (true, true),
-                (Kind::Sidecar, Shown::Waiting { last: None, .. }) => {
-                    (sidecar_pending, waiting) = (true, true);
-                }
-                (Kind::Sidecar, _) => {}
-                (Kind::App, Shown::Running { .. }) => running = true,
-                (Kind::App, Shown::Waiting { last: None, .. }) => waiting = true,
-                // Its postStart hook runs, and what it shows is from before.
-                (Kind::App, _) if container.is_running() => running = true,
-                (Kind::App, Shown::Terminated { ended, .. }) => {
-                    stopped += 1;
-                    succeeded += usize::from(ended.code == 0);
-                    is_any_not_final |= self.will_restart(index, ended);
-                }
-                // A record that was removed will have a successor; one in a back-off shows no success.
-                (
-                    Kind::App,
-                    Shown::Waiting {
-                        last: Some(ended), ..
-                    },
-                ) => {
-                    stopped += 1;
-                    is_any_not_final |=
-                        container.record.is_none() || self.will_restart(index, ended);
-                }
+        let mut tally = Tally::default();
+        for index in self.plan.all() {
+            let shown = self.shown(index);
+            match self.container_plan(index).kind {
+                Kind::Init => self.count_init(&mut tally, index, shown),
+                Kind::Sidecar => tally.count_sidecar(shown),
+                Kind::App => self.count_app(&mut tally, index, shown),
             }
-            let sandbox = container.record.as_ref().map(|record| record.sandbox);
-            app_in_sandbox |= kind == Kind::App && sandbox == Some(self.sandbox.attempt);
         }
-        let is_terminating = self.ending().is_some();
-        if init_failed {
-            Phase::Failed // 1
-        } else if init_pending || (sidecar_pending && !app_in_sandbox) || waiting {
-            Phase::Pending // 2, 3
-        } else if running {
-            Phase::Running // 4
-        } else if stopped == 0 {
-            Phase::Pending // 6
-        } else if is_any_not_final && !is_terminating {
-            Phase::Running // 5b
-        } else if stopped == succeeded {
-            Phase::Succeeded // 5a, 5c
-        } else {
-            Phase::Failed // 5a, 5d
+        tally.phase(self.ending().is_some())
+    }
+
+    fn count_init(&self, tally: &mut Tally, index: ContainerIndex, shown: Shown<'_>) {
+        match shown {
+            Shown::Running { .. } | Shown::Waiting { last: None, .. } => tally.init_pending = true,
+            Shown::Terminated { ended, .. }
+            | Shown::Waiting {
+                last: Some(ended), ..
+            } => tally.init_failed |= !ended.succeeded() && !self.will_restart(index, ended),
+        }
+    }
+
+    fn count_app(&self, tally: &mut Tally, index: ContainerIndex, shown: Shown<'_>) {
+        let container = self.container(index);
+        let sandbox = container.record.as_ref().map(|record| record.sandbox);
+        tally.app_in_sandbox |= sandbox == Some(self.sandbox.attempt);
+        match shown {
+            Shown::Running { .. } => tally.running = true,
+            Shown::Waiting { last: None, .. } => tally.waiting = true,
+            // Its postStart hook runs, and what it shows is from before.
+            _ if container.is_running() => tally.running = true,
+            Shown::Terminated { ended, .. } => {
+                tally.stopped += 1;
+                tally.succeeded += usize::from(ended.code == 0);
+                tally.restarts |= self.will_restart(index, ended);
+            }
+            // A record that was removed will have a successor; one in a back-off shows no success.
+            Shown::Waiting {
+                last: Some(ended), ..
+            } => {
+                tally.stopped += 1;
+                tally.restarts |= container.record.is_none() || self.will_restart(index, ended);
+            }
         }
     }
 
@@ -187,5 +167,58 @@ impl PodMachine {
             self.published_phase = self.computed_phase;
         }
         self.update_conditions();
+    }
+}
+
+/// What the rows of section 8.1 ask for.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Some init container has not ended.
+    init_pending: bool,
+    /// Some init container has failed for good.
+    init_failed: bool,
+    sidecar_pending: bool,
+    /// Some app container of this sandbox came to be.
+    app_in_sandbox: bool,
+    /// Some app container or sidecar has never started.
+    waiting: bool,
+    running: bool,
+    /// App containers that have ended, and those among them that ended well.
+    stopped: usize,
+    succeeded: usize,
+    /// Some of those will be started again.
+    restarts: bool,
+}
+
+impl Tally {
+    fn count_sidecar(&mut self, shown: Shown<'_>) {
+        match shown {
+            // Also one that is started: the kubelet learns of that only when it has the phase.
+            Shown::Running { .. } => (self.running, self.sidecar_pending) = (true, true),
+            Shown::Waiting { last: None, .. } => {
+                (self.waiting, self.sidecar_pending) = (true, true);
+            }
+            Shown::Waiting { .. } | Shown::Terminated { .. } => {}
+        }
+    }
+
+    /// The first row that matches.
+    fn phase(&self, is_terminating: bool) -> Phase {
+        let init_pending = self.init_pending || (self.sidecar_pending && !self.app_in_sandbox);
+        if self.init_failed {
+            Phase::Failed // 1
+        } else if init_pending || self.waiting {
+            Phase::Pending // 2, 3
+        } else if self.running {
+            Phase::Running // 4
+        } else if self.stopped == 0 {
+            Phase::Pending // 6
+        } else if self.restarts && !is_terminating {
+            Phase::Running // 5b
+        } else if self.stopped == self.succeeded {
+            Phase::Succeeded // 5a, 5c
+        } else {
+            Phase::Failed // 5a, 5d
+        }
     }
 }

@@ -128,14 +128,13 @@ impl PodMachine {
         let max = self.settings.max_container_restart_period;
         let delay = self.rounds.raise(since, max);
         let until = since.plus(self.settings.scaled(delay));
-        // Ten minutes of a round that goes well begin with the round.
-        self.rounds.renew(until);
         self.show_crash_loop(failed, delay);
         self.stage = Stage::Pausing { until };
     }
 
     /// The pause is over.
     pub(crate) fn begin_round(&mut self) {
+        // The ten minutes of a round that goes well begin with it.
         self.rounds.renew(self.now.moment());
         for container in &mut self.containers {
             container.waiting = None;

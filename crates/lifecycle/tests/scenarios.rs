@@ -93,15 +93,15 @@ fn every_case_has_its_place() {
     for (case, scenario) in &claimed {
         if !table
             .iter()
-            .any(|entry| entry.id == *case && entry.places.contains(scenario))
+            .any(|entry| entry.id == *case && entry.scenarios.contains(scenario))
         {
             let _ = writeln!(wrong, "{scenario} covers {case}, says only itself");
         }
     }
     for entry in &table {
-        for place in entry.places.iter().filter(|place| place.ends_with(".txt")) {
-            if !claimed.contains(&(entry.id.clone(), place.clone())) {
-                let _ = writeln!(wrong, "{place} does not say that it covers {}", entry.id);
+        for scenario in &entry.scenarios {
+            if !claimed.contains(&(entry.id.clone(), scenario.clone())) {
+                let _ = writeln!(wrong, "{scenario} does not say that it covers {}", entry.id);
             }
         }
     }

@@ -18,7 +18,11 @@ pub(crate) struct Play {
     /// Every Event, as `app: Normal Killing: Stopping container app`.
     pub(crate) said: Vec<String>,
     pub(crate) log: String,
+    turns: usize,
 }
+
+/// A scenario with more turns than this goes in circles.
+const MOST_TURNS: usize = 2_000;
 
 impl Play {
     pub(crate) fn new(pod: TestPod) -> Self {
@@ -29,6 +33,7 @@ impl Play {
             shown: Vec::new(),
             said: Vec::new(),
             log: String::new(),
+            turns: 0,
         }
     }
 
@@ -192,6 +197,8 @@ impl Play {
     }
 
     fn turn(&mut self, observations: &[Observation], requests: &[Request]) {
+        self.turns += 1;
+        assert!(self.turns < MOST_TURNS, "it goes in circles");
         let now = self.clocks.now(self.world.at);
         let mut machine = self.machine.take().expect("the pod was created");
         for observation in observations {
