@@ -61,6 +61,11 @@ fn read_as_kubernetes_does() {
             "a: !!str 1\nb: !!int \"2\"\nc: !custom x",
             r#"{"a":"1","b":2,"c":"x"}"#,
         ),
+        (
+            "a: !!binary aGVs\nb: !!binary |\n  aGVs\n  bG8=",
+            r#"{"a":"hel","b":"hello"}"#,
+        ),
+        ("a: !!binary x", "cannot decode \"x\" as a text in base64"),
         // Anchors and merge keys.
         ("a: &x {b: 1}\nc: *x", r#"{"a":{"b":1},"c":{"b":1}}"#),
         (
@@ -99,6 +104,12 @@ fn read_as_kubernetes_does() {
             "a:\n- 1\n- [2, {b: 3}]\n- - 4\n  - 5",
             r#"{"a":[1,[2,{"b":3}],[4,5]]}"#,
         ),
+        // Kubernetes' parser knows one escape more than YAML.
+        (
+            "a: \"b\\'c\\\"\\n\"\nd: 'e\\'\nf: g\\'h\ni: [\"\\'\", \"j\"]",
+            r#"{"a":"b'c\"\n","d":"e\\","f":"g\\'h","i":["'","j"]}"#,
+        ),
+        ("a: \"\\a\\'\"", r#"{"a":"\a'"}"#),
         // Documents.
         (
             "a: 1\n---\n---\n# nothing\n--- # comment\nb: 2\n...\n",
