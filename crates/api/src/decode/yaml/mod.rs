@@ -14,7 +14,7 @@ use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::StrDeserializer;
 
-use self::escapes::StandIn;
+use self::lenient::{Fault, Readable, StandIn};
 use self::map::MapBuilder;
 use super::explain::explain;
 use super::scalar;
@@ -25,7 +25,7 @@ use crate::limits::{MAX_BYTES_OF_PASSES, MAX_DEPTH, MAX_NODES, MAX_PROBLEMS};
 use crate::tree::{Node, Range, Value};
 
 mod documents;
-mod escapes;
+mod lenient;
 mod map;
 
 /// How many bytes of text count as one more node, so that an alias cannot repeat a large text without end.
@@ -67,53 +67,37 @@ struct Part {
     nodes_left: usize,
 }
 
-/// Reads one part, again and again while there are `\'` in it: each time one text more is read with a stand-in.
+/// Reads one part, again and again while there is something in it that only Kubernetes' parser takes.
 fn part(text: &str, base: usize, nodes_left: usize) -> Result<Part, Problem> {
-    let mut tries = (MAX_BYTES_OF_PASSES / text.len().max(1)).clamp(5, MAX_PROBLEMS);
-    let mut changed: Option<(String, StandIn)> = None;
-    loop {
-        let (readable, stand_in) = match &changed {
-            Some((text, stand_in)) => (text.as_str(), Some(*stand_in)),
-            None => (text, None),
-        };
-        let mut builder = Builder {
-            events: Parser::new_from_str(readable),
-            base,
-            anchors: HashMap::new(),
-            nodes_left,
-            depth: 0,
-            open: Vec::new(),
-            text,
-            stand_in,
-            unknown_escape: None,
-            warnings: Vec::new(),
-            problems: Vec::new(),
-        };
-        let mut documents = Vec::new();
-        let problem = match builder.documents(&mut documents) {
-            Ok(()) => {
-                return Ok(Part {
-                    documents,
-                    warnings: builder.warnings,
-                    problems: builder.problems,
-                    nodes_left: builder.nodes_left,
-                });
+    let tries = (MAX_BYTES_OF_PASSES / text.len().max(1)).clamp(5, MAX_PROBLEMS);
+    let mut readable = Readable::new(text);
+    for _ in 0..tries {
+        let (problem, fault) = {
+            let mut builder = Builder::new(&readable, text, base, nodes_left);
+            let mut documents = Vec::new();
+            match builder.documents(&mut documents) {
+                Ok(()) => {
+                    return Ok(Part {
+                        documents,
+                        warnings: builder.warnings,
+                        problems: builder.problems,
+                        nodes_left: builder.nodes_left,
+                    });
+                }
+                Err(problem) => (problem, builder.fault),
             }
-            Err(problem) => problem,
         };
-        tries -= 1;
-        let again = builder
-            .unknown_escape
-            .filter(|_| tries > 0)
-            .and_then(|start| {
-                let stand_in = stand_in.or_else(|| StandIn::for_text(text))?;
-                Some((stand_in.put_in(readable, start)?, stand_in))
-            });
-        match again {
-            Some(again) => changed = Some(again),
-            None => return Err(problem),
+        if !fault.is_some_and(|fault| readable.relax(fault)) {
+            return Err(problem);
         }
     }
+    let message = "too much in this text is no YAML, though Kubernetes might take it";
+    let range = Range {
+        start: base,
+        end: base + 1,
+    };
+    Err(Problem::new(Kind::Syntax, range, message)
+        .hint("indent with blanks, and write `'` instead of `\\'` inside double quotes"))
 }
 
 struct Builder<'t> {
@@ -124,8 +108,8 @@ struct Builder<'t> {
     text: &'t str,
     /// What stands for `\'` in the text that is really read.
     stand_in: Option<StandIn>,
-    /// Where a text begins that holds an escape the parser does not know.
-    unknown_escape: Option<usize>,
+    /// What the parser could not read, if Kubernetes' could.
+    fault: Option<Fault>,
     /// The flow collections (`{`, `[`) that are being read, outermost first.
     open: Vec<Range>,
     anchors: HashMap<usize, Anchored>,
@@ -146,6 +130,22 @@ struct Anchored {
 type Positioned<'t> = (Event<'t>, Range);
 
 impl<'t> Builder<'t> {
+    fn new(readable: &'t Readable<'_>, text: &'t str, base: usize, nodes_left: usize) -> Self {
+        Self {
+            events: Parser::new_from_str(&readable.text),
+            base,
+            text,
+            stand_in: readable.stand_in,
+            fault: None,
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            nodes_left,
+            depth: 0,
+            warnings: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
     fn documents(&mut self, documents: &mut Vec<Node>) -> Result<(), Problem> {
         loop {
             let (event, range) = self.next()?;
@@ -414,7 +414,9 @@ impl<'t> Builder<'t> {
         }
         let at = error.marker().byte_offset().unwrap_or(self.text.len());
         if error.info().contains("unknown escape character") {
-            self.unknown_escape = Some(at);
+            self.fault = Some(Fault::UnknownEscape(at));
+        } else if error.info().contains("tab") && !self.open.is_empty() {
+            self.fault = Some(Fault::TabInFlow(at));
         }
         let moved = |range: Range, by: usize| Range {
             start: range.start + by,

@@ -110,6 +110,15 @@ fn read_as_kubernetes_does() {
             r#"{"a":"b'c\"\n","d":"e\\","f":"g\\'h","i":["'","j"]}"#,
         ),
         ("a: \"\\a\\'\"", r#"{"a":"\a'"}"#),
+        // Inside brackets tabs are blanks.
+        (
+            "---\n{\n\t\"a\": {\n\t\t\"b\": [\n\t\t\t1,\n\t\t\t2\n\t\t]\n\t}\n}\n",
+            r#"{"a":{"b":[1,2]}}"#,
+        ),
+        (
+            "a: {\n\tb: 1\n}\nc: |\n  \td\n",
+            r#"{"a":{"b":1},"c":"\td\n"}"#,
+        ),
         // Documents.
         (
             "a: 1\n---\n---\n# nothing\n--- # comment\nb: 2\n...\n",
@@ -144,6 +153,7 @@ fn what_is_wrong_is_said_where_it_is() {
         ("a: `b`", 3, "` cannot begin a text"),
         ("a: %b", 3, "% cannot begin a text"),
         ("a:\n\t- b", 3, "a tab cannot indent"),
+        ("a: {\n\tb: 1}\nc:\n\td: 2", 15, "a tab cannot indent"),
         ("a:\n  - b\n\t- c", 9, "a tab cannot indent"),
         (
             "a:\n  b: 1\n c: 2",
