@@ -134,7 +134,9 @@ pub(super) fn dns_config(found: &mut Found, path: &Path, spec: &PodSpec) {
         found.add(Diagnostic::invalid_json(&at, &list(searches), &message));
     }
     for (index, search) in searches.iter().enumerate() {
-        found.each(&at.index(index), search, names::search_domain(search));
+        let messages = names::search_domain(search);
+        let printed = search.strip_suffix('.').unwrap_or(search);
+        found.each(&at.index(index), printed, messages);
     }
     for (index, option) in config.options.iter().flatten().enumerate() {
         if text(option.name.as_ref()).is_empty() {

@@ -56,41 +56,48 @@ fn windows(found: &mut Found, path: &Path, spec: &PodSpec) {
             ));
         }
     };
-    refuse(path, "hostUsers", spec.host_users.is_some());
     let none = crate::core::PodSecurityContext::default();
     let security = spec.security_context.as_ref().unwrap_or(&none);
     let at = path.field("securityContext");
-    for (field, set) in [
-        ("appArmorProfile", security.app_armor_profile.is_some()),
-        ("seLinuxOptions", security.se_linux_options.is_some()),
-        ("hostPID", spec.host_pid == Some(true)),
-        ("hostIPC", spec.host_ipc == Some(true)),
-        ("seccompProfile", security.seccomp_profile.is_some()),
-        ("fsGroup", security.fs_group.is_some()),
+    let has_sysctls = security.sysctls.iter().flatten().next().is_some();
+    for (path, field, set) in [
+        (&at, "appArmorProfile", security.app_armor_profile.is_some()),
+        (&at, "seLinuxOptions", security.se_linux_options.is_some()),
+        (path, "hostUsers", spec.host_users.is_some()),
+        (path, "hostPID", spec.host_pid == Some(true)),
+        (path, "hostIPC", spec.host_ipc == Some(true)),
+        (&at, "seccompProfile", security.seccomp_profile.is_some()),
+        (&at, "fsGroup", security.fs_group.is_some()),
         (
+            &at,
             "fsGroupChangePolicy",
             security.fs_group_change_policy.is_some(),
         ),
+        (&at, "sysctls", has_sysctls),
         (
-            "sysctls",
-            security
-                .sysctls
-                .as_ref()
-                .is_some_and(|list| !list.is_empty()),
-        ),
-        (
+            path,
             "shareProcessNamespace",
             spec.share_process_namespace.is_some(),
         ),
-        ("runAsUser", security.run_as_user.is_some()),
-        ("runAsGroup", security.run_as_group.is_some()),
-        ("supplementalGroups", security.supplemental_groups.is_some()),
+        (&at, "runAsUser", security.run_as_user.is_some()),
+        (&at, "runAsGroup", security.run_as_group.is_some()),
         (
+            &at,
+            "supplementalGroups",
+            security.supplemental_groups.is_some(),
+        ),
+        (
+            &at,
             "supplementalGroupsPolicy",
             security.supplemental_groups_policy.is_some(),
         ),
+        (
+            &at,
+            "seLinuxChangePolicy",
+            security.se_linux_change_policy.is_some(),
+        ),
     ] {
-        refuse(&at, field, set);
+        refuse(path, field, set);
     }
     for (path, container) in containers(spec) {
         let Some(security) = &container.security_context else {

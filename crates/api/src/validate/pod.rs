@@ -6,7 +6,7 @@ use super::{
 };
 use crate::core::{Pod, PodSpec, PodTemplateSpec};
 use crate::diagnostic::Diagnostic;
-use crate::path::Path;
+use crate::path::{Path, Step};
 
 /// Whether a specification belongs to a Pod or to a template, of which less is demanded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +155,11 @@ fn spec(found: &mut Found, path: &Path, spec: &PodSpec, pod_name: &str, of: Of) 
 
 /// Blanks around an image are forgiven in templates, where old objects may have them, but not in Pods.
 fn image_blanks(found: &mut Found, spec: &PodSpec) {
-    for (path, container) in annotations::containers(spec) {
+    let (init, app): (Vec<_>, Vec<_>) = annotations::containers(spec).partition(|(path, _)| {
+        path.steps().get(1) == Some(&Step::Field("initContainers".to_owned()))
+    });
+    // App containers first, for once.
+    for (path, container) in app.into_iter().chain(init) {
         let image = text(container.image.as_ref());
         if !image.is_empty() && image.trim() != image {
             let message = "must not have leading or trailing whitespace";

@@ -24,23 +24,24 @@ pub(super) fn pod_resources(found: &mut Found, path: &Path, spec: &PodSpec) {
     }
     lists(found, path, resources, pod_resource_name);
     let of_containers = effective_of_containers(spec, Field::Requests);
-    for (name, request) in resources.requests.iter().flatten() {
-        let Some(needed) = of_containers.get(name) else {
+    for (name, needed) in &of_containers {
+        if !matches!(name.as_str(), "cpu" | "memory") && !name.starts_with("hugepages-") {
             continue;
-        };
+        }
+        let request = resources
+            .requests
+            .as_ref()
+            .and_then(|requests| requests.get(name));
+        let request = request.map_or("0", |request| request.0.as_str());
         if request
-            .0
             .parse::<Value>()
             .is_ok_and(|request| request < *needed)
         {
             let message = format!(
                 "must be greater than or equal to aggregate container requests of {needed}"
             );
-            found.add(Diagnostic::invalid(
-                &path.field("requests").key(name),
-                &request.0,
-                &message,
-            ));
+            let at = path.field("requests").key(name);
+            found.add(Diagnostic::invalid(&at, request, &message));
         }
     }
     container_limits(found, path, spec, resources);

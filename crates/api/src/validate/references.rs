@@ -193,7 +193,8 @@ pub(super) fn object_ref(found: &mut Found, path: &Path, name: &str) {
     if name.is_empty() {
         found.add(Diagnostic::required(&path.field("name"), ""));
     } else {
-        found.subdomain(&path.field("name"), name);
+        // Checked as if it were the beginning of a name: a dash at the end passes.
+        found.each(&path.field("name"), name, names::dns_subdomain_prefix(name));
     }
 }
 

@@ -85,6 +85,13 @@ pub(super) fn node_selector(found: &mut Found, path: &Path, selector: &NodeSelec
     }
     for (index, term) in selector.node_selector_terms.iter().enumerate() {
         node_selector_term(found, &path.index(index), term);
+        for (position, requirement) in term.match_expressions.iter().flatten().enumerate() {
+            let path = path.index(index).field("matchExpressions").index(position);
+            for (index, value) in requirement.values.iter().flatten().enumerate() {
+                let path = path.field("values").index(index);
+                found.each(&path, value, names::label_value(value));
+            }
+        }
     }
 }
 

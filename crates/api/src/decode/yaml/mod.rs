@@ -9,17 +9,23 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, StructureStyle, Tag};
+use k8s_openapi::ByteString;
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::StrDeserializer;
 
+use self::lenient::{Fault, Readable, StandIn};
 use self::map::MapBuilder;
 use super::explain::explain;
 use super::scalar;
 use super::{Problem, Tree};
 use crate::diagnostic::Kind;
 use crate::go::quote;
-use crate::limits::{MAX_DEPTH, MAX_NODES, MAX_PROBLEMS};
+use crate::limits::{MAX_BYTES_OF_PASSES, MAX_DEPTH, MAX_NODES, MAX_PROBLEMS};
 use crate::tree::{Node, Range, Value};
 
 mod documents;
+mod lenient;
 mod map;
 
 /// How many bytes of text count as one more node, so that an alias cannot repeat a large text without end.
@@ -44,23 +50,54 @@ pub(super) fn parse(text: &str, offset: usize) -> Result<Tree, Problem> {
             )
             .server("error converting YAML to JSON: yaml: control characters are not allowed"));
         }
-        let mut builder = Builder {
-            events: Parser::new_from_str(&text[start..end]),
-            base: start,
-            anchors: HashMap::new(),
-            nodes_left,
-            depth: 0,
-            open: Vec::new(),
-            text: &text[start..end],
-            warnings: Vec::new(),
-            problems: Vec::new(),
-        };
-        builder.documents(&mut tree.documents)?;
-        nodes_left = builder.nodes_left;
-        tree.warnings.append(&mut builder.warnings);
-        tree.problems.append(&mut builder.problems);
+        let part = part(&text[start..end], start, nodes_left)?;
+        tree.documents.extend(part.documents);
+        tree.warnings.extend(part.warnings);
+        tree.problems.extend(part.problems);
+        nodes_left = part.nodes_left;
     }
     Ok(tree)
+}
+
+/// What lies between two separator lines, and how many nodes may follow.
+struct Part {
+    documents: Vec<Node>,
+    warnings: Vec<Problem>,
+    problems: Vec<Problem>,
+    nodes_left: usize,
+}
+
+/// Reads one part, again and again while there is something in it that only Kubernetes' parser takes.
+fn part(text: &str, base: usize, nodes_left: usize) -> Result<Part, Problem> {
+    let tries = (MAX_BYTES_OF_PASSES / text.len().max(1)).clamp(5, MAX_PROBLEMS);
+    let mut readable = Readable::new(text);
+    for _ in 0..tries {
+        let (problem, fault) = {
+            let mut builder = Builder::new(&readable, text, base, nodes_left);
+            let mut documents = Vec::new();
+            match builder.documents(&mut documents) {
+                Ok(()) => {
+                    return Ok(Part {
+                        documents,
+                        warnings: builder.warnings,
+                        problems: builder.problems,
+                        nodes_left: builder.nodes_left,
+                    });
+                }
+                Err(problem) => (problem, builder.fault),
+            }
+        };
+        if !fault.is_some_and(|fault| readable.relax(fault)) {
+            return Err(problem);
+        }
+    }
+    let message = "too much in this text is no YAML, though Kubernetes might take it";
+    let range = Range {
+        start: base,
+        end: base + 1,
+    };
+    Err(Problem::new(Kind::Syntax, range, message)
+        .hint("indent with blanks, and write `'` instead of `\\'` inside double quotes"))
 }
 
 struct Builder<'t> {
@@ -69,6 +106,10 @@ struct Builder<'t> {
     base: usize,
     /// That part.
     text: &'t str,
+    /// What stands for `\'` in the text that is really read.
+    stand_in: Option<StandIn>,
+    /// What the parser could not read, if Kubernetes' could.
+    fault: Option<Fault>,
     /// The flow collections (`{`, `[`) that are being read, outermost first.
     open: Vec<Range>,
     anchors: HashMap<usize, Anchored>,
@@ -89,6 +130,22 @@ struct Anchored {
 type Positioned<'t> = (Event<'t>, Range);
 
 impl<'t> Builder<'t> {
+    fn new(readable: &'t Readable<'_>, text: &'t str, base: usize, nodes_left: usize) -> Self {
+        Self {
+            events: Parser::new_from_str(&readable.text),
+            base,
+            text,
+            stand_in: readable.stand_in,
+            fault: None,
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            nodes_left,
+            depth: 0,
+            warnings: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
     fn documents(&mut self, documents: &mut Vec<Node>) -> Result<(), Problem> {
         loop {
             let (event, range) = self.next()?;
@@ -141,6 +198,12 @@ impl<'t> Builder<'t> {
                 node
             }
             Event::Scalar(text, style, _, tag) => {
+                let text = match self.stand_in {
+                    Some(stand_in) if style == ScalarStyle::DoubleQuoted => {
+                        Cow::Owned(stand_in.take_out(&text))
+                    }
+                    _ => text,
+                };
                 self.spend(text.len() / BYTES_PER_NODE, range)?;
                 Node {
                     range,
@@ -292,9 +355,14 @@ impl<'t> Builder<'t> {
             let message = format!("cannot decode {} as a {what}", quote(&text));
             Err(Problem::new(Kind::Syntax, range, &message))
         };
-        match tag.and_then(Tag::core_suffix) {
+        let kind = tag.and_then(|tag| tag.suffix_in_namespace("tag:yaml.org,2002:"));
+        match kind.as_deref() {
             Some("str") => Ok(Value::String(text.into_owned())),
             Some("null") => Ok(Value::Null),
+            Some("binary") => match decoded(&text) {
+                Some(text) => Ok(Value::String(text)),
+                None => cannot("text in base64"),
+            },
             Some(expected @ ("int" | "float" | "bool")) => {
                 match (expected, finite(scalar::resolve(&text))?) {
                     ("bool", value @ Value::Bool(_))
@@ -337,7 +405,7 @@ impl<'t> Builder<'t> {
         }
     }
 
-    fn scan_error(&self, error: &ScanError) -> Problem {
+    fn scan_error(&mut self, error: &ScanError) -> Problem {
         if error.info().contains("recursion limit") {
             return too_deep(Range {
                 start: self.base,
@@ -345,6 +413,11 @@ impl<'t> Builder<'t> {
             });
         }
         let at = error.marker().byte_offset().unwrap_or(self.text.len());
+        if error.info().contains("unknown escape character") {
+            self.fault = Some(Fault::UnknownEscape(at));
+        } else if error.info().contains("tab") && !self.open.is_empty() {
+            self.fault = Some(Fault::TabInFlow(at));
+        }
         let moved = |range: Range, by: usize| Range {
             start: range.start + by,
             end: range.end + by,
@@ -374,6 +447,14 @@ impl<'t> Builder<'t> {
                 .hint("remove one of the two; `kubectl apply` would silently use the last"),
         );
     }
+}
+
+/// What `!!binary` stands for, as far as JSON has texts for it.
+fn decoded(base64: &str) -> Option<String> {
+    let joined: String = base64.split_whitespace().collect();
+    let reader: StrDeserializer<'_, serde::de::value::Error> = joined.as_str().into_deserializer();
+    let bytes = ByteString::deserialize(reader).ok()?;
+    String::from_utf8(bytes.0).ok()
 }
 
 fn too_deep(range: Range) -> Problem {

@@ -61,6 +61,11 @@ fn read_as_kubernetes_does() {
             "a: !!str 1\nb: !!int \"2\"\nc: !custom x",
             r#"{"a":"1","b":2,"c":"x"}"#,
         ),
+        (
+            "a: !!binary aGVs\nb: !!binary |\n  aGVs\n  bG8=",
+            r#"{"a":"hel","b":"hello"}"#,
+        ),
+        ("a: !!binary x", "cannot decode \"x\" as a text in base64"),
         // Anchors and merge keys.
         ("a: &x {b: 1}\nc: *x", r#"{"a":{"b":1},"c":{"b":1}}"#),
         (
@@ -99,6 +104,21 @@ fn read_as_kubernetes_does() {
             "a:\n- 1\n- [2, {b: 3}]\n- - 4\n  - 5",
             r#"{"a":[1,[2,{"b":3}],[4,5]]}"#,
         ),
+        // Kubernetes' parser knows one escape more than YAML.
+        (
+            "a: \"b\\'c\\\"\\n\"\nd: 'e\\'\nf: g\\'h\ni: [\"\\'\", \"j\"]",
+            r#"{"a":"b'c\"\n","d":"e\\","f":"g\\'h","i":["'","j"]}"#,
+        ),
+        ("a: \"\\a\\'\"", r#"{"a":"\a'"}"#),
+        // Inside brackets tabs are blanks.
+        (
+            "---\n{\n\t\"a\": {\n\t\t\"b\": [\n\t\t\t1,\n\t\t\t2\n\t\t]\n\t}\n}\n",
+            r#"{"a":{"b":[1,2]}}"#,
+        ),
+        (
+            "a: {\n\tb: 1\n}\nc: |\n  \td\n",
+            r#"{"a":{"b":1},"c":"\td\n"}"#,
+        ),
         // Documents.
         (
             "a: 1\n---\n---\n# nothing\n--- # comment\nb: 2\n...\n",
@@ -133,6 +153,7 @@ fn what_is_wrong_is_said_where_it_is() {
         ("a: `b`", 3, "` cannot begin a text"),
         ("a: %b", 3, "% cannot begin a text"),
         ("a:\n\t- b", 3, "a tab cannot indent"),
+        ("a: {\n\tb: 1}\nc:\n\td: 2", 15, "a tab cannot indent"),
         ("a:\n  - b\n\t- c", 9, "a tab cannot indent"),
         (
             "a:\n  b: 1\n c: 2",
