@@ -206,6 +206,15 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Moves a process into the v1 directories; it was born into the v2 one.
+    pub(crate) fn attach_v1(&self, pid: i32) -> Result<(), CgroupError> {
+        let directories = self.directories.iter().filter(|d| !d.unified);
+        for directory in directories {
+            directory.write("cgroup.procs", &pid.to_string())?;
+        }
+        Ok(())
+    }
+
     /// The processes in it and below it.
     ///
     /// # Errors

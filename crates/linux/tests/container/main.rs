@@ -30,6 +30,7 @@ mod teardown;
 mod terminal;
 mod threats;
 mod unified;
+mod users;
 mod world;
 
 use libtest_mimic::{Arguments, Trial};
@@ -61,6 +62,7 @@ fn main() {
         terminal::tests(),
         threats::tests(),
         unified::tests(),
+        users::tests(),
     ]
     .into_iter()
     .flatten()

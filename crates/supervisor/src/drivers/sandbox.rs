@@ -58,6 +58,7 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
         new_ipc: spec.host_ipc != Some(true),
         new_uts: !host_network,
         share_process_namespace: spec.share_process_namespace == Some(true),
+        user_namespace: None,
         sysctls: default_sysctls(host_network)
             .into_iter()
             .chain(sysctls.map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())))
