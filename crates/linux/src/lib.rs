@@ -22,6 +22,7 @@ pub mod capabilities;
 pub mod cgroup;
 mod container;
 mod exec;
+mod executable;
 mod mounts;
 pub mod network;
 mod plan;
@@ -34,7 +35,10 @@ mod sys;
 pub use capabilities::{Capability, CapabilitySet, CapabilitySets};
 pub use cgroup::{Cgroup, CgroupRoot};
 pub use exec::ExecPlan;
-pub use mounts::{Access, Mount, MountFlags, MountSource, Propagation};
+pub use executable::protect_own_program;
+pub use mounts::{
+    Access, Mount, MountFlags, MountSource, Propagation, SubPathError, open_sub_path,
+};
 pub use plan::{ContainerPlan, OomScoreAdj, PidNamespace, Rlimit, Stdio, User};
 pub use process::{
     Launch, LaunchError, LaunchEvent, LaunchRecord, Process, ProcessId, Stage, StageError,

@@ -15,7 +15,11 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitC
     Some(match role.to_str() {
         Some("sandbox") => podyard_linux::pause(),
         Some("keep") => with_arguments(arguments, |role| keeper::run(role).map_err(Into::into)),
-        Some("supervise") => with_arguments(arguments, |role| supervise(role).map_err(Into::into)),
+        Some("supervise") => with_arguments(arguments, |role| {
+            // It makes containers, and what runs in them must not be able to write to this program.
+            podyard_linux::protect_own_program()?;
+            supervise(role).map_err(Into::into)
+        }),
         Some("pull") => ExitCode::from(pull::run(arguments)),
         Some("resolve") => ExitCode::from(resolve(arguments)),
         _ => failed(&format!("there is no role {role:?}")),

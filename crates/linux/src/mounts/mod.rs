@@ -6,7 +6,10 @@
 
 pub(crate) mod attach;
 pub(crate) mod prepare;
+mod sub_path;
 pub(crate) mod target;
+
+pub use sub_path::{SubPathError, open_sub_path};
 
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;

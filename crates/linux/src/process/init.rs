@@ -160,26 +160,44 @@ fn set_up<'s>(script: &'s Script<'_>, sources: &mut Sources) -> Result<(), Failu
             c"",
         )?;
     }
-    sys::privileges::join_new_session_keyring().during(Stage::Keyring)
+    sys::privileges::join_new_session_keyring().during(Stage::Keyring)?;
+    close_all_but_reports(script).during(Stage::Isolate)
 }
 
 /// Leaves behind what belongs to the caller: its session, its descriptors, the signals it ignores.
 pub(crate) fn isolate(keep: &[RawFd]) -> Result<(), Errno> {
     sys::privileges::set_dumpable(false)?;
-    let mut first = 3;
-    for &fd in keep {
-        let fd = u32::try_from(fd).map_err(|_| Errno::BADF)?;
-        if fd > first {
-            sys::namespaces::close_range(first, fd - 1, false)?;
-        }
-        first = first.max(fd + 1);
-    }
-    sys::namespaces::close_range(first, u32::MAX, false)?;
+    close_all_but(keep)?;
     rustix::process::setsid()?;
     sys::signals::reset_dispositions();
     sys::signals::unblock_all();
     rustix::process::umask(Mode::empty());
     Ok(())
+}
+
+/// Closes every descriptor above 2 that is not in `keep`, which is in ascending order.
+fn close_all_but(keep: &[RawFd]) -> Result<(), Errno> {
+    let mut first = 3;
+    for &fd in keep {
+        let fd = u32::try_from(fd).map_err(|_| Errno::BADF)?;
+        if fd > first {
+            sys::namespaces::close_range(first, fd - 1)?;
+        }
+        first = first.max(fd + 1);
+    }
+    sys::namespaces::close_range(first, u32::MAX)
+}
+
+/// Closes what leads to the host: the program's path, and that of its interpreter, are looked up with what is open then, and
+/// could lead over `/proc/self/fd` to anything that is (CVE-2024-21626). What can still report goes with execve.
+fn close_all_but_reports(script: &Script<'_>) -> Result<(), Errno> {
+    let channel = script.channel.as_raw_fd();
+    let Some(record) = script.record else {
+        return close_all_but(&[channel]);
+    };
+    rustix::io::fcntl_setfd(record, rustix::io::FdFlags::CLOEXEC)?;
+    let record = record.as_raw_fd();
+    close_all_but(&[channel.min(record), channel.max(record)])
 }
 
 /// v1 has no way to be born into a cgroup: the child enters by itself, so that only it waits for the kernel.
@@ -410,8 +428,6 @@ fn begin<'s>(script: &'s Script<'_>) -> Result<std::convert::Infallible, Failure
         let started = encode_signal(Signal::Started, &mut buffer);
         rustix::io::write(record, started).during(Stage::Record)?;
     }
-    // What is still open beside 0, 1 and 2 must not reach the program.
-    sys::namespaces::close_range(3, u32::MAX, true).during(Stage::Isolate)?;
     // Without no_new_privs a filter can be loaded only by a process with CAP_SYS_ADMIN, so it comes before the loss of
     // privileges and has to allow what follows. With no_new_privs it comes last and may forbid all of it but execve.
     let load = |filter| sys::privileges::load_filter(filter, false).during(Stage::Seccomp);

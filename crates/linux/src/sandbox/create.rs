@@ -1,17 +1,17 @@
 //! Making a sandbox: the parent's preparation, and the child's way from birth to the execve of `pause`.
 
 use std::ffi::{CString, c_char};
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, FileType, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use super::{Namespaces, Sandbox, SandboxError, SandboxNetwork, SandboxPlan};
 use crate::cgroup::Cgroup;
 use crate::container::oom_score_adj;
+use crate::executable;
 use crate::mounts::attach;
 use crate::plan::OomScoreAdj;
 use crate::process::init::{self, SETUP_FAILED};
@@ -60,7 +60,7 @@ impl Sandbox {
         let host_root = init::open_root().map_err(parent("open the root directory"))?;
         let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(parent("open /dev/null"))?;
-        let executable = own_executable().map_err(|source| SandboxError::Parent {
+        let executable = executable::read_only().map_err(|source| SandboxError::Parent {
             attempt: "open the program",
             source,
         })?;
@@ -79,7 +79,7 @@ impl Sandbox {
                 .filter(|_| plan.new_uts)
                 .map(name)
                 .transpose()?,
-            sysctls: sysctls(&plan.sysctls)?,
+            sysctls: sysctls(plan)?,
             host_root: host_root.as_fd(),
             null: null.as_fd(),
             executable: executable.as_fd(),
@@ -173,51 +173,53 @@ fn name(text: &str) -> Result<CString, SandboxError> {
 }
 
 /// Names may be written with dots or with slashes; with slashes when a part holds a dot, as interface names can.
-fn sysctls(sysctls: &[(String, String)]) -> Result<Vec<(CString, CString)>, SandboxError> {
+fn sysctls(plan: &SandboxPlan<'_>) -> Result<Vec<(CString, CString)>, SandboxError> {
     let convert = |(name, value): &(String, String)| {
+        let refused = |why| SandboxError::Sysctl {
+            name: name.clone(),
+            why,
+        };
         let path = if name.contains('/') {
             name.clone()
         } else {
             name.replace('.', "/")
         };
         let plain = |part: &str| !matches!(part, "" | "." | "..");
-        path.split('/').all(plain).then_some(())?;
-        Some((CString::new(path).ok()?, CString::new(value.as_str()).ok()?))
+        if !path.split('/').all(plain) {
+            return Err(refused("is no name of a sysctl"));
+        }
+        if !is_of_the_sandbox(&path, plan) {
+            return Err(refused("would change the machine and not only the pod"));
+        }
+        let nul = |_| refused("holds a NUL byte in its name or value");
+        let path = CString::new(path).map_err(nul)?;
+        Ok((path, CString::new(value.as_str()).map_err(nul)?))
     };
-    let converted: Option<Vec<_>> = sysctls.iter().map(convert).collect();
-    converted.ok_or(SandboxError::Plan {
-        what: "a sysctl whose name or value is malformed",
-    })
+    plan.sysctls.iter().map(convert).collect()
 }
 
-/// The caller's executable, on a read-only mount that exists nowhere else. One that cannot be mounted, because its file has
-/// been replaced meanwhile, is copied into sealed memory.
-fn own_executable() -> io::Result<OwnedFd> {
-    const PATH: &std::ffi::CStr = c"/proc/self/exe";
-    let read_only = || {
-        let tree = attach::clone_tree(CWD, PATH, false)?;
-        let attributes = MountAttr {
-            set: sys::mount::RDONLY | sys::mount::NOSUID | sys::mount::NODEV,
-            propagation: libc::MS_PRIVATE,
-            ..MountAttr::default()
-        };
-        sys::mount::set_attributes(tree.as_fd(), c"", false, &attributes)?;
-        Ok(tree)
-    };
-    let refused: Errno = match read_only() {
-        Ok(tree) => return Ok(tree),
-        Err(errno) => errno,
-    };
-    let copy = || -> io::Result<OwnedFd> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::EXEC;
-        let memory = rustix::fs::memfd_create(c"pause", flags)?;
-        let mut memory = File::from(memory);
-        io::copy(&mut File::open("/proc/self/exe")?, &mut memory)?;
-        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-        rustix::fs::fcntl_add_seals(&memory, seals)?;
-        Ok(memory.into())
-    };
-    copy().map_err(|_| refused.into())
+/// Whether a sysctl belongs to a namespace that the sandbox has for itself. All others are the machine's.
+fn is_of_the_sandbox(path: &str, plan: &SandboxPlan<'_>) -> bool {
+    const OF_IPC: [&str; 12] = [
+        "auto_msgmni",
+        "msg_next_id",
+        "msgmax",
+        "msgmnb",
+        "msgmni",
+        "sem",
+        "sem_next_id",
+        "shm_next_id",
+        "shm_rmid_forced",
+        "shmall",
+        "shmmax",
+        "shmmni",
+    ];
+    if path.starts_with("net/") {
+        return plan.network == SandboxNetwork::New;
+    }
+    let of_kernel = path.strip_prefix("kernel/");
+    plan.new_ipc
+        && (path.starts_with("fs/mqueue/") || of_kernel.is_some_and(|name| OF_IPC.contains(&name)))
 }
 
 // From here on: the child. No heap, no locks, no panics.

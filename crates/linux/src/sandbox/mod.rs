@@ -50,7 +50,8 @@ pub struct SandboxPlan<'a> {
     pub new_uts: bool,
     /// Whether all containers share one pid namespace, in which the sandbox process is pid 1 and reaps.
     pub share_process_namespace: bool,
-    /// Names with dots or slashes, and values written as they are.
+    /// Names with dots or slashes, and values written as they are. Only those of namespaces that the sandbox does not share
+    /// with the machine are taken.
     pub sysctls: Vec<(String, String)>,
     /// Arguments with which the caller's own executable calls [`pause`].
     pub program: Vec<CString>,
@@ -100,6 +101,14 @@ pub enum SandboxError {
     Plan {
         /// What is wrong with it.
         what: &'static str,
+    },
+    /// A sysctl that cannot be set for the pod alone.
+    #[error("sysctl `{name}` {why}")]
+    Sysctl {
+        /// Its name, as given.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// The caller's side failed.
     #[error("could not {attempt} for the sandbox")]

@@ -25,18 +25,13 @@ pub(crate) fn unshare(kinds: UnshareFlags) -> Result<(), Errno> {
     unsafe { rustix::thread::unshare_unsafe(kinds) }
 }
 
-/// Closes the descriptors `first..=last`, or marks them close-on-exec when `on_exec` is set.
+/// Closes the descriptors `first..=last`.
 ///
 /// Only for a child that is about to replace its program: owners of closed descriptors must not be used again.
-pub(crate) fn close_range(first: u32, last: u32, on_exec: bool) -> Result<(), Errno> {
-    let flags = if on_exec {
-        libc::CLOSE_RANGE_CLOEXEC
-    } else {
-        0
-    };
+pub(crate) fn close_range(first: u32, last: u32) -> Result<(), Errno> {
     // SAFETY: no memory is passed. The caller upholds that nothing still owns the closed descriptors: the launcher's child
     // never returns and lists every descriptor it goes on using.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0_u32) };
     super::check(result).map(drop)
 }
 

@@ -26,6 +26,7 @@ mod program;
 mod rootfs;
 mod teardown;
 mod terminal;
+mod threats;
 mod world;
 
 use libtest_mimic::{Arguments, Trial};
@@ -34,10 +35,15 @@ use libtest_mimic::{Arguments, Trial};
 const SANDBOX_ROLE: &str = "sandbox";
 
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some(SANDBOX_ROLE) {
-        podyard_linux::pause();
+    match std::env::args().nth(1).as_deref() {
+        Some(SANDBOX_ROLE) => podyard_linux::pause(),
+        Some(threats::launcher::OVERWRITE_ROLE) => return threats::launcher::overwrite(),
+        Some(threats::launcher::KEYRING_ROLE) => return threats::launcher::print_keyring(),
+        _ => {}
     }
-    let tests: Vec<Trial> = [
+    // As the supervisor does, before it makes any container.
+    podyard_linux::protect_own_program().expect("executed anew");
+    let mut tests: Vec<Trial> = [
         barrier::tests(),
         exec::tests(),
         limits::tests(),
@@ -47,9 +53,11 @@ fn main() {
         rootfs::tests(),
         teardown::tests(),
         terminal::tests(),
+        threats::tests(),
     ]
     .into_iter()
     .flatten()
     .collect();
+    tests.push(threats::agreement(&tests));
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }

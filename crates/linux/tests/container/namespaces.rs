@@ -221,7 +221,10 @@ fn impossible_sandbox_plans_are_refused() {
         let mut plan = sandbox_plan();
         plan.sysctls = vec![(name.to_owned(), "1".to_owned())];
         let result = Sandbox::create(&plan);
-        assert!(matches!(result, Err(SandboxError::Plan { .. })), "{name:?}");
+        assert!(
+            matches!(result, Err(SandboxError::Sysctl { .. })),
+            "{name:?}"
+        );
     }
 }
 
