@@ -17,6 +17,8 @@ pub enum Severity {
     Error,
     /// It can, but something does not do what it seems to.
     Warning,
+    /// It can; something means little or another thing on one machine.
+    Remark,
 }
 
 /// What kind of problem. The first eight are the error types of the API server's field errors.
@@ -246,6 +248,15 @@ impl Diagnostic {
             path.clone(),
             format!("{path}: {message}"),
         )
+    }
+
+    /// A remark about `path`.
+    #[must_use]
+    pub fn remark(path: &Path, message: &str) -> Self {
+        Self {
+            severity: Severity::Remark,
+            ..Self::notice(path, message)
+        }
     }
 
     /// With something to try.

@@ -16,13 +16,16 @@ pub use k8s_openapi::api::core::v1 as core;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 pub use k8s_openapi::jiff;
 
+pub mod compat;
 pub mod decode;
 pub mod defaults;
 pub mod diagnostic;
 pub mod go;
 pub mod limits;
 mod load;
+mod missing;
 pub mod names;
+mod notices;
 pub mod object;
 pub mod path;
 mod qos;

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::compat;
 use crate::core::{ConfigMap, PersistentVolumeClaim, Pod, PodSpec, Secret, Service};
 use crate::decode::{self, Document, Item};
 use crate::defaults;
 use crate::diagnostic::{Diagnostic, Diagnostics, Kind, Severity};
+use crate::meta::ObjectMeta;
+use crate::missing::{self, Known};
 use crate::names;
+use crate::notices;
 use crate::object::Object;
 use crate::path::Path;
 use crate::source::{Source, Span};
@@ -21,6 +25,8 @@ pub struct LoadOptions {
     /// Whether kinds that are not known are passed over with a warning, as when a whole application's manifests are given
     /// and only its pods matter.
     pub skip_unknown: bool,
+    /// Whether what is valid and cannot be run here is accepted with a warning, as when it is only to be looked at.
+    pub accept_unsupported: bool,
 }
 
 /// A pod as the API server would have stored it: defaulted and free of errors. Nothing below has to check again.
@@ -130,10 +136,15 @@ pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Objects, Diagno
         };
         let suffix = names::name_suffix(options.random.wrapping_add(count));
         count += 1;
+        let mut remarks = Vec::new();
         let problems = match object {
             Object::Pod(mut pod) => {
+                let grace = grace_seconds(pod.spec.as_ref());
                 defaults::apply(&mut pod, &suffix);
                 let problems = validate::pod(&pod);
+                remarks = self::remarks(&document, &Path::root(), &problems, || {
+                    notices::pod(&pod, grace)
+                });
                 objects.pods.push(ValidPod {
                     pod: *pod,
                     document: document.clone(),
@@ -166,20 +177,38 @@ pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Objects, Diagno
                 problems
             }
             Object::Workload(mut workload) => {
+                let grace = grace_seconds(
+                    workload
+                        .template()
+                        .and_then(|template| template.spec.as_ref()),
+                );
                 defaults::workload(&mut workload);
                 let has_selector = document.root.at(&Path::fields("spec.selector")).is_some();
                 let mut problems = validate::workload(&workload, has_selector);
+                let base = workload.template_path();
                 let workload = ValidWorkload::new(workload, document.clone());
+                let first = workload.pod(0, options.random);
                 if problems.is_empty()
-                    && let Err(of_pod) = workload.pod(0, options.random)
+                    && let Err(of_pod) = &first
                 {
-                    problems = of_pod.0;
+                    problems.clone_from(&of_pod.0);
                 }
+                remarks = self::remarks(&document, &base, &problems, || {
+                    let first = first.map(|pod| notices::pod(pod.pod(), grace));
+                    let notices = first.unwrap_or_default().into_iter();
+                    notices.map(|notice| notice.under(&base)).collect()
+                });
                 objects.workloads.push(workload);
                 problems
             }
         };
         found.extend(problems.into_iter().map(|problem| document.place(problem)));
+        for remark in &mut remarks {
+            if options.accept_unsupported && remark.kind == Kind::NotSupportedYet {
+                remark.severity = Severity::Warning;
+            }
+        }
+        found.extend(remarks);
     }
     let diagnostics = Diagnostics(found).without_repeats();
     if diagnostics.has_errors() {
@@ -189,7 +218,81 @@ pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Objects, Diagno
         return Err(Diagnostics(vec![nothing(sources)]));
     }
     objects.warnings = diagnostics.0;
+    let missing = objects.missing();
+    objects.warnings.extend(missing);
     Ok(objects)
+}
+
+impl Objects {
+    /// What the pods need and no manifest brings.
+    fn missing(&self) -> Vec<Diagnostic> {
+        let mut known = Known::new();
+        let mut add = |kind, metadata| {
+            let metadata: &ObjectMeta = metadata;
+            known.insert((
+                kind,
+                metadata.namespace.as_deref().unwrap_or_default(),
+                metadata.name.as_deref().unwrap_or_default(),
+            ));
+        };
+        self.config_maps
+            .iter()
+            .for_each(|map| add("ConfigMap", &map.metadata));
+        self.secrets
+            .iter()
+            .for_each(|secret| add("Secret", &secret.metadata));
+        self.claims
+            .iter()
+            .for_each(|claim| add("PersistentVolumeClaim", &claim.metadata));
+        let of_workloads = self.workloads.iter().filter_map(|workload| {
+            // The claims of a StatefulSet are its own.
+            let of_pod =
+                |claim: &PersistentVolumeClaim| claim.metadata.name.clone().unwrap_or_default();
+            let own: Vec<String> = workload.claims(0).iter().map(of_pod).collect();
+            Some((workload.pod(0, 0).ok()?, own))
+        });
+        let pods = self.pods.iter().map(|pod| (pod.clone(), Vec::new()));
+        pods.chain(of_workloads)
+            .flat_map(|(pod, own)| {
+                let mut known = known.clone();
+                known.extend(
+                    own.iter()
+                        .map(|name| ("PersistentVolumeClaim", pod.namespace(), name.as_str())),
+                );
+                missing::of_pod(pod.pod(), &known)
+                    .into_iter()
+                    .map(|notice| pod.document.place(notice.under(&pod.base)))
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+}
+
+fn grace_seconds(spec: Option<&PodSpec>) -> Option<i64> {
+    spec?.termination_grace_period_seconds
+}
+
+/// What is refused, remarked and noticed about a pod. Of one that is wrong, only what has not been said by `problems`.
+fn remarks(
+    document: &Document,
+    base: &Path,
+    problems: &[Diagnostic],
+    notices: impl FnOnce() -> Vec<Diagnostic>,
+) -> Vec<Diagnostic> {
+    let mut found = compat::check(document, base);
+    if problems.is_empty() {
+        found.extend(notices().into_iter().map(|notice| document.place(notice)));
+        return found;
+    }
+    let said = |refused: &Diagnostic| {
+        problems.iter().any(|problem| {
+            let path = problem.location.as_ref().unwrap_or(&problem.path);
+            let common = path.steps().iter().zip(refused.path.steps());
+            common.into_iter().all(|(one, other)| one == other)
+        })
+    };
+    found.retain(|refused| refused.is_error() && !said(refused));
+    found
 }
 
 /// Texts without any object in them, only comments and separators.

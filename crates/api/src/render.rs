@@ -27,6 +27,7 @@ pub fn render(diagnostic: &Diagnostic, colour: bool) -> String {
     let (word, code) = match diagnostic.severity {
         Severity::Error => ("error:", "1;31"),
         Severity::Warning => ("warning:", "1;33"),
+        Severity::Remark => ("remark:", "1;34"),
     };
     let mut out = String::new();
     if let Some(span) = &diagnostic.span {

@@ -110,10 +110,12 @@ fn undecodable(object: &ObjectName, errors: &[&Diagnostic]) -> String {
     )
 }
 
-/// `Deployment.apps "web" is invalid: …`
+/// `Deployment.apps "web" is invalid: …`. What podyard refuses on its own is only said when Kubernetes would say nothing.
 fn invalid(object: &ObjectName, errors: &[&Diagnostic]) -> String {
+    let is_ours = |error: &&&Diagnostic| error.kind == Kind::NotSupportedYet;
+    let only_ours = errors.iter().all(|error| is_ours(&error));
     let mut messages: Vec<&str> = Vec::new();
-    for error in errors {
+    for error in errors.iter().filter(|error| only_ours || !is_ours(error)) {
         if !messages.contains(&error.server_message()) {
             messages.push(error.server_message());
         }
@@ -126,7 +128,12 @@ fn invalid(object: &ObjectName, errors: &[&Diagnostic]) -> String {
         [one] => (*one).to_owned(),
         all => format!("[{}]", all.join(", ")),
     };
-    format!("{kind} {} is invalid: {list}", quote(&object.name))
+    let verdict = if only_ours {
+        "is not supported here"
+    } else {
+        "is invalid"
+    };
+    format!("{kind} {} {verdict}: {list}", quote(&object.name))
 }
 
 fn cause(error: &Diagnostic) -> Value {

@@ -61,3 +61,56 @@ hint: did you mean `command`?
 "#
     );
 }
+
+#[test]
+fn every_example_loads_without_an_error() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut read_files = 0;
+    for entry in std::fs::read_dir(&directory).expect("the examples") {
+        let path = entry.expect("a file").path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        read_files += 1;
+        let text = std::fs::read_to_string(&path).expect("an example");
+        let objects = read(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(
+            !objects.pods.is_empty() || !objects.workloads.is_empty(),
+            "{} describes no pod",
+            path.display()
+        );
+    }
+    assert!(read_files > 0);
+}
+
+#[test]
+fn what_a_pod_needs_and_no_manifest_brings_is_noticed() {
+    let objects = read(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: here}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: c\n    image: busybox:1\n    envFrom:\n    - configMapRef: {name: here}\n    - configMapRef: {name: there}\n    - secretRef: {name: maybe, optional: true}\n",
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
+    let warnings: Vec<&str> = objects
+        .warnings
+        .iter()
+        .map(|warning| warning.message.as_str())
+        .collect();
+    assert_eq!(
+        warnings,
+        [
+            "spec.containers[0].envFrom[1].configMapRef.name: ConfigMap \"there\" is not among the manifests: what needs it will wait for it"
+        ]
+    );
+}
+
+#[test]
+fn unknown_kinds_can_be_passed_over() {
+    let text = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: i}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n";
+    assert!(read(text).is_err());
+    let options = LoadOptions {
+        skip_unknown: true,
+        ..LoadOptions::default()
+    };
+    let objects = load(&[Source::new("f.yaml", text)], &options).expect("the rest is fine");
+    assert_eq!(objects.config_maps.len(), 1);
+    assert_eq!(objects.warnings.len(), 1);
+}

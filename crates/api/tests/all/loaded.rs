@@ -38,7 +38,11 @@ fn applying_defaults_twice_changes_nothing() {
 
 fn read(text: &str) -> Objects {
     let source = Source::new("f.yaml", text);
-    load(&[source], &LoadOptions::default())
+    let options = LoadOptions {
+        accept_unsupported: true,
+        ..LoadOptions::default()
+    };
+    load(&[source], &options)
         .unwrap_or_else(|error| panic!("{}", render::render_all(&error, false)))
 }
 

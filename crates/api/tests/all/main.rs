@@ -1,5 +1,7 @@
 //! Whole manifests through the public interface of the crate. One program, since each would link all of Kubernetes' types.
 
+mod compat;
+mod fields;
 mod golden;
 mod invalid;
 mod load;

@@ -1,0 +1,153 @@
+//! Rows for app containers, init containers and sidecars.
+
+use super::Status::{Refused, Remark, Warning};
+use super::Values::{Any, But, Only};
+use super::{Row, honoured, row};
+
+const ALWAYS_FAILS: &str = "Kubernetes accepts such a hook, and it always fails";
+
+pub(super) const CONTAINER: &[Row] = &[
+    honoured("container.name"),
+    honoured("container.image"),
+    honoured("container.imagePullPolicy"),
+    honoured("container.command"),
+    honoured("container.args"),
+    honoured("container.workingDir"),
+    honoured("container.env"),
+    row(
+        "container.env[].valueFrom.fileKeyRef",
+        Any,
+        Refused("variables from files are not read by this version"),
+    ),
+    honoured("container.envFrom"),
+    honoured("container.ports"),
+    row(
+        "spec.initContainers[].ports[].hostPort",
+        But(&["0"]),
+        Remark("as in Kubernetes, ports of init containers and sidecars are not published"),
+    ),
+    honoured("container.resources.limits"),
+    honoured("container.resources.requests"),
+    row(
+        "container.resources.limits[ephemeral-storage]",
+        Any,
+        Warning("what a container writes is not measured, so nothing is evicted"),
+    ),
+    row(
+        "container.resources.limits[hugepages-*]",
+        Any,
+        Warning("limits of huge pages are not set by this version"),
+    ),
+    row(
+        "container.resources.limits[*/*]",
+        Any,
+        Warning(
+            "there are no device plugins: nothing is given for it, as on a node that does not know the resource",
+        ),
+    ),
+    row(
+        "container.resources.claims",
+        Any,
+        Refused("there are no drivers here that could give devices"),
+    ),
+    row(
+        "container.resizePolicy",
+        Any,
+        Remark("containers are not resized while they run"),
+    ),
+    honoured("container.restartPolicy"),
+    honoured("container.restartPolicyRules"),
+    honoured("container.volumeMounts"),
+    row(
+        "container.volumeMounts[].subPathExpr",
+        But(&[""]),
+        Refused("not expanded by this version; use `subPath`"),
+    ),
+    row(
+        "container.volumeDevices",
+        Any,
+        Refused("block devices are not given to containers by this version"),
+    ),
+    honoured("container.livenessProbe"),
+    honoured("container.readinessProbe"),
+    honoured("container.startupProbe"),
+    honoured("container.lifecycle.postStart"),
+    row(
+        "container.lifecycle.postStart.tcpSocket",
+        Any,
+        Warning(ALWAYS_FAILS),
+    ),
+    honoured("container.lifecycle.preStop"),
+    row(
+        "container.lifecycle.preStop.tcpSocket",
+        Any,
+        Warning(ALWAYS_FAILS),
+    ),
+    row(
+        "container.lifecycle.stopSignal",
+        Any,
+        Remark(
+            "belongs to a feature that is off in Kubernetes 1.36, and is dropped as there: the image's stop signal counts",
+        ),
+    ),
+    honoured("container.terminationMessagePath"),
+    honoured("container.terminationMessagePolicy"),
+    row(
+        "container.stdin",
+        Only(&["true"]),
+        Warning("stdin is not kept open by this version: reads find its end"),
+    ),
+    row(
+        "container.stdinOnce",
+        Only(&["true"]),
+        Warning("stdin is not kept open by this version"),
+    ),
+    row(
+        "container.tty",
+        Only(&["true"]),
+        Warning("no terminal is made by this version; `TERM` is set"),
+    ),
+];
+
+pub(super) const SECURITY: &[Row] = &[
+    honoured("container.securityContext.privileged"),
+    honoured("container.securityContext.capabilities"),
+    honoured("container.securityContext.allowPrivilegeEscalation"),
+    honoured("container.securityContext.readOnlyRootFilesystem"),
+    honoured("container.securityContext.runAsUser"),
+    honoured("container.securityContext.runAsGroup"),
+    honoured("container.securityContext.runAsNonRoot"),
+    honoured("container.securityContext.procMount"),
+    row(
+        "container.securityContext.procMount",
+        Only(&["Unmasked"]),
+        Refused("it needs a user namespace, which this version does not make"),
+    ),
+    honoured("container.securityContext.seccompProfile"),
+    row(
+        "container.securityContext.seccompProfile.type",
+        Only(&["Localhost"]),
+        Refused("profiles from files are not applied by this version"),
+    ),
+    honoured("container.securityContext.appArmorProfile"),
+    row(
+        "container.securityContext.appArmorProfile.type",
+        Only(&["Localhost"]),
+        Refused("AppArmor profiles are not applied by this version"),
+    ),
+    row(
+        "container.securityContext.appArmorProfile.type",
+        Only(&["RuntimeDefault"]),
+        Warning("no AppArmor profile is applied by this version"),
+    ),
+    row(
+        "container.securityContext.seLinuxOptions",
+        Any,
+        Warning("no SELinux labels are set by this version"),
+    ),
+    row(
+        "container.securityContext.windowsOptions",
+        Any,
+        Remark("for Windows; Linux does not look at it"),
+    ),
+];

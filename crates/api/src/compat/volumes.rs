@@ -1,0 +1,79 @@
+//! Rows for volumes. A source that is not made must be refused: an empty directory in its place would be worse.
+
+use super::Status::{Refused, Remark, Warning};
+use super::Values::{Any, But};
+use super::{Row, honoured, row};
+
+const REMOTE: &str =
+    "disks of a network or a cloud are not attached: mount it on the machine and use a `hostPath`";
+const DRIVER: &str = "there are no volume drivers here";
+const CLAIM: &str = "claims are not bound by this version: use a `hostPath`";
+const GATE: &str = "belongs to a feature that is off in Kubernetes 1.36, and is dropped as there";
+
+pub(super) const VOLUMES: &[Row] = &[
+    honoured("spec.volumes[].name"),
+    honoured("spec.volumes[].emptyDir"),
+    row(
+        "spec.volumes[].emptyDir.medium",
+        But(&["", "Memory"]),
+        Warning("only the default medium and `Memory` are known to this version"),
+    ),
+    row(
+        "spec.volumes[].emptyDir.sizeLimit",
+        Any,
+        Remark("holds for the medium `Memory`; a directory on disk is not measured"),
+    ),
+    honoured("spec.volumes[].hostPath"),
+    honoured("spec.volumes[].configMap"),
+    honoured("spec.volumes[].secret"),
+    honoured("spec.volumes[].downwardAPI"),
+    honoured("spec.volumes[].projected.defaultMode"),
+    honoured("spec.volumes[].projected.sources"),
+    row(
+        "spec.volumes[].projected.sources[].serviceAccountToken",
+        Any,
+        Refused("there is no API server that could issue a token"),
+    ),
+    row(
+        "spec.volumes[].projected.sources[].clusterTrustBundle",
+        Any,
+        Remark(GATE),
+    ),
+    row(
+        "spec.volumes[].projected.sources[].podCertificate",
+        Any,
+        Remark(GATE),
+    ),
+    row("spec.volumes[].persistentVolumeClaim", Any, Refused(CLAIM)),
+    row("spec.volumes[].ephemeral", Any, Refused(CLAIM)),
+    row(
+        "spec.volumes[].image",
+        Any,
+        Refused("images are not mounted as volumes by this version"),
+    ),
+    row(
+        "spec.volumes[].gitRepo",
+        Any,
+        Refused("never mounts in Kubernetes 1.36 either: clone in an init container"),
+    ),
+    row("spec.volumes[].nfs", Any, Refused(REMOTE)),
+    row("spec.volumes[].iscsi", Any, Refused(REMOTE)),
+    row("spec.volumes[].fc", Any, Refused(REMOTE)),
+    row("spec.volumes[].cephfs", Any, Refused(REMOTE)),
+    row("spec.volumes[].rbd", Any, Refused(REMOTE)),
+    row("spec.volumes[].glusterfs", Any, Refused(REMOTE)),
+    row("spec.volumes[].awsElasticBlockStore", Any, Refused(REMOTE)),
+    row("spec.volumes[].azureDisk", Any, Refused(REMOTE)),
+    row("spec.volumes[].azureFile", Any, Refused(REMOTE)),
+    row("spec.volumes[].cinder", Any, Refused(REMOTE)),
+    row("spec.volumes[].gcePersistentDisk", Any, Refused(REMOTE)),
+    row("spec.volumes[].vsphereVolume", Any, Refused(REMOTE)),
+    row("spec.volumes[].photonPersistentDisk", Any, Refused(REMOTE)),
+    row("spec.volumes[].quobyte", Any, Refused(REMOTE)),
+    row("spec.volumes[].flocker", Any, Refused(REMOTE)),
+    row("spec.volumes[].portworxVolume", Any, Refused(REMOTE)),
+    row("spec.volumes[].scaleIO", Any, Refused(REMOTE)),
+    row("spec.volumes[].storageos", Any, Refused(REMOTE)),
+    row("spec.volumes[].csi", Any, Refused(DRIVER)),
+    row("spec.volumes[].flexVolume", Any, Refused(DRIVER)),
+];
