@@ -69,10 +69,14 @@ pub struct NewPod {
     pub config_maps: Vec<podyard_api::core::ConfigMap>,
     /// Likewise.
     pub secrets: Vec<podyard_api::core::Secret>,
+    /// Likewise.
+    pub claims: Vec<podyard_api::core::PersistentVolumeClaim>,
     /// For the lifecycle core.
     pub settings: podyard_lifecycle::Settings,
     /// Containers without a `seccompProfile` run without a filter.
     pub seccomp_unconfined: bool,
+    /// Sysctls beside the safe ones that it may set.
+    pub allowed_unsafe_sysctls: Vec<String>,
 }
 
 /// One pod.
@@ -117,9 +121,10 @@ pub fn create(root: Option<&Path>, new: NewPod) -> Result<PodHandle, PodError> {
     let options = RunOptions {
         settings,
         seccomp_unconfined: new.seccomp_unconfined,
+        allowed_unsafe_sysctls: new.allowed_unsafe_sysctls,
         boot_id: clock::boot_id().map_err(PodError::Start)?,
     };
-    let record = PodRecord::new(pod, new.config_maps, new.secrets, options);
+    let record = PodRecord::new(pod, new.config_maps, new.secrets, new.claims, options);
     let handle = PodHandle {
         roots: roots.clone(),
         root: root.map(Path::to_path_buf),

@@ -12,7 +12,7 @@ use podyard_lifecycle::{End, PodMachine};
 use podyard_linux::cgroup::CgroupRoot;
 use tokio::sync::{mpsc, watch};
 
-use crate::drivers::{Live, World};
+use crate::drivers::{self, Live, Objects, World};
 use crate::event_loop::{LoopError, Parts, Supervisor};
 use crate::journal::{Journal, Restored};
 use crate::link::{self, KeeperLink};
@@ -21,7 +21,7 @@ use crate::role::RoleArguments;
 use crate::roots::{PodDirs, Roots};
 use crate::socket::serve::{self, Service};
 use crate::translate::security::Seccomp;
-use crate::{clock, lock, pods, translate};
+use crate::{clock, lock, node, pods};
 
 /// Why a supervisor could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -157,13 +157,15 @@ async fn supervise(
 
     let (observe, observations) = mpsc::unbounded_channel();
     let (ask, asked) = mpsc::unbounded_channel();
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let world = Rc::new(World {
         roots: roots.clone(),
         dirs: dirs.clone(),
         pod: pod_record.pod.clone(),
-        config_maps: pod_record.config_maps.clone(),
-        secrets: pod_record.secrets.clone(),
+        given: Objects {
+            config_maps: pod_record.config_maps.clone(),
+            secrets: pod_record.secrets.clone(),
+            claims: pod_record.claims.clone(),
+        },
         host_ips: pod_record.options.settings.host_ips.clone(),
         node_name: pods::node_name(),
         default_seccomp: if pod_record.options.seccomp_unconfined {
@@ -171,7 +173,8 @@ async fn supervise(
         } else {
             Seccomp::RuntimeDefault
         },
-        machine_memory: translate::resources::machine_memory(&meminfo),
+        machine: node::machine(dirs),
+        allowed_sysctls: pod_record.options.allowed_unsafe_sysctls.clone(),
         store: Store::open(&roots.images())?,
         cgroups: CgroupRoot::detect()?,
         keeper,
@@ -204,6 +207,7 @@ async fn supervise(
         asked: ask,
     });
     tokio::task::spawn_local(serve::run(listener, service));
+    tokio::task::spawn_local(drivers::follow_objects(Rc::clone(&world)));
 
     let end = supervisor.run(pending, rebooted).await?;
     // Whoever watches gets the last state before the process ends.

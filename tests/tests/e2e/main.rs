@@ -3,3 +3,8 @@
 mod examples;
 mod hooks;
 mod probes;
+mod sees_confinement;
+mod sees_environment;
+mod sees_files;
+mod sees_limits;
+mod sees_volumes;

@@ -14,6 +14,7 @@ use super::World;
 use crate::pull::chain;
 use crate::ready;
 use crate::record::{self, SandboxRecord};
+use crate::translate::sysctls;
 
 pub(super) fn create(world: &Rc<World>, attempt: u32) {
     // Whatever an earlier try of this very action left behind goes first.
@@ -42,11 +43,8 @@ pub(super) fn stop(world: &Rc<World>, attempt: u32) {
 fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> {
     let spec = world.spec();
     let host_network = spec.host_network == Some(true);
-    let hostname = world.with_facts(|facts| facts.hostname());
-    let sysctls = spec
-        .security_context
-        .iter()
-        .flat_map(|context| context.sysctls.iter().flatten());
+    let hostname = world.with_facts(|facts| facts.hostname())?;
+    let sysctls = sysctls::of_pod(spec, &world.allowed_sysctls)?;
     let plan = SandboxPlan {
         hostname,
         domainname: None,
@@ -58,10 +56,7 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
         new_ipc: spec.host_ipc != Some(true),
         new_uts: !host_network,
         share_process_namespace: spec.share_process_namespace == Some(true),
-        sysctls: default_sysctls(host_network)
-            .into_iter()
-            .chain(sysctls.map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())))
-            .collect(),
+        sysctls,
         program: program(&world.title()),
         cgroup: None,
         oom_score_adj: Some(podyard_linux::OomScoreAdj {
@@ -98,23 +93,6 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
     }
     save(world, &sandbox_record)?;
     Ok(sandbox_record)
-}
-
-/// What containerd sets in a pod's own network namespace, so that low ports and ping need no capability.
-fn default_sysctls(host_network: bool) -> Vec<(String, String)> {
-    if host_network {
-        return Vec::new();
-    }
-    vec![
-        (
-            "net.ipv4.ip_unprivileged_port_start".to_owned(),
-            "0".to_owned(),
-        ),
-        (
-            "net.ipv4.ping_group_range".to_owned(),
-            "0 2147483647".to_owned(),
-        ),
-    ]
 }
 
 fn program(title: &str) -> Vec<CString> {
