@@ -22,7 +22,8 @@ pub(crate) struct Lab {
     /// Where podyard-bench-app is.
     pub(crate) app_directory: PathBuf,
     /// Kept open for as long as podman runs: its helpers want a syslog.
-    _syslog: Option<UnixDatagram>,
+    syslog: Option<UnixDatagram>,
+    _volatile: Vec<Volatile>,
 }
 
 impl Lab {
@@ -48,6 +49,11 @@ impl Lab {
             .into());
         }
 
+        // As on any system with a /run: what does not outlive a boot is in memory, for podyard as for podman.
+        let mut volatile = Vec::new();
+        for place in ["podyard/run", "podman/run", "podman/tmp"] {
+            volatile.push(Volatile::mount(&directory.join(place))?);
+        }
         let podyard = Podyard::set_up(
             &binaries.join("podyard"),
             &directory.join("podyard"),
@@ -75,7 +81,8 @@ impl Lab {
             podman_missing,
             floor,
             app_directory,
-            _syslog: syslog,
+            syslog,
+            _volatile: volatile,
         })
     }
 
@@ -107,9 +114,32 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         self.tidy();
-        if self._syslog.is_some() {
+        if self.syslog.is_some() {
             let _ = fs::remove_file(SYSLOG);
         }
+    }
+}
+
+/// A directory on a tmpfs, which ends with this value.
+struct Volatile(PathBuf);
+
+impl Volatile {
+    fn mount(directory: &Path) -> Result<Self> {
+        fs::create_dir_all(directory)?;
+        // One that was left by a run that was killed is used again.
+        let kind = rustix::fs::statfs(directory)?.f_type;
+        const TMPFS_MAGIC: i64 = 0x0102_1994;
+        if i64::from(kind) != TMPFS_MAGIC {
+            let (none, kind) = (None::<&str>, Some("tmpfs"));
+            nix::mount::mount(kind, directory, kind, nix::mount::MsFlags::empty(), none)?;
+        }
+        Ok(Self(directory.to_owned()))
+    }
+}
+
+impl Drop for Volatile {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
     }
 }
 

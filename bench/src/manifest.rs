@@ -1,4 +1,7 @@
 //! The manifests of the measured pods. The same text goes to podyard and to podman, so it keeps to what podman 4.3 can do.
+//!
+//! Every container requests a processor, which gives it the weight that podman gives to all of its containers. Without a request
+//! Kubernetes gives it the least there is, and what else runs on the machine would be measured.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -68,6 +71,7 @@ pub(crate) fn pod(
             let _ = write!(
                 text,
                 "  - name: {name}\n    image: {image}\n    imagePullPolicy: Never\n    command: {command}\n{more}\
+                 \x20   resources:\n      requests:\n        cpu: \"1\"\n\
                  \x20   volumeMounts:\n    - name: bench\n      mountPath: /bench\n      readOnly: true\n\
                  \x20   - name: out\n      mountPath: /out\n"
             );

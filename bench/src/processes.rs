@@ -139,6 +139,20 @@ impl Process {
         namespace(&self.pid.to_string()) != namespace("self")
     }
 
+    /// What to call it: the role that podyard gives its own processes, else the name.
+    pub(crate) fn role(&self) -> String {
+        let text = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let mut words = text.split(|byte| *byte == 0);
+        let role = words
+            .any(|word| word == b"internal")
+            .then(|| words.next())
+            .flatten();
+        role.map_or_else(
+            || self.name.clone(),
+            |role| String::from_utf8_lossy(role).into_owned(),
+        )
+    }
+
     /// Its share of the memory it uses, in bytes.
     pub(crate) fn proportional_set_size(&self) -> Option<f64> {
         let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid)).ok()?;

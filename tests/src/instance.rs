@@ -320,10 +320,10 @@ impl Instance {
         Machine::of(&self.root)
     }
 
-    /// Ends a test: deletes every pod and asserts that nothing of this instance is left on the machine.
+    /// Ends a test: kills every pod and asserts that nothing of this instance is left on the machine.
     pub fn finish(mut self) {
         self.finished = true;
-        self.ok(&["delete", "pod", "-A", "--all", "--grace-period", "1"]);
+        self.ok(&["delete", "pod", "-A", "--all", "--force"]);
         self.assert_nothing_left();
         let _ = std::fs::remove_dir_all(&self.root);
     }

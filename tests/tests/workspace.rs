@@ -9,6 +9,7 @@ use serde_json::Value;
 /// Each crate of ours and the crates of ours that it may use; tests and benchmarks may use what they like.
 const EDGES: &[(&str, &[&str])] = &[
     ("podyard-api", &[]),
+    ("podyard-check", &["podyard-api"]),
     ("podyard-lifecycle", &["podyard-api"]),
     ("podyard-image", &[]),
     ("podyard-linux", &[]),

@@ -44,7 +44,6 @@ pub(crate) fn measure(lab: &Lab) -> Result<Vec<Row>> {
         "podman",
         Bound::AtMost(1.0),
     );
-    row.notes.push("podyard rotates the log as the kubelet does (10 MiB by default); podman keeps all of it in one file.".to_owned());
     row.commands = ["podyard run -d log.yaml", "podman kube play log.yaml"]
         .map(ToOwned::to_owned)
         .into();

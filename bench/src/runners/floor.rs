@@ -53,7 +53,7 @@ impl Floor {
         command
     }
 
-    pub(crate) fn run(&self, app: &Path, out: &Path, names: &[String]) -> Result<Finished> {
-        processes::run(&self.arena, self.command("pod", app, out, names))?.ok("the floor")
+    pub(crate) fn run(&self, command: Command) -> Result<Finished> {
+        processes::run(&self.arena, command)?.ok("the floor")
     }
 }

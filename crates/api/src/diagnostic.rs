@@ -5,10 +5,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::go::quote;
+use crate::limits;
 use crate::path::Path;
-use crate::source::Span;
+use crate::source::{Source, Span};
 
 /// Whether the manifest can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -271,6 +273,18 @@ impl Diagnostic {
     pub fn located_at(mut self, path: Path) -> Self {
         self.location = Some(path);
         self
+    }
+
+    /// A source that is not looked at, because of its size.
+    pub(crate) fn too_large(name: &str) -> Self {
+        let message = format!(
+            "larger than {} MiB; no manifest is",
+            limits::MAX_SOURCE_BYTES >> 20
+        );
+        let mut diagnostic = Self::new(Severity::Error, Kind::Syntax, Path::root(), message);
+        // The text itself is not kept for this.
+        diagnostic.span = Some(Span::new(Arc::new(Source::new(name, "")), 0, 0));
+        diagnostic
     }
 
     /// The same about a field of something that stands at `base`.

@@ -1,4 +1,4 @@
-//! The rules for names and keys, with the API server's words for breaking them (`pod-api.md` section 2.2).
+//! The rules for names and keys, with the API server's words for breaking them.
 //!
 //! Each function returns the messages, none when the text is fine.
 

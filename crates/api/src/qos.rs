@@ -1,4 +1,4 @@
-//! The quality-of-service class of a pod and what it asks for altogether (`pod-api.md` sections 7.3 and 7.4).
+//! The quality-of-service class of a pod and what it asks for altogether.
 
 use std::collections::BTreeMap;
 
@@ -95,8 +95,13 @@ pub(crate) fn effective_of_containers(spec: &PodSpec, field: Field) -> BTreeMap<
         if is_sidecar(container) {
             add(&mut sidecars, &own);
         } else {
-            let mut at_once = sidecars.clone();
-            add(&mut at_once, &own);
+            // Sidecars without this container are counted with the app containers below.
+            let mut at_once = own;
+            for (name, value) in &mut at_once {
+                if let Some(beside) = sidecars.get(name) {
+                    *value = beside.plus(*value);
+                }
+            }
             largest(&mut peak, &at_once);
         }
     }

@@ -1,4 +1,4 @@
-//! Quantities: `500m`, `1Gi`, `1e3` (`pod-api.md` section 2.3). Exact integer arithmetic, no floating point.
+//! Quantities: `500m`, `1Gi`, `1e3`. Exact integer arithmetic, no floating point.
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -10,6 +10,7 @@
 use std::fmt::Write as _;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::limits::MAX_SHOWN;
 
 /// Longest piece of a source line that is shown; manifests may hold whole files on one line.
 const MAX_LINE: usize = 160;
@@ -40,7 +41,7 @@ pub fn render(diagnostic: &Diagnostic, colour: bool) -> String {
         out,
         "{} {}",
         paint(code, word),
-        visible(&diagnostic.message)
+        shown(&visible(&diagnostic.message))
     );
     if let Some(span) = &diagnostic.span
         && !diagnostic.is_secret
@@ -85,6 +86,14 @@ pub fn render_all(diagnostics: &Diagnostics, colour: bool) -> String {
         .iter()
         .map(|diagnostic| render(diagnostic, colour))
         .collect()
+}
+
+/// A message, cut when a value in it is as long as a manifest.
+fn shown(message: &str) -> String {
+    match message.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{} …", &message[..end]),
+        None => message.to_owned(),
+    }
 }
 
 /// The part of a long line around `column`, and how many characters were left out in front of it.

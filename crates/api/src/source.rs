@@ -1,16 +1,30 @@
 //! Manifest texts and places in them. Reading files is the caller's business.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use crate::diagnostic::{Diagnostic, Kind, Severity};
+use crate::limits::MAX_SOURCE_BYTES;
+use crate::path::Path;
 
 /// One manifest text and the name to show for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Source {
     /// A file name, or `<stdin>`.
     pub name: String,
     /// The whole text, as read.
     pub text: String,
+    /// Where each line begins, once anyone has asked: a thousand problems of a large text all do.
+    line_starts: OnceLock<Vec<usize>>,
 }
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.text == other.text
+    }
+}
+
+impl Eq for Source {}
 
 impl Source {
     /// A text with its name.
@@ -18,7 +32,54 @@ impl Source {
         Self {
             name: name.into(),
             text: text.into(),
+            line_starts: OnceLock::new(),
         }
+    }
+
+    /// Number of the line that holds byte `at`, from 0, and where that line begins.
+    fn line_of(&self, at: usize) -> (usize, usize) {
+        let starts = self.line_starts.get_or_init(|| {
+            let breaks = self.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(breaks).collect()
+        });
+        let line = starts.partition_point(|start| *start <= at).max(1) - 1;
+        (line, starts[line])
+    }
+}
+
+impl Source {
+    /// A text that has just been read.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no text: manifests are UTF-8.
+    pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, Box<Diagnostic>> {
+        let name = name.into();
+        if bytes.len() > MAX_SOURCE_BYTES {
+            return Err(Box::new(Diagnostic::too_large(&name)));
+        }
+        let error = match String::from_utf8(bytes) {
+            Ok(text) => return Ok(Self::new(name, text)),
+            Err(error) => error,
+        };
+        let valid_up_to = error.utf8_error().valid_up_to();
+        let bytes = error.into_bytes();
+        let is_utf_16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let mut diagnostic = Diagnostic::new(
+            Severity::Error,
+            Kind::Syntax,
+            Path::root(),
+            "this is not UTF-8",
+        );
+        diagnostic.hint = Some(if is_utf_16 {
+            "the file is UTF-16: save it as UTF-8".to_owned()
+        } else {
+            "save the file as UTF-8".to_owned()
+        });
+        let source = Arc::new(Self::new(name, text));
+        diagnostic.span = Some(Span::new(source, valid_up_to, valid_up_to + 1));
+        Err(Box::new(diagnostic))
     }
 }
 
@@ -70,23 +131,20 @@ impl Span {
     /// Line and column of the first character, both from 1; columns count characters.
     #[must_use]
     pub fn line_column(&self) -> (usize, usize) {
-        let before = self.source.text.get(..self.start).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let mut column = before[line_start..].chars().count() + 1;
-        if line_start == 0 && before.starts_with('\u{feff}') {
+        let (line, start) = self.source.line_of(self.start);
+        let before = &self.source.text[start..self.start];
+        let mut column = before.chars().count() + 1;
+        if line == 0 && before.starts_with('\u{feff}') {
             column -= 1;
         }
-        (
-            before.bytes().filter(|byte| *byte == b'\n').count() + 1,
-            column,
-        )
+        (line + 1, column)
     }
 
     /// The line on which this starts, without its line break.
     #[must_use]
     pub fn line(&self) -> &str {
         let text = &self.source.text;
-        let start = text[..self.start].rfind('\n').map_or(0, |at| at + 1);
+        let (_, start) = self.source.line_of(self.start);
         let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
         text[start..end]
             .trim_end_matches('\r')

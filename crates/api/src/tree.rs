@@ -15,6 +15,12 @@ pub struct Range {
 }
 
 impl Range {
+    /// How many bytes.
+    #[must_use]
+    pub fn length(self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+
     /// Whether the byte `at` is one of them.
     #[must_use]
     pub fn holds(self, at: usize) -> bool {

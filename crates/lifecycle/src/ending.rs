@@ -1,20 +1,19 @@
 //! The end of a pod (section 7): everything is stopped, within one grace period; then the sandbox, then the volumes; of a deleted pod, then
 //! everything else.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 
 use serde::{Deserialize, Serialize};
 
 use crate::container::{Cause, Ended};
-use crate::event::EventKind::Normal;
+use crate::event::EventKind::{Normal, Warning};
 use crate::machine::{PodMachine, SandboxState, Stage, Volumes};
 use crate::phase::Phase;
 use crate::plan::Kind;
 use crate::time::Moment;
 use crate::{Accepted, Action, ContainerIndex, OnInitFailure, Timestamp, limits};
 
-pub(crate) const DEADLINE_MESSAGE: &str =
-    "Pod was active on the node longer than the specified deadline";
+const DEADLINE_MESSAGE: &str = "Pod was active on the node longer than the specified deadline";
 const MISSING_MESSAGE: &str = "The container could not be located when the pod was terminated";
 
 /// An end under way, or over.
@@ -31,14 +30,27 @@ pub(crate) struct Ending {
     pub(crate) is_over: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum EndingCause {
     /// No work is left, or none that can be done.
     Finished,
     /// `activeDeadlineSeconds` is over.
     Deadline,
+    /// It used more local storage than it may; the text says which limit it was.
+    Evicted(String),
     /// Somebody asked for it.
     Deleted,
+}
+
+impl EndingCause {
+    /// `status.reason` and `status.message` of a pod that failed for this, if its containers alone do not tell.
+    pub(crate) fn reason(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Deadline => Some(("DeadlineExceeded", DEADLINE_MESSAGE)),
+            Self::Evicted(message) => Some(("Evicted", message)),
+            Self::Finished | Self::Deleted => None,
+        }
+    }
 }
 
 /// A wish for deletion.
@@ -57,11 +69,11 @@ impl Ending {
 impl PodMachine {
     /// `activeDeadlineSeconds` can fail a pod until its phase is final, also one that ends already.
     pub(crate) fn active_deadline(&self) -> Option<Moment> {
-        let is_known = self
+        let has_failed = self
             .ending()
-            .is_some_and(|ending| ending.cause == EndingCause::Deadline);
+            .is_some_and(|ending| ending.cause.reason().is_some());
         self.deadline
-            .filter(|_| !is_known && !self.computed_phase.is_final())
+            .filter(|_| !has_failed && !self.computed_phase.is_final())
     }
 
     pub(crate) fn exceed_deadline(&mut self) {
@@ -69,6 +81,19 @@ impl PodMachine {
         match self.ending_mut() {
             Some(ending) => ending.cause = EndingCause::Deadline,
             None => self.begin_ending(EndingCause::Deadline),
+        }
+    }
+
+    /// Local storage is over its limit (7.6). A pod that ends already is let go as it goes.
+    pub(crate) fn evict(&mut self, message: &str) {
+        if self.ending().is_some() {
+            return;
+        }
+        self.pod_event(Warning, "Evicted", message);
+        self.begin_ending(EndingCause::Evicted(message.to_string()));
+        let until = self.now.moment().plus(limits::EVICTION_GRACE);
+        if let Some(ending) = self.ending_mut() {
+            ending.until = ending.until.min(until);
         }
     }
 
@@ -85,6 +110,8 @@ impl PodMachine {
         });
         for container in &mut self.containers {
             (container.hold, container.wake, container.owed) = (None, None, None);
+            // From now on a container in its postStart hook is shown as it is.
+            container.reveal();
         }
     }
 
@@ -150,54 +177,61 @@ impl PodMachine {
     }
 
     /// One step of the way out.
-    pub(crate) fn end_in_order(&mut self) -> bool {
-        let Some(ending) = self.ending().cloned() else {
-            return false;
+    pub(crate) fn end_in_order(&mut self) {
+        let Some(ending) = self.ending().filter(|ending| !ending.is_over) else {
+            return;
         };
-        if ending.is_over {
-            return false;
-        }
+        let (until, is_kill) = (ending.until, ending.is_kill);
+        let (is_settled, is_deleted) = (ending.is_settled, ending.deletion.is_some());
         self.cancel_start();
-        if ending.is_kill {
+        if is_kill {
             self.kill_all();
         } else {
-            self.stop_all(ending.until);
+            self.stop_all(until);
         }
         if self.is_anything_alive() {
-            return false;
+            return;
         }
-        if !ending.is_settled {
+        if !is_settled {
             self.settle_containers();
         }
-        match self.sandbox.state {
-            SandboxState::Ready | SandboxState::Lost => {
-                self.stop_sandbox();
-                return false;
-            }
-            SandboxState::Creating | SandboxState::Stopping => return false,
-            SandboxState::Absent | SandboxState::Failed { .. } | SandboxState::Stopped => {}
+        if !self.is_sandbox_cleared() || !self.are_volumes_cleared() {
+            return;
         }
-        match self.volumes {
-            Volumes::Ready | Volumes::Unmounted | Volumes::Failed { .. } => {
-                self.volumes = Volumes::Removing;
-                self.begin(Action::RemoveVolumes);
-                return false;
-            }
-            Volumes::Preparing { .. } | Volumes::Removing => return false,
-            Volumes::Absent | Volumes::Removed => {}
-        }
-        if ending.deletion.is_some() {
+        if is_deleted {
             for index in self.plan.all() {
                 self.remove_remains(index, false);
             }
         }
-        if self.is_pending(|_| true) {
-            return false;
-        }
+        let has_unanswered = self.is_pending(|_| true);
         if let Some(ending) = self.ending_mut() {
-            ending.is_over = true;
+            ending.is_over = !has_unanswered;
         }
-        false
+    }
+
+    /// Has it stopped, if that is still to be done.
+    fn is_sandbox_cleared(&mut self) -> bool {
+        match self.sandbox.state {
+            SandboxState::Absent | SandboxState::Failed { .. } | SandboxState::Stopped => true,
+            SandboxState::Creating | SandboxState::Stopping => false,
+            SandboxState::Ready | SandboxState::Lost => {
+                self.stop_sandbox();
+                false
+            }
+        }
+    }
+
+    /// Has them removed, if that is still to be done.
+    fn are_volumes_cleared(&mut self) -> bool {
+        match self.volumes {
+            Volumes::Absent | Volumes::Removed => true,
+            Volumes::Preparing { .. } | Volumes::Removing => false,
+            Volumes::Ready | Volumes::Unmounted | Volumes::Failed { .. } => {
+                self.volumes = Volumes::Removing;
+                self.begin(Action::RemoveVolumes);
+                false
+            }
+        }
     }
 
     /// Section 7.4: of a container that should have run and of which nothing is known, that is what the status says.

@@ -26,6 +26,7 @@ mod container;
 mod decide;
 mod ending;
 mod event;
+mod image;
 mod index;
 mod limits;
 mod machine;

@@ -41,3 +41,6 @@ pub(crate) const PROBE_PERIOD_SECONDS: i32 = 10;
 
 /// Default of `failureThreshold` (5.1).
 pub(crate) const PROBE_FAILURE_THRESHOLD: i32 = 3;
+
+/// Grace of a pod that is evicted for its local storage (7.1).
+pub(crate) const EVICTION_GRACE: Duration = Duration::from_secs(1);

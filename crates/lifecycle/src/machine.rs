@@ -25,11 +25,12 @@ use crate::conditions::Conditions;
 use crate::container::Container;
 use crate::ending::Ending;
 use crate::event::{Event, EventKind};
+use crate::image::ImageBackoff;
 use crate::phase::Phase;
 use crate::plan::{ContainerPlan, PodPlan};
 use crate::reset::Reset;
 use crate::snapshot::Version;
-use crate::start::{ImageBackoff, Start};
+use crate::start::Start;
 use crate::time::Moment;
 use crate::{
     Accepted, Action, ContainerIndex, Now, Observation, Refusal, Request, Settings, Timestamp,
@@ -203,6 +204,7 @@ impl PodMachine {
     pub fn advance(&mut self, now: Now) {
         self.now = now;
         while self.step() {}
+        self.drive_probes();
         self.settle();
         self.next_deadline = self.earliest_deadline();
     }
@@ -226,8 +228,8 @@ impl PodMachine {
     /// Instructions that were given and have no answer yet, in order. `CancelImage` and `CancelHook` stand here until that which they cancel
     /// is answered.
     #[must_use]
-    pub fn pending_actions(&self) -> Vec<Action> {
-        self.pending.clone()
+    pub fn pending_actions(&self) -> &[Action] {
+        &self.pending
     }
 
     /// The status as of the last turn. `reason` and `message`, like a final phase, are told only when no container can be running.

@@ -144,6 +144,11 @@ pub enum Observation {
         /// How.
         outcome: ProbeOutcome,
     },
+    /// The pod uses more local storage than it may (section 7.6).
+    StorageExceeded {
+        /// The kubelet's text, which says whose limit it is.
+        message: String,
+    },
     /// The machine was started anew: no sandbox, no container and no mount of before exists, and `since_boot` began again.
     HostRebooted,
 }

@@ -6,7 +6,6 @@ use alloc::format;
 use crate::container::{Cause, Ended, Life, Owed};
 use crate::event::EventKind::Warning;
 use crate::machine::{PodMachine, SandboxState, Stage, Volumes};
-use crate::start::StartStep;
 use crate::stop::is_hook;
 use crate::time::Moment;
 use crate::{Action, Attempt, ContainerIndex, Exit, Hook, Now, Observation, Timestamp, limits};
@@ -60,6 +59,7 @@ impl PodMachine {
                     self.sandbox.state = SandboxState::Stopped;
                 }
             }
+            Observation::StorageExceeded { message } => self.evict(message),
             Observation::HostRebooted => {}
             Observation::ImagePulling { container, .. }
             | Observation::ImageReady { container, .. }
@@ -134,8 +134,9 @@ impl PodMachine {
                 hook,
                 result,
             } => {
-                self.answered(|action| is_hook(action, *container, *attempt, *hook));
+                let was_due = self.answered(|action| is_hook(action, *container, *attempt, *hook));
                 match hook {
+                    _ if !was_due => {}
                     Hook::PostStart => self.note_post_start(*container, *attempt, result),
                     Hook::PreStop => self.note_pre_stop(*container, *attempt, result),
                 }
@@ -215,14 +216,8 @@ impl PodMachine {
             container.owed = Some(Owed { since: before });
         }
         container.reveal();
-        let is_in_post_start = |step: &StartStep| *step == StartStep::PostStart;
-        if self
-            .starting
-            .as_ref()
-            .is_some_and(|start| start.container == index && is_in_post_start(&start.step))
-        {
-            self.starting = None;
-        }
+        // It has started, so what goes on is its postStart hook at most.
+        self.starting.take_if(|start| start.container == index);
     }
 
     /// Everything that ran is gone, and nothing that was begun will be answered. Moments are carried over by wall time.

@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ContainerIndex;
 use crate::container::{Cause, Ended, Life, Running, Waiting};
-use crate::ending::EndingCause;
-use crate::machine::PodMachine;
+use crate::machine::{PodMachine, Stage};
 use crate::plan::Kind;
 use crate::restart::{AfterExit, after};
 
@@ -70,7 +69,7 @@ impl PodMachine {
         let is_ending = self.ending().is_some();
         let why = container.waiting.as_ref().filter(|_| !is_ending);
         match container.record.as_ref().map(|record| &record.life) {
-            Some(Life::Running(running)) if !running.in_post_start => {
+            Some(Life::Running(running)) if !running.in_post_start || is_ending => {
                 Shown::Running { running, last }
             }
             Some(Life::Ended(ended)) if why.is_some() && self.will_restart(index, ended) => {
@@ -93,17 +92,22 @@ impl PodMachine {
 
     /// The restart predicate with everything that overrides it.
     pub(crate) fn will_restart(&self, index: ContainerIndex, ended: &Ended) -> bool {
-        self.ending().is_none()
-            && (self.container(index).owed.is_some()
-                || ended.cause == Cause::Reset
-                || after(self.container_plan(index), ended) != AfterExit::Leave)
+        match self.stage {
+            Stage::Ending(_) => false,
+            Stage::Resetting(_) | Stage::Pausing { .. } => true,
+            Stage::Living | Stage::Rebuilding => {
+                self.container(index).owed.is_some()
+                    || ended.cause == Cause::Reset
+                    || after(self.container_plan(index), ended) != AfterExit::Leave
+            }
+        }
     }
 
     /// A final phase is kept; any other is looked at anew.
     pub(crate) fn update_phase(&mut self) {
         if !self.computed_phase.is_final() {
             self.computed_phase = match self.ending() {
-                Some(ending) if ending.cause == EndingCause::Deadline => Phase::Failed,
+                Some(ending) if ending.cause.reason().is_some() => Phase::Failed,
                 _ => self.phase_of_containers(),
             };
         }
@@ -136,6 +140,8 @@ impl PodMachine {
                 (Kind::Sidecar, _) => {}
                 (Kind::App, Shown::Running { .. }) => running = true,
                 (Kind::App, Shown::Waiting { last: None, .. }) => waiting = true,
+                // Its postStart hook runs, and what it shows is from before.
+                (Kind::App, _) if container.is_running() => running = true,
                 (Kind::App, Shown::Terminated { ended, .. }) => {
                     stopped += 1;
                     succeeded += usize::from(ended.code == 0);

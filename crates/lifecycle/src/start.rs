@@ -1,4 +1,4 @@
-//! The one start that is under way, and what puts starts off (sections 1.7, 4.1 and 4.4).
+//! The one start that is under way, and what puts starts off (sections 1.7, 4.1 and 6). Its image is the part of `image.rs`.
 //!
 //! ```text
 //!   wanted ──▶ hold? ──▶ crash back-off? ──▶ image back-off? ──▶ EnsureImage ──▶ StartContainer ──▶ (postStart) ──▶ runs
@@ -10,18 +10,15 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backoff::Backoff;
 use crate::container::{
     BackoffStep, Cause, Ended, ImageName, Life, Reason, Record, Running, Waiting,
 };
 use crate::event::EventKind::{Normal, Warning};
 use crate::machine::PodMachine;
-use crate::plan::PullPolicy;
 use crate::stop::StopOrder;
 use crate::time::{Moment, go_duration};
 use crate::{
-    Action, Attempt, ContainerIndex, Hook, HookResult, ImageFacts, ImageFailure, Now, StartStage,
-    Timestamp, limits,
+    Action, Attempt, ContainerIndex, Hook, HookResult, Now, StartStage, Timestamp, limits,
 };
 
 /// A start under way.
@@ -43,31 +40,18 @@ pub(crate) enum StartStep {
         image: ImageName,
         restart_count: u32,
     },
-    /// It runs, and so does its postStart hook; or that has failed, and it is being killed.
+    /// It runs, and its postStart hook is about to.
+    Started,
+    /// So does the hook; or it has failed, and the container is being killed.
     PostStart,
-}
-
-/// The back-off of an image, shared by all containers of the pod that use it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ImageBackoff {
-    backoff: Backoff,
-    /// `reason: text` of the last failure.
-    last_error: String,
-    /// The failure says nothing about whether the image is present: it is, or whoever failed pulls always.
-    is_about_pull_alone: bool,
-    /// It is there after all, or a person wants it to be tried now.
-    is_lifted: bool,
-}
-
-impl ImageBackoff {
-    pub(crate) fn rebase(&mut self, rebase: impl Fn(&mut Moment)) {
-        self.backoff.rebase(rebase);
-    }
+    /// The hook has failed, and the container is about to be killed for it.
+    PostStartFailed,
 }
 
 impl PodMachine {
     /// Makes the first start of `wanted` that nothing puts off, unless one is under way. Returns whether the records must be looked at again.
     pub(crate) fn drive_starts(&mut self, wanted: &[ContainerIndex]) -> bool {
+        self.drive_post_start();
         if let Some(start) = &self.starting
             && !wanted.contains(&start.container)
         {
@@ -87,29 +71,58 @@ impl PodMachine {
                 return true;
             }
         }
-        if let Some(Start {
+        self.begin_creation();
+        false
+    }
+
+    /// Its image is there, and it is still wanted.
+    fn begin_creation(&mut self) {
+        let Some(start) = &mut self.starting else {
+            return;
+        };
+        let StartStep::Ready { image } = &mut start.step else {
+            return;
+        };
+        let (container, attempt) = (start.container, start.attempt);
+        let restart_count = self.containers[container.position()].next_restart_count;
+        start.step = StartStep::Create {
+            image: core::mem::take(image),
+            restart_count,
+        };
+        self.begin(Action::StartContainer {
             container,
             attempt,
-            step: StartStep::Ready { image },
-        }) = self.starting.clone()
-        {
-            let restart_count = self.container(container).next_restart_count;
-            let step = StartStep::Create {
-                image,
-                restart_count,
-            };
-            self.starting = Some(Start {
-                container,
-                attempt,
-                step,
-            });
-            self.begin(Action::StartContainer {
-                container,
-                attempt,
-                restart_count,
-            });
+            restart_count,
+        });
+    }
+
+    /// Begins the hook of what has just been started, and kills what has just failed in it (section 6).
+    fn drive_post_start(&mut self) {
+        let Some(start) = &mut self.starting else {
+            return;
+        };
+        let (container, attempt) = (start.container, start.attempt);
+        match start.step {
+            StartStep::Started => {
+                start.step = StartStep::PostStart;
+                self.begin(Action::RunHook {
+                    container,
+                    attempt,
+                    hook: Hook::PostStart,
+                });
+            }
+            StartStep::PostStartFailed => {
+                start.step = StartStep::PostStart;
+                let order = StopOrder {
+                    until: self.now.moment().plus(self.plan.grace),
+                    with_pre_stop: true,
+                    in_order: false,
+                    then_start: false,
+                };
+                self.stop(container, "FailedPostStartHook", order);
+            }
+            _ => {}
         }
-        false
     }
 
     /// Whether nothing puts the start off. What does is shown in the status and wakes the machine when it is over.
@@ -160,24 +173,6 @@ impl PodMachine {
         }
     }
 
-    /// Section 4.4. A container that is content with an image that is present asks for it, unless another one like it has just failed to.
-    fn image_wait(&self, index: ContainerIndex) -> Option<Moment> {
-        let plan = self.container_plan(index);
-        let image = &self.images[plan.image_slot];
-        let may_be_present = match plan.pull_policy {
-            PullPolicy::Never => true,
-            PullPolicy::IfNotPresent => image.is_about_pull_alone,
-            PullPolicy::Always => false,
-        };
-        if may_be_present || image.is_lifted {
-            return None;
-        }
-        let wait = image
-            .backoff
-            .wait_since_raise(self.now.moment(), &self.settings)?;
-        Some(wait.until)
-    }
-
     /// Published at once, while the kubelet shows it at its next look (quirk Q2).
     pub(crate) fn show_crash_loop(&mut self, index: ContainerIndex, delay: core::time::Duration) {
         if self.is_shown(index, Reason::CrashLoopBackOff) {
@@ -191,30 +186,14 @@ impl PodMachine {
         self.event(index, Warning, "BackOff", event);
     }
 
-    fn show_image_backoff(&mut self, index: ContainerIndex) {
-        if self.is_shown(index, Reason::ImagePullBackOff) {
-            return;
-        }
-        let plan = self.container_plan(index);
-        let text = format!("Back-off pulling image {:?}", plan.image);
-        let last_error = &self.images[plan.image_slot].last_error;
-        self.show(
-            index,
-            Reason::ImagePullBackOff,
-            format!("{text}: {last_error}"),
-        );
-        self.event(index, Normal, "BackOff", text);
-        self.event(index, Warning, "Failed", "Error: ImagePullBackOff");
-    }
-
-    fn is_shown(&self, index: ContainerIndex, reason: Reason) -> bool {
+    pub(crate) fn is_shown(&self, index: ContainerIndex, reason: Reason) -> bool {
         let waiting = &self.container(index).waiting;
         waiting
             .as_ref()
             .is_some_and(|waiting| waiting.reason == reason)
     }
 
-    fn show(&mut self, index: ContainerIndex, reason: Reason, message: String) {
+    pub(crate) fn show(&mut self, index: ContainerIndex, reason: Reason, message: String) {
         let message = (!message.is_empty()).then_some(message.into());
         self.container_mut(index).waiting = Some(Waiting { reason, message });
     }
@@ -258,7 +237,9 @@ impl PodMachine {
                 *is_cancelled = true;
                 self.begin(Action::CancelImage { container, attempt });
             }
-            StartStep::Ready { .. } => self.starting = None,
+            StartStep::Ready { .. } | StartStep::Started | StartStep::PostStartFailed => {
+                self.starting = None;
+            }
             _ => {}
         }
     }
@@ -269,131 +250,17 @@ impl PodMachine {
             self.container_mut(index).backoff_step = BackoffStep::Lifted;
         }
         let slot = self.container_plan(index).image_slot;
-        self.images[slot].is_lifted = true;
+        self.images[slot].lift();
     }
 
     /// The start that waits for this kind of answer about this instance.
-    fn start_of(&self, container: ContainerIndex, attempt: Attempt) -> Option<&StartStep> {
+    pub(crate) fn start_of(
+        &self,
+        container: ContainerIndex,
+        attempt: Attempt,
+    ) -> Option<&StartStep> {
         let start = self.starting.as_ref()?;
         (start.container == container && start.attempt == attempt).then_some(&start.step)
-    }
-
-    pub(crate) fn note_pulling(&mut self, container: ContainerIndex, attempt: Attempt) {
-        if matches!(
-            self.start_of(container, attempt),
-            Some(StartStep::Image { .. })
-        ) {
-            let message = format!("Pulling image {:?}", self.container_plan(container).image);
-            self.event(container, Normal, "Pulling", message);
-        }
-    }
-
-    pub(crate) fn note_image(
-        &mut self,
-        container: ContainerIndex,
-        attempt: Attempt,
-        facts: &ImageFacts,
-    ) {
-        self.answered(|action| is_image(action, container, attempt));
-        let Some(StartStep::Image { is_cancelled }) = self.start_of(container, attempt) else {
-            return;
-        };
-        if *is_cancelled {
-            self.starting = None;
-            return;
-        }
-        let plan = self.container_plan(container);
-        let slot = plan.image_slot;
-        let image = &plan.image;
-        let was_pulled = facts.pulled.is_some() || plan.pull_policy == PullPolicy::Always;
-        let message = match &facts.pulled {
-            Some(pull) => format!(
-                "Successfully pulled image {image:?} in {} ({} including waiting). Image size: {} bytes.",
-                go_duration(whole_milliseconds(pull.took)),
-                go_duration(whole_milliseconds(pull.including_waiting)),
-                pull.bytes
-            ),
-            None => format!(
-                "Container image {image:?} already present on machine and can be accessed by the pod"
-            ),
-        };
-        self.event(container, Normal, "Pulled", message);
-        // Whoever else wants it need not wait for what is there.
-        let entry = &mut self.images[slot];
-        if was_pulled {
-            entry.is_lifted = true;
-        } else {
-            entry.is_about_pull_alone = true;
-        }
-        let image = ImageName {
-            name: facts.name.clone(),
-            id: facts.id.clone(),
-        };
-        let step = StartStep::Ready { image };
-        self.starting = Some(Start {
-            container,
-            attempt,
-            step,
-        });
-    }
-
-    pub(crate) fn note_no_image(
-        &mut self,
-        container: ContainerIndex,
-        attempt: Attempt,
-        failure: ImageFailure,
-        message: &str,
-    ) {
-        self.answered(|action| is_image(action, container, attempt));
-        let Some(StartStep::Image { is_cancelled }) = self.start_of(container, attempt) else {
-            return;
-        };
-        let is_cancelled = *is_cancelled;
-        self.starting = None;
-        if is_cancelled || failure == ImageFailure::Cancelled {
-            return;
-        }
-        let plan = self.container_plan(container);
-        let image = plan.image.clone();
-        let (event, event_message, is_pull) = match failure {
-            ImageFailure::ErrImagePull
-            | ImageFailure::RegistryUnavailable
-            | ImageFailure::SignatureValidationFailed => (
-                "Failed",
-                format!("Failed to pull image {image:?}: {message}"),
-                true,
-            ),
-            ImageFailure::ErrImageNeverPull => ("ErrImageNeverPull", never_pull(&image), false),
-            ImageFailure::InvalidImageName
-            | ImageFailure::ImageInspectError
-            | ImageFailure::Cancelled => ("InspectFailed", message.into(), false),
-        };
-        let shown = match failure {
-            ImageFailure::ErrImageNeverPull => never_pull(&image),
-            _ => message.into(),
-        };
-        let now = self.now.moment();
-        let hold = if is_pull {
-            let is_about_pull_alone = plan.pull_policy == PullPolicy::Always;
-            let slot = plan.image_slot;
-            let entry = &mut self.images[slot];
-            entry.is_about_pull_alone = is_about_pull_alone;
-            entry.is_lifted = false;
-            entry.last_error = format!("{}: {message}", failure.reason());
-            entry.backoff.raise(now, limits::IMAGE_BACKOFF_MAX);
-            now.plus(limits::PULL_ERROR_SHOWN.min(self.settings.scaled(limits::BACKOFF_INITIAL)))
-        } else {
-            now.plus(self.settings.scaled(limits::ERROR_RETRY))
-        };
-        self.container_mut(container).hold = Some(hold);
-        self.show(container, Reason::Image(failure), shown);
-        self.event(container, Warning, event, event_message);
-        self.event(
-            container,
-            Warning,
-            "Failed",
-            format!("Error: {}", failure.reason()),
-        );
     }
 
     pub(crate) fn note_started(
@@ -423,16 +290,11 @@ impl PodMachine {
         self.forget_resets();
         self.container_mut(container).probes.begin_instance();
         if has_hook {
-            let step = StartStep::PostStart;
+            let step = StartStep::Started;
             self.starting = Some(Start {
                 container,
                 attempt,
                 step,
-            });
-            self.begin(Action::RunHook {
-                container,
-                attempt,
-                hook: Hook::PostStart,
             });
         } else {
             self.finish_start(container);
@@ -590,33 +452,17 @@ impl PodMachine {
                 );
                 self.show(container, Reason::PostStartHookError, message.clone());
                 self.container_mut(container).reveal();
-                let until = self.now.moment().plus(self.plan.grace);
-                let order = StopOrder {
-                    until,
-                    with_pre_stop: true,
-                    in_order: false,
-                    then_start: false,
-                };
-                self.stop(container, "FailedPostStartHook", order);
+                self.starting = Some(Start {
+                    container,
+                    attempt,
+                    step: StartStep::PostStartFailed,
+                });
             }
         }
     }
 }
 
-pub(crate) fn is_image(action: &Action, of: ContainerIndex, instance: Attempt) -> bool {
-    matches!(action, Action::EnsureImage { container, attempt } | Action::CancelImage { container, attempt }
-        if *container == of && *attempt == instance)
-}
-
 pub(crate) fn is_start(action: &Action, of: ContainerIndex, instance: Attempt) -> bool {
     matches!(action, Action::StartContainer { container, attempt, .. }
         if *container == of && *attempt == instance)
-}
-
-fn never_pull(image: &str) -> String {
-    format!("Container image {image:?} is not present with pull policy of Never")
-}
-
-fn whole_milliseconds(duration: core::time::Duration) -> core::time::Duration {
-    core::time::Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }

@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1 as api;
 
 use crate::ContainerIndex;
 use crate::container::Ended;
-use crate::ending::{DEADLINE_MESSAGE, EndingCause};
 use crate::machine::PodMachine;
 use crate::phase::{Phase, Shown};
 use crate::plan::Kind;
@@ -22,10 +21,8 @@ pub(crate) fn pod_status(machine: &PodMachine) -> api::PodStatus {
     } else {
         &machine.pod_ips
     };
-    let is_over_deadline = machine.published_phase == Phase::Failed
-        && machine
-            .ending()
-            .is_some_and(|ending| ending.cause == EndingCause::Deadline);
+    let cause = machine.ending().and_then(|ending| ending.cause.reason());
+    let cause = cause.filter(|_| machine.published_phase == Phase::Failed);
     let statuses = |indices: &mut dyn Iterator<Item = ContainerIndex>| {
         list(indices.map(|index| container_status(machine, index)))
     };
@@ -33,8 +30,8 @@ pub(crate) fn pod_status(machine: &PodMachine) -> api::PodStatus {
         observed_generation: plan.generation,
         phase: Some(machine.published_phase.as_str().to_owned()),
         conditions: Some(machine.shown_conditions()),
-        reason: is_over_deadline.then(|| "DeadlineExceeded".to_owned()),
-        message: is_over_deadline.then(|| DEADLINE_MESSAGE.to_owned()),
+        reason: cause.map(|(reason, _)| reason.to_owned()),
+        message: cause.map(|(_, message)| message.to_owned()),
         host_ip: host_ips.first().cloned(),
         host_ips: list(host_ips.iter().map(|ip| api::HostIP { ip: ip.clone() })),
         pod_ip: pod_ips.first().cloned(),

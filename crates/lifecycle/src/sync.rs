@@ -16,8 +16,6 @@ impl PodMachine {
     /// Returns whether something changed that calls for another look before the world is asked again.
     pub(crate) fn step(&mut self) -> bool {
         let now = self.now.moment();
-        self.drive_stops();
-        self.drive_probes();
         if self
             .active_deadline()
             .is_some_and(|deadline| deadline <= now)
@@ -25,6 +23,7 @@ impl PodMachine {
             self.exceed_deadline();
             return true;
         }
+        self.drive_stops();
         match &self.stage {
             Stage::Living => self.live(),
             Stage::Rebuilding => self.rebuild(),
@@ -34,7 +33,10 @@ impl PodMachine {
                 true
             }
             Stage::Pausing { .. } => false,
-            Stage::Ending(_) => self.end_in_order(),
+            Stage::Ending(_) => {
+                self.end_in_order();
+                false
+            }
         }
     }
 

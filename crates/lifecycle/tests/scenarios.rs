@@ -19,8 +19,9 @@
 //! exit NAME END [MESSAGE…]                         sandbox dies ATTEMPT | reboot
 //! image IMAGE fails [REASON] TEXT… | takes S | ok  start NAME fails config|create|binary TEXT… | takes S | ok
 //! volume NAME fails TEXT… | takes S | ok           sandbox 0 fails TEXT… | takes S | ok
-//! set NAME WORD=VALUE                              remains NAME ATTEMPT vanish
-//! show POINTER (a value of the status)             wait (an extra look at the clock) | end
+//! set NAME WORD=VALUE                              remains NAME ATTEMPT vanish | storage over TEXT…
+//! show POINTER (a value of the status)             tell next-try | deletion | end (what else the machine tells)
+//! wait (an extra look at the clock) | end
 //! ```
 //!
 //! `PODYARD_UPDATE_SCENARIOS=1` writes what comes of the inputs into the files; read the difference before you keep it.

@@ -104,6 +104,7 @@ fn overlay<'p>(
 ) -> Result<OwnedFd, Failure<'p>> {
     let fs =
         rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).during(Stage::Rootfs)?;
+    rustix::mount::fsconfig_set_string(&fs, c"source", c"overlay").during(Stage::Rootfs)?;
     for (position, layer) in layers.iter().enumerate() {
         set_directory(&fs, c"lowerdir+", layer).on(Stage::Rootfs, position, layer)?;
     }

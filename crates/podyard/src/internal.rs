@@ -1,10 +1,10 @@
-//! The hidden roles: `podyard internal keep|supervise|pull|resolve|sandbox …`. Dispatched before anything else, since a keeper and a sandbox live
+//! The hidden roles: `podyard internal compress|keep|supervise|pull|resolve|sandbox|usage …`. Dispatched before anything else, since a keeper and a sandbox live
 //! as long as their pod and must stay small.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use podyard_supervisor::{RoleArguments, keeper, pull, resolve, supervise};
+use podyard_supervisor::{RoleArguments, keeper, pull, resolve, rotation, supervise, usage};
 
 /// Runs the role that the command line asks for; `None` if it is a command for people.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
@@ -21,6 +21,8 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitC
             supervise(role).map_err(Into::into)
         }),
         Some("pull") => ExitCode::from(pull::run(arguments)),
+        Some("compress") => ExitCode::from(rotation::run(arguments)),
+        Some("usage") => ExitCode::from(usage::run(arguments)),
         Some("resolve") => ExitCode::from(resolve(arguments)),
         _ => failed(&format!("there is no role {role:?}")),
     })

@@ -1,12 +1,11 @@
 //! Following container logs in their files, across the death of a supervisor.
 //!
-//! A log line is in its file once and stays there, whoever wrote it. Files are opened once and kept, so that they can be read to their
-//! end even when the pod, and its directory with it, is being removed.
+//! A log line is in its file once and stays there, whoever wrote it.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::PathBuf;
 
+use podyard_supervisor::LogReader;
 use podyard_supervisor::logs::{self, LogOptions};
 
 use crate::output::prefix::Prefixer;
@@ -27,8 +26,7 @@ pub(crate) struct LogFiles {
 struct LogFile {
     container: String,
     instance: u32,
-    path: PathBuf,
-    file: Option<File>,
+    reader: LogReader,
     /// A record that is not whole yet.
     rest: Vec<u8>,
     options: LogOptions,
@@ -65,8 +63,7 @@ impl LogFiles {
         self.files.push(LogFile {
             container: container.to_owned(),
             instance,
-            path: logs::file(&self.directory, container, instance),
-            file: None,
+            reader: LogReader::new(logs::file(&self.directory, container, instance)),
             rest: Vec::new(),
             options,
             prefixer: (!prefix.is_empty()).then(|| Prefixer::new(prefix)),
@@ -97,18 +94,11 @@ impl LogFiles {
 
 impl LogFile {
     fn read(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        if self.file.is_none() {
-            match File::open(&self.path) {
-                Ok(file) => self.file = Some(file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
-        let Some(file) = &mut self.file else {
-            return Ok(());
-        };
         loop {
-            let read = file.take(CHUNK).read_to_end(&mut self.rest)?;
+            let read = self.reader.read(CHUNK, &mut self.rest)?;
+            if !self.reader.is_open() {
+                return Ok(());
+            }
             // The last lines can only be told once all lines there are have been seen.
             if self.options.tail.is_some() && read > 0 {
                 continue;
@@ -136,6 +126,7 @@ impl LogFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Write as _;
 
     #[test]

@@ -7,17 +7,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use podyard_api::core::Pod;
-use podyard_api::meta::Time;
-use podyard_lifecycle::{
-    Accepted, Action, End, Now, Observation, PodMachine, Refusal, Request, kubernetes_time,
-};
+use podyard_lifecycle::{Accepted, Action, End, Now, Observation, PodMachine, Refusal, Request};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::drivers::{self, World};
 use crate::events::EventLog;
 use crate::journal::{Journal, JournalError};
 use crate::limits;
+use crate::pod_text::PodText;
 use crate::record::PodRecord;
 use crate::roots::PodDirs;
 use crate::{atomic, clock};
@@ -60,6 +57,11 @@ pub(crate) struct Supervisor {
     asked: mpsc::UnboundedReceiver<Asked>,
     published: watch::Sender<Published>,
     names: Rc<RefCell<MachineFacts>>,
+    text: PodText,
+    /// Turns since the last publication that changed something.
+    untold: u32,
+    /// Whether there are Events that were not published yet.
+    has_new_events: bool,
 }
 
 /// What the socket needs to know of the machine between two turns.
@@ -92,7 +94,8 @@ impl Supervisor {
             observations,
             asked,
         } = parts;
-        let pod = render_pod(&record.pod, &machine, 0);
+        let text = PodText::new(&record.pod);
+        let pod = text.render(&machine, 0);
         let first = Published {
             version: 0,
             pod: pod.into(),
@@ -113,6 +116,9 @@ impl Supervisor {
                 asked,
                 published,
                 names,
+                text,
+                untold: 0,
+                has_new_events: true,
             },
             seen,
         )
@@ -133,19 +139,28 @@ impl Supervisor {
         } else {
             drivers::recover(&self.world, &pending);
         }
-        self.publish(clock::now());
+        let mut now = clock::now();
+        self.publish(now);
         let mut first = true;
         loop {
             if let Some(end) = self.machine.end() {
+                self.publish_news(now);
                 return Ok(end);
             }
-            let (observations, asked) = if first {
-                self.collect_now()
-            } else {
-                self.wait().await
-            };
+            if self.untold >= limits::UNTOLD_TURNS {
+                self.publish_news(now);
+                tokio::task::yield_now().await;
+            }
+            let mut inputs = self.collect_now();
+            // What is known already is decided before anybody is told: a container that can start must not wait for that. Nobody can
+            // see the difference, since nobody else has a turn before the wait.
+            if !first && inputs.0.is_empty() && inputs.1.is_empty() {
+                self.publish_news(now);
+                inputs = self.wait().await;
+            }
             first = false;
-            self.turn(clock::now(), observations, asked)?;
+            now = clock::now();
+            self.turn(now, inputs.0, inputs.1)?;
         }
     }
 
@@ -169,6 +184,7 @@ impl Supervisor {
         let mut is_news = !observations.is_empty() || !requests.is_empty();
         while let Some(event) = self.machine.next_event() {
             self.events.add(event);
+            self.has_new_events = true;
             is_news = true;
         }
         self.journal
@@ -183,7 +199,7 @@ impl Supervisor {
             let _ = answer.send(result);
         }
         if is_news || self.machine.end().is_some() {
-            self.publish(now);
+            self.untold += 1;
         }
         if self.journal.bytes() > limits::JOURNAL_BYTES
             && let Err(error) = self
@@ -224,26 +240,33 @@ impl Supervisor {
         (observations, asked)
     }
 
+    fn publish_news(&mut self, now: Now) {
+        if self.untold > 0 {
+            self.publish(now);
+        }
+    }
+
     fn publish(&mut self, now: Now) {
+        self.untold = 0;
         let version = self.published.borrow().version + 1;
-        let pod = render_pod(&self.record.pod, &self.machine, version);
-        let metadata = &self.record.pod.metadata;
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let (namespace, name) = (text(&metadata.namespace), text(&metadata.name));
-        let objects =
-            self.events
-                .to_objects(&namespace, &name, &self.dirs.uid, &self.world.node_name);
-        let events = serde_json::to_string(&objects).unwrap_or_else(|_| "[]".to_owned());
+        let pod = self.text.render(&self.machine, version);
         let end = self.machine.end();
         // Commands read these files; whoever is connected gets the same from memory.
         let status = atomic::write(&self.dirs.status(), pod.as_bytes());
-        let last = match end {
-            Some(_) => atomic::write_durable(&self.dirs.final_status(), pod.as_bytes()),
-            None => Ok(()),
-        };
-        let events_file = atomic::write(&self.dirs.events(), events.as_bytes());
+        let mut events_file = Ok(());
+        let mut events = Rc::clone(&self.published.borrow().events);
+        if self.has_new_events {
+            events = self.render_events().into();
+            events_file = atomic::write(&self.dirs.events(), events.as_bytes());
+            self.has_new_events = events_file.is_err();
+        }
+        let (mut last, mut last_events) = (Ok(()), Ok(()));
+        if end.is_some() {
+            last_events = atomic::write(&self.dirs.final_events(), events.as_bytes());
+            last = atomic::write_durable(&self.dirs.final_status(), pod.as_bytes());
+        }
         // Each is tried, whatever became of the others.
-        for error in [status, last, events_file]
+        for error in [status, events_file, last_events, last]
             .into_iter()
             .filter_map(Result::err)
         {
@@ -259,28 +282,18 @@ impl Supervisor {
         let _ = self.published.send(Published {
             version,
             pod: pod.into(),
-            events: events.into(),
+            events,
             end,
         });
     }
-}
 
-/// The pod as the API would show it.
-fn render_pod(pod: &Pod, machine: &PodMachine, version: u64) -> String {
-    let mut pod = pod.clone();
-    pod.metadata.resource_version = Some(version.to_string());
-    if let Some((at, grace)) = machine.deletion() {
-        // As the API server has it: the moment at which the grace will be over.
-        pod.metadata.deletion_timestamp = Some(deletion_time(at, grace));
-        pod.metadata.deletion_grace_period_seconds = Some(grace);
+    fn render_events(&self) -> String {
+        let metadata = &self.record.pod.metadata;
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let (namespace, name) = (text(&metadata.namespace), text(&metadata.name));
+        let objects =
+            self.events
+                .to_objects(&namespace, &name, &self.dirs.uid, &self.world.node_name);
+        serde_json::to_string(&objects).unwrap_or_else(|_| "[]".to_owned())
     }
-    pod.status = Some(machine.status());
-    serde_json::to_string(&pod).unwrap_or_default()
-}
-
-fn deletion_time(at: podyard_lifecycle::Timestamp, grace: i64) -> Time {
-    kubernetes_time(podyard_lifecycle::Timestamp {
-        seconds: at.seconds + grace,
-        ..at
-    })
 }

@@ -9,8 +9,18 @@ pub const SUPERVISOR_RESTART_FIRST: Duration = Duration::from_millis(20);
 /// The longest wait before the next supervisor.
 pub const SUPERVISOR_RESTART_MAX: Duration = Duration::from_secs(10);
 
+/// How long to wait for the keeper to write down the end of a process that is its child. Only reached when nobody will: the keeper is gone
+/// too, and the kernel does not keep exit codes (before 6.15).
+pub const KEEPER_PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks meanwhile.
+pub const KEEPER_PAUSE: Duration = Duration::from_millis(1);
+
 /// The loop looks at the clock at least this often, so that a machine that slept does not oversleep a deadline.
 pub const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// After this many turns without a pause the loop tells what happened and lets everybody else have a turn: a driver that answers at once,
+/// again and again, must not silence the pod.
+pub const UNTOLD_TURNS: u32 = 16;
 
 /// Size asked for each output pipe, in bytes: at full speed a reader that pauses for 10 ms must not stop the writer.
 pub const LOG_PIPE_BYTES: usize = 1 << 20;
@@ -18,6 +28,11 @@ pub const LOG_PIPE_BYTES: usize = 1 << 20;
 pub const LOG_CHUNK_BYTES: usize = 256 << 10;
 /// A longer line is cut into `P` records of this many bytes, as containerd does.
 pub const LOG_LINE_BYTES: usize = 16 << 10;
+
+/// A log of a running container that is longer than this is put aside (`pod-lifecycle.md` section 12).
+pub const LOG_FILE_BYTES: u64 = 10 << 20;
+/// So many files are kept of an instance's log, the current one included; the oldest go.
+pub const LOG_FILES: usize = 5;
 
 /// The last bytes of a termination message that are kept (`pod-lifecycle.md` section 8.8).
 pub const TERMINATION_MESSAGE_BYTES: u64 = 4096;

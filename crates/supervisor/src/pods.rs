@@ -268,14 +268,18 @@ impl PodHandle {
     ///
     /// When they exist and cannot be read.
     pub fn events(&self) -> Result<Vec<Event>, PodError> {
-        let path = self.dirs.events();
-        match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|_| PodError::Unreadable {
-                path: path.display().to_string(),
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(io("read", &path)(error)),
+        for path in [self.dirs.events(), self.dirs.final_events()] {
+            match std::fs::read(&path) {
+                Ok(text) => {
+                    return serde_json::from_slice(&text).map_err(|_| PodError::Unreadable {
+                        path: path.display().to_string(),
+                    });
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io("read", &path)(error)),
+            }
         }
+        Ok(Vec::new())
     }
 
     /// Everything that happened, turn by turn.

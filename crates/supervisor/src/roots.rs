@@ -163,9 +163,15 @@ impl PodDirs {
         self.data.join("status.json")
     }
 
-    /// The pod's Events, one JSON object a line, rewritten as they are aggregated.
+    /// The pod's Events as a JSON array while the machine is up, rewritten as they are aggregated. The journal knows them, too.
     #[must_use]
     pub fn events(&self) -> PathBuf {
+        self.run.join("events.json")
+    }
+
+    /// The Events of a pod that has ended; survives a reboot.
+    #[must_use]
+    pub fn final_events(&self) -> PathBuf {
         self.data.join("events.json")
     }
 

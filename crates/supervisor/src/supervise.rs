@@ -209,6 +209,7 @@ async fn supervise(
     tokio::task::spawn_local(serve::run(listener, service));
     tokio::task::spawn_local(drivers::follow_objects(Rc::clone(&world)));
 
+    crate::drivers::housekeeping::start(&world);
     let end = supervisor.run(pending, rebooted).await?;
     // Whoever watches gets the last state before the process ends.
     for _ in 0..16 {

@@ -198,7 +198,7 @@ fn busybox(command: &str, more: &str) -> String {
 kind: Pod
 metadata: {{name: p, labels: {{app: x}}}}
 spec:
-  terminationGracePeriodSeconds: 1
+  terminationGracePeriodSeconds: 30
   containers:
   - name: c
     image: busybox:latest
@@ -213,7 +213,7 @@ spec:
 fn ports_that_nobody_listens_on() {
     let podyard = Instance::new();
     podyard.start_text(&busybox(
-        "trap 'exit 0' TERM; while :; do sleep 1; done",
+        "trap 'exit 0' TERM; while :; do sleep 0.1; done",
         "    livenessProbe: {tcpSocket: {port: 81}, periodSeconds: 1, failureThreshold: 1000}
     readinessProbe: {grpc: {port: 82}, periodSeconds: 1}",
     ));
@@ -231,7 +231,7 @@ fn ports_that_nobody_listens_on() {
 fn a_port_name_that_does_not_exist_moves_no_counter() {
     let podyard = Instance::new();
     podyard.start_text(&busybox(
-        "trap 'exit 0' TERM; while :; do sleep 1; done",
+        "trap 'exit 0' TERM; while :; do sleep 0.1; done",
         "    livenessProbe: {httpGet: {port: other}, periodSeconds: 1, failureThreshold: 1}",
     ));
     let text = "Liveness probe errored and resulted in unknown state: couldn't find port";
@@ -245,7 +245,7 @@ fn a_port_name_that_does_not_exist_moves_no_counter() {
 fn exec_output_timeout_and_literal_variables() {
     let podyard = Instance::new();
     podyard.start_text(&busybox(
-        "trap 'exit 0' TERM; while :; do sleep 1; done",
+        "trap 'exit 0' TERM; while :; do sleep 0.1; done",
         "    env: [{name: A, value: x}, {name: B, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
     readinessProbe: {exec: {command: [sh, -c, 'echo \"$0\"; echo err >&2; exit 3', '$(A) $(B) $$(A)']}, periodSeconds: 1}
     livenessProbe: {exec: {command: [sleep, '10']}, periodSeconds: 1, failureThreshold: 1000}",
@@ -265,7 +265,7 @@ fn exec_output_timeout_and_literal_variables() {
 fn exec_that_misbehaves() {
     let podyard = Instance::new();
     podyard.start_text(&busybox(
-        "trap 'exit 0' TERM; while :; do sleep 1; done",
+        "trap 'exit 0' TERM; while :; do sleep 0.1; done",
         "    readinessProbe: {exec: {command: [sh, -c, 'sleep 1000 & echo left; exit 1']}, periodSeconds: 1}
     livenessProbe: {exec: {command: [sh, -c, 'yes endless | head -c 3000000; exit 4']}, periodSeconds: 1, failureThreshold: 1000}",
     ));
@@ -286,7 +286,7 @@ fn exec_that_misbehaves() {
 fn a_command_that_is_not_there_is_an_error_and_no_failure() {
     let podyard = Instance::new();
     podyard.start_text(&busybox(
-        "trap 'exit 0' TERM; while :; do sleep 1; done",
+        "trap 'exit 0' TERM; while :; do sleep 0.1; done",
         "    livenessProbe: {exec: {command: [/no/such/program]}, periodSeconds: 1, failureThreshold: 1}",
     ));
     wait_for_event(
@@ -302,7 +302,7 @@ fn a_command_that_is_not_there_is_an_error_and_no_failure() {
 fn a_failed_liveness_probe_replaces_the_container() {
     let podyard = Instance::new();
     podyard.start_text(&busybox(
-        "touch /tmp/h; trap 'exit 0' TERM; while :; do sleep 1; done",
+        "touch /tmp/h; trap 'exit 0' TERM; while :; do sleep 0.1; done",
         "    livenessProbe: {exec: {command: [test, -e, /tmp/h]}, periodSeconds: 1, failureThreshold: 1}
     readinessProbe: {exec: {command: [test, -e, /tmp/h]}, periodSeconds: 1}",
     ));

@@ -21,21 +21,32 @@ fn status(field: &str) -> String {
 #[test]
 fn users_groups_and_capabilities() {
     let podyard = Instance::new();
-    let script = format!("id -u; id -g; id -G; {}; {}; {}", status("CapEff"), status("CapBnd"), status("NoNewPrivs"));
+    let script = format!(
+        "id -u; id -g; id -G; {}; {}; {}",
+        status("CapEff"),
+        status("CapBnd"),
+        status("NoNewPrivs")
+    );
     let plain = printed(&podyard, "plain", &script, json!({}));
     // CHOWN to AUDIT_WRITE: the fourteen of containerd.
     assert_eq!(plain, "0\n0\n0 10\n00000000a80425fb\n00000000a80425fb\n0\n");
     let context = json!({"runAsUser": 1000, "runAsGroup": 1001, "allowPrivilegeEscalation": false,
         "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}});
     let user = printed(&podyard, "user", &script, context);
-    assert_eq!(user, "1000\n1001\n1001\n0000000000000000\n0000000000000400\n1\n");
+    assert_eq!(
+        user,
+        "1000\n1001\n1001\n0000000000000000\n0000000000000400\n1\n"
+    );
     podyard.finish();
 }
 
 #[test]
 fn a_root_user_where_none_may_be_is_not_started() {
     let podyard = Instance::new();
-    let app = with(sh("app", "id"), json!({"securityContext": {"runAsNonRoot": true}}));
+    let app = with(
+        sh("app", "id"),
+        json!({"securityContext": {"runAsNonRoot": true}}),
+    );
     podyard.start(&pod("p", "Never", &[], &[app]));
     let pod = podyard.wait_for("p", "a refusal", |pod| {
         container(pod, "app")["state"]["waiting"]["reason"] == "CreateContainerConfigError"
@@ -43,7 +54,9 @@ fn a_root_user_where_none_may_be_is_not_started() {
     let uid = pod["metadata"]["uid"].as_str().expect("a UID");
     assert_eq!(
         container(&pod, "app")["state"]["waiting"]["message"],
-        format!("container has runAsNonRoot and image will run as root (pod: \"p_default({uid})\", container: app)")
+        format!(
+            "container has runAsNonRoot and image will run as root (pod: \"p_default({uid})\", container: app)"
+        )
     );
     podyard.ok(&["delete", "pod", "p", "--now"]);
     podyard.finish();
@@ -57,22 +70,30 @@ fn a_profile_of_the_machine_filters_system_calls() {
     let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
         {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}]});
     std::fs::write(profiles.join("team/no-mkdir.json"), profile.to_string()).expect("profile");
-    let context = json!({"seccompProfile": {"type": "Localhost", "localhostProfile": "team/no-mkdir.json"}});
-    let script = format!("mkdir /x 2>&1; touch /y && echo touched; {}", status("Seccomp"));
+    let context =
+        json!({"seccompProfile": {"type": "Localhost", "localhostProfile": "team/no-mkdir.json"}});
+    let script = format!(
+        "mkdir /x 2>&1; touch /y && echo touched; {}",
+        status("Seccomp")
+    );
     assert_eq!(
         printed(&podyard, "p", &script, context),
         "mkdir: can't create directory '/x': Operation not permitted\ntouched\n2\n"
     );
 
-    let context = json!({"seccompProfile": {"type": "Localhost", "localhostProfile": "missing.json"}});
+    let context =
+        json!({"seccompProfile": {"type": "Localhost", "localhostProfile": "missing.json"}});
     let app = with(sh("app", "true"), json!({"securityContext": context}));
     podyard.start(&pod("q", "Never", &[], &[app]));
     let pod = podyard.wait_for("q", "a refusal", |pod| {
         container(pod, "app")["state"]["waiting"]["reason"] == "CreateContainerError"
     });
-    let message = container(&pod, "app")["state"]["waiting"]["message"].as_str().expect("a message");
+    let message = container(&pod, "app")["state"]["waiting"]["message"]
+        .as_str()
+        .expect("a message");
     assert!(
-        message.starts_with("cannot load seccomp profile") && message.contains("No such file or directory"),
+        message.starts_with("cannot load seccomp profile")
+            && message.contains("No such file or directory"),
         "{message}"
     );
     podyard.ok(&["delete", "pod", "q", "--now"]);
@@ -82,7 +103,10 @@ fn a_profile_of_the_machine_filters_system_calls() {
 #[test]
 fn sysctls_of_the_pod_that_are_safe_or_allowed() {
     let podyard = Instance::new();
-    let app = sh("app", "cat /proc/sys/net/ipv4/tcp_syncookies /proc/sys/net/core/somaxconn /proc/sys/net/ipv4/ip_unprivileged_port_start");
+    let app = sh(
+        "app",
+        "cat /proc/sys/net/ipv4/tcp_syncookies /proc/sys/net/core/somaxconn /proc/sys/net/ipv4/ip_unprivileged_port_start",
+    );
     let sysctls = |list: Value| json!({"securityContext": {"sysctls": list}});
     let both = sysctls(json!([
         {"name": "net.ipv4.tcp_syncookies", "value": "0"}, {"name": "net.core.somaxconn", "value": "1234"}]));
@@ -99,11 +123,19 @@ fn a_read_only_root_has_places_to_write() {
     let script = "for f in /x /etc/hostname /etc/hosts /dev/shm/f /dev/termination-log /d/f; do \
         (echo x >> $f) 2>/dev/null && echo $f; done";
     assert_eq!(
-        printed(&podyard, "p", script, json!({"readOnlyRootFilesystem": true})),
+        printed(
+            &podyard,
+            "p",
+            script,
+            json!({"readOnlyRootFilesystem": true})
+        ),
         "/etc/hosts\n/dev/shm/f\n/dev/termination-log\n/d/f\n"
     );
     let writable = printed(&podyard, "q", script, json!({}));
-    assert!(writable.starts_with("/x\n/etc/hostname\n/etc/hosts\n"), "{writable}");
+    assert!(
+        writable.starts_with("/x\n/etc/hostname\n/etc/hosts\n"),
+        "{writable}"
+    );
     podyard.finish();
 }
 

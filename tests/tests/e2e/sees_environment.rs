@@ -57,9 +57,7 @@ fn a_container_waits_for_its_config_map_and_starts_when_it_is_there() {
 fn fields_and_resources_are_those_of_this_pod_and_machine() {
     let podyard = Instance::new();
     let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
-    let resource = |name: &str, resource: &str, divisor: &str| {
-        json!({"name": name, "valueFrom": {"resourceFieldRef": {"resource": resource, "divisor": divisor}}})
-    };
+    let resource = |name: &str, resource: &str, divisor: &str| json!({"name": name, "valueFrom": {"resourceFieldRef": {"resource": resource, "divisor": divisor}}});
     let app = with(
         sh("app", "env | grep ^X_ | sort"),
         json!({"resources": {"requests": {"cpu": "250m"}, "limits": {"memory": "64Mi"}}, "env": [

@@ -16,7 +16,10 @@ fn printed(podyard: &Instance, name: &str, script: &str, spec: Value) -> String 
 fn the_pods_names() {
     let podyard = Instance::new();
     let script = "uname -n; cat /etc/hostname; echo $HOSTNAME; tail -n 1 /etc/hosts | cut -f2-";
-    assert_eq!(printed(&podyard, "web", script, json!({})), "web\nweb\nweb\nweb\n");
+    assert_eq!(
+        printed(&podyard, "web", script, json!({})),
+        "web\nweb\nweb\nweb\n"
+    );
     let full = "h.sub.default.svc.cluster.local";
     assert_eq!(
         printed(
@@ -49,7 +52,10 @@ fn aliases_and_name_servers() {
 #[test]
 fn a_working_directory_is_made() {
     let podyard = Instance::new();
-    let app = with(sh("app", "pwd; stat -c '%a %u' ."), json!({"workingDir": "/a/b/c"}));
+    let app = with(
+        sh("app", "pwd; stat -c '%a %u' ."),
+        json!({"workingDir": "/a/b/c"}),
+    );
     let output = podyard.foreground(&pod("p", "Never", &[], &[app]), &[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(podyard.logs("p", "app"), "/a/b/c\n755 0\n");

@@ -30,7 +30,10 @@ fn limits_are_those_of_the_containers_cgroup() {
 fn who_takes_too_much_memory_is_killed_and_it_is_said() {
     let podyard = Instance::new();
     let limited = |script: &str| {
-        with(sh("app", script), json!({"resources": {"limits": {"memory": "16Mi"}}}))
+        with(
+            sh("app", script),
+            json!({"resources": {"limits": {"memory": "16Mi"}}}),
+        )
     };
     let hog = "tail -c 64m /dev/zero";
     let reason = |name: &str, script: &str| {
@@ -39,9 +42,15 @@ fn who_takes_too_much_memory_is_killed_and_it_is_said() {
         let terminated = &container(&pod, "app")["state"]["terminated"];
         (terminated["reason"].clone(), terminated["exitCode"].clone())
     };
-    assert_eq!(reason("main", &format!("exec {hog}")), (json!("OOMKilled"), json!(137)));
+    assert_eq!(
+        reason("main", &format!("exec {hog}")),
+        (json!("OOMKilled"), json!(137))
+    );
     // A child was the victim, and the main process fails for it.
-    assert_eq!(reason("child", &format!("{hog}; exit 3")), (json!("OOMKilled"), json!(3)));
+    assert_eq!(
+        reason("child", &format!("{hog}; exit 3")),
+        (json!("OOMKilled"), json!(3))
+    );
     podyard.finish();
 }
 

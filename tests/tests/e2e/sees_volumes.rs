@@ -69,29 +69,45 @@ fn a_projected_volume_puts_its_sources_together() {
         {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
         {"configMap": {"name": "not-there", "optional": true}},
     ]}}]);
-    let mut pod = reader("p", &format!("{script} || true"), volumes, json!([{"name": "v", "mountPath": "/v"}]));
+    let mut pod = reader(
+        "p",
+        &format!("{script} || true"),
+        volumes,
+        json!([{"name": "v", "mountPath": "/v"}]),
+    );
     pod["metadata"]["labels"] = json!({"tier": "front", "app": "x"});
     let settings = config_map("settings", json!({"a": "1\n", "b": "2\n"}));
-    succeeded(&foreground(&podyard, &[settings, secret("keys", json!({"key": "k\n"})), pod]));
+    succeeded(&foreground(
+        &podyard,
+        &[settings, secret("keys", json!({"key": "k\n"})), pod],
+    ));
     assert_eq!(
         podyard.logs("p", "app"),
-        "1\n2\nk\napp=\"x\"\ntier=\"front\"\n440 a\n400 sub/key\n..data/a\n..2026_".replace(
-            "..2026_",
-            &format!("..{}_", current_year())
-        ) + "\ntmpfs ro\ntouch: /v/x: Read-only file system\n"
+        "1\n2\nk\napp=\"x\"\ntier=\"front\"\n440 a\n400 sub/key\n..data/a\n..2026_"
+            .replace("..2026_", &format!("..{}_", current_year()))
+            + "\ntmpfs ro\ntouch: /v/x: Read-only file system\n"
     );
     podyard.finish();
 }
 
 fn current_year() -> String {
-    let output = Command::new("date").args(["-u", "+%Y"]).output().expect("date");
-    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+    let output = Command::new("date")
+        .args(["-u", "+%Y"])
+        .output()
+        .expect("date");
+    String::from_utf8(output.stdout)
+        .expect("UTF-8")
+        .trim()
+        .to_owned()
 }
 
 #[test]
 fn secrets_are_never_on_a_disk() {
     let podyard = Instance::new();
-    let app = with(sh("app", HANG), json!({"volumeMounts": [{"name": "v", "mountPath": "/v"}]}));
+    let app = with(
+        sh("app", HANG),
+        json!({"volumeMounts": [{"name": "v", "mountPath": "/v"}]}),
+    );
     let pod = with_spec(
         pod("p", "Never", &[], &[app]),
         json!({"volumes": [{"name": "v", "secret": {"secretName": "keys"}}]}),
@@ -105,7 +121,11 @@ fn secrets_are_never_on_a_disk() {
     let tmpfs = device(&directory);
     assert_ne!(tmpfs, device(directory.parent().expect("a parent")));
     assert_eq!(device(&directory.join("key")), tmpfs);
-    let kind = Command::new("stat").args(["-f", "-c", "%T"]).arg(&directory).output().expect("stat");
+    let kind = Command::new("stat")
+        .args(["-f", "-c", "%T"])
+        .arg(&directory)
+        .output()
+        .expect("stat");
     assert_eq!(String::from_utf8_lossy(&kind.stdout), "tmpfs\n");
     podyard.ok(&["delete", "pod", "p", "--now"]);
     assert!(!directory.exists());
@@ -117,7 +137,10 @@ fn a_volume_waits_for_its_config_map() {
     let podyard = Instance::new();
     let volumes = json!([{"name": "v", "configMap": {"name": "settings"}}]);
     let mounts = json!([{"name": "v", "mountPath": "/v"}]);
-    podyard.start_with(&reader("p", "cat /v/a", volumes, mounts), &["--backoff", "0.01"]);
+    podyard.start_with(
+        &reader("p", "cat /v/a", volumes, mounts),
+        &["--backoff", "0.01"],
+    );
     let message = eventually("FailedMount", || {
         let events = podyard.events("p", "FailedMount");
         Some(events.first()?["message"].as_str()?.to_owned())
@@ -126,7 +149,11 @@ fn a_volume_waits_for_its_config_map() {
         message,
         "MountVolume.SetUp failed for volume \"v\" : configmap \"settings\" not found"
     );
-    keep(&podyard, "configmaps", &config_map("settings", json!({"a": "there now\n"})));
+    keep(
+        &podyard,
+        "configmaps",
+        &config_map("settings", json!({"a": "there now\n"})),
+    );
     podyard.wait_for_phase("p", "Succeeded");
     assert_eq!(podyard.logs("p", "app"), "there now\n");
     podyard.finish();
@@ -153,7 +180,10 @@ fn a_group_may_use_the_volumes_of_its_pod() {
         reader("p", script, volumes, json!(mounts)),
         json!({"securityContext": {"runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 2000, "supplementalGroups": [3000]}}),
     );
-    let output = foreground(&podyard, &[claim("data"), secret("keys", json!({"key": "s"})), pod]);
+    let output = foreground(
+        &podyard,
+        &[claim("data"), secret("keys", json!({"key": "s"})), pod],
+    );
     succeeded(&output);
     assert_eq!(
         podyard.logs("p", "app"),
@@ -167,10 +197,13 @@ fn a_group_may_use_the_volumes_of_its_pod() {
 fn a_claim_outlives_pods_and_a_pods_own_does_not() {
     let podyard = Instance::new();
     let mounts = json!([{"name": "v", "mountPath": "/v"}]);
-    let of_claim = |read_only: bool| {
-        json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data", "readOnly": read_only}}])
-    };
-    let one = reader("one", "echo kept > /v/file; stat -c %a /v", of_claim(false), mounts.clone());
+    let of_claim = |read_only: bool| json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data", "readOnly": read_only}}]);
+    let one = reader(
+        "one",
+        "echo kept > /v/file; stat -c %a /v",
+        of_claim(false),
+        mounts.clone(),
+    );
     succeeded(&foreground(&podyard, &[claim("data"), one]));
     assert_eq!(podyard.logs("one", "app"), "777\n");
     podyard.ok(&["delete", "pod", "one"]);
@@ -183,17 +216,26 @@ fn a_claim_outlives_pods_and_a_pods_own_does_not() {
         let events = podyard.events("two", "FailedMount");
         Some(events.first()?["message"].as_str()?.to_owned())
     });
-    assert!(message.ends_with(": persistentvolumeclaim \"data\" not found"), "{message}");
+    assert!(
+        message.ends_with(": persistentvolumeclaim \"data\" not found"),
+        "{message}"
+    );
     keep(&podyard, "persistentvolumeclaims", &claim("data"));
     podyard.wait_for_phase("two", "Succeeded");
-    assert_eq!(podyard.logs("two", "app"), "kept\ntouch: /v/x: Read-only file system\n");
+    assert_eq!(
+        podyard.logs("two", "app"),
+        "kept\ntouch: /v/x: Read-only file system\n"
+    );
 
     let own = json!([{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {
         "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}}}]);
     let three = reader("three", "ls -A /v; echo x > /v/file", own, mounts);
     assert_eq!(printed(&podyard, &three), "");
     let data = podyard.roots().volumes().join("default");
-    assert_eq!(std::fs::read_to_string(data.join("data/file")).expect("file"), "kept\n");
+    assert_eq!(
+        std::fs::read_to_string(data.join("data/file")).expect("file"),
+        "kept\n"
+    );
     assert_eq!(std::fs::read_dir(&data).expect("list").count(), 1);
     podyard.finish();
 }
@@ -219,14 +261,34 @@ fn a_path_of_the_host_is_what_its_type_says() {
         touch /any/f; echo y >> /deep/in/file || true";
     let log = printed(&podyard, &reader("p", script, volumes, mounts));
     assert!(log.starts_with("from the host\n"), "{log}");
-    assert!(log.contains("can't create /deep/in/file: Read-only file system"), "{log}");
-    let mode = |name: &str| std::fs::metadata(path(name)).expect("it is there").permissions().mode() & 0o7777;
-    assert_eq!((mode("a"), mode("a/b"), mode("any"), mode("new")), (0o755, 0o755, 0o755, 0o644));
-    assert_eq!(std::fs::read_to_string(path("new")).expect("file"), "root:x:0:0::/:\n");
+    assert!(
+        log.contains("can't create /deep/in/file: Read-only file system"),
+        "{log}"
+    );
+    let mode = |name: &str| {
+        std::fs::metadata(path(name))
+            .expect("it is there")
+            .permissions()
+            .mode()
+            & 0o7777
+    };
+    assert_eq!(
+        (mode("a"), mode("a/b"), mode("any"), mode("new")),
+        (0o755, 0o755, 0o755, 0o644)
+    );
+    assert_eq!(
+        std::fs::read_to_string(path("new")).expect("file"),
+        "root:x:0:0::/:\n"
+    );
     assert!(host.join("a/b/f").exists() && host.join("any/f").exists());
 
     let volumes = json!([{"name": "v", "hostPath": {"path": path("file"), "type": "Directory"}}]);
-    podyard.start(&reader("q", "true", volumes, json!([{"name": "v", "mountPath": "/v"}])));
+    podyard.start(&reader(
+        "q",
+        "true",
+        volumes,
+        json!([{"name": "v", "mountPath": "/v"}]),
+    ));
     let message = eventually("FailedMount", || {
         let events = podyard.events("q", "FailedMount");
         Some(events.first()?["message"].as_str()?.to_owned())
@@ -253,8 +315,14 @@ fn the_files_of_an_image_are_a_volume() {
         "/i/bin/busybox\n/part/busybox\nit runs\ntouch: /i/x: Read-only file system\noverlay ro\n"
     );
     // What is not there is not a volume.
-    let volumes = json!([{"name": "v", "image": {"reference": "no.such/image:1", "pullPolicy": "Never"}}]);
-    podyard.start(&reader("q", "true", volumes, json!([{"name": "v", "mountPath": "/v"}])));
+    let volumes =
+        json!([{"name": "v", "image": {"reference": "no.such/image:1", "pullPolicy": "Never"}}]);
+    podyard.start(&reader(
+        "q",
+        "true",
+        volumes,
+        json!([{"name": "v", "mountPath": "/v"}]),
+    ));
     let pod = podyard.wait_for("q", "the image is missed", |pod| {
         pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "ErrImageNeverPull"
     });
@@ -266,8 +334,10 @@ fn the_files_of_an_image_are_a_volume() {
 #[test]
 fn a_part_of_a_volume_is_mounted_and_nothing_outside_of_it() {
     let podyard = Instance::new();
-    let script = "echo x > /logs/f; cat /etc/app.conf; echo more >> /etc/app.conf || true; ls /all/logs";
-    let volumes = json!([{"name": "v", "emptyDir": {}}, {"name": "c", "configMap": {"name": "settings"}}]);
+    let script =
+        "echo x > /logs/f; cat /etc/app.conf; echo more >> /etc/app.conf || true; ls /all/logs";
+    let volumes =
+        json!([{"name": "v", "emptyDir": {}}, {"name": "c", "configMap": {"name": "settings"}}]);
     let mounts = json!([
         {"name": "v", "mountPath": "/logs", "subPathExpr": "logs/$(POD)/$(N)"}, {"name": "v", "mountPath": "/all"},
         {"name": "c", "mountPath": "/etc/app.conf", "subPath": "app.conf"},
@@ -275,11 +345,17 @@ fn a_part_of_a_volume_is_mounted_and_nothing_outside_of_it() {
     let mut pod = reader("p", script, volumes, mounts);
     pod["spec"]["containers"][0]["env"] = json!([
         {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}, {"name": "N", "value": "1"}]);
-    let output = foreground(&podyard, &[config_map("settings", json!({"app.conf": "set\n"})), pod]);
+    let output = foreground(
+        &podyard,
+        &[config_map("settings", json!({"app.conf": "set\n"})), pod],
+    );
     succeeded(&output);
     let log = podyard.logs("p", "app");
     assert!(log.contains("set\n") && log.contains("p\n"), "{log}");
-    assert!(log.contains("can't create /etc/app.conf: Read-only file system"), "{log}");
+    assert!(
+        log.contains("can't create /etc/app.conf: Read-only file system"),
+        "{log}"
+    );
 
     // An init container puts a link to the host where the app's part should be.
     let evil = sh("evil", "ln -s /etc /d/out");
@@ -289,7 +365,8 @@ fn a_part_of_a_volume_is_mounted_and_nothing_outside_of_it() {
     );
     podyard.start(&podyard_e2e::manifest::pod("q", "Never", &[evil], &[app]));
     let pod = podyard.wait_for("q", "a refusal", |pod| {
-        pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "CreateContainerConfigError"
+        pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"]
+            == "CreateContainerConfigError"
     });
     let message = pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
         .as_str()
@@ -312,8 +389,14 @@ fn mounts_inside_mounts_in_any_order() {
         {"name": "x", "mountPath": "/etc/app/deep/er"}, {"name": "w", "mountPath": "/etc/app/data"},
         {"name": "c", "mountPath": "/etc/app"}]);
     let pod = reader("p", script, volumes, mounts);
-    succeeded(&foreground(&podyard, &[config_map("settings", json!({"a": "1\n"})), pod]));
-    assert_eq!(podyard.logs("p", "app"), "1\n/etc/app/data/f\n/etc/app/deep/er/f\n");
+    succeeded(&foreground(
+        &podyard,
+        &[config_map("settings", json!({"a": "1\n"})), pod],
+    ));
+    assert_eq!(
+        podyard.logs("p", "app"),
+        "1\n/etc/app/data/f\n/etc/app/deep/er/f\n"
+    );
     podyard.finish();
 }
 
@@ -324,7 +407,13 @@ fn mounts_of_the_host_come_in_only_from_a_shared_place() {
     std::fs::create_dir(&place).expect("directory");
     let path = place.to_str().expect("UTF-8");
     let mount = |arguments: &[&str]| {
-        assert!(Command::new("mount").args(arguments).status().expect("mount").success());
+        assert!(
+            Command::new("mount")
+                .args(arguments)
+                .status()
+                .expect("mount")
+                .success()
+        );
     };
     mount(&["-t", "tmpfs", "none", path]);
     mount(&["--make-private", path]);
@@ -334,7 +423,8 @@ fn mounts_of_the_host_come_in_only_from_a_shared_place() {
     let pod = reader("p", script, volumes, mounts);
     podyard.start_with(&pod, &["--backoff", "0.01"]);
     let refused = podyard.wait_for("p", "a refusal", |pod| {
-        pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "CreateContainerError"
+        pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"]
+            == "CreateContainerError"
     });
     assert_eq!(
         refused["status"]["containerStatuses"][0]["state"]["waiting"]["message"],
@@ -351,7 +441,13 @@ fn mounts_of_the_host_come_in_only_from_a_shared_place() {
     podyard.wait_for_phase("p", "Succeeded");
     assert_eq!(podyard.logs("p", "app"), "mounted later\n");
     for mounted in [&sub, &place] {
-        assert!(Command::new("umount").arg(mounted).status().expect("umount").success());
+        assert!(
+            Command::new("umount")
+                .arg(mounted)
+                .status()
+                .expect("umount")
+                .success()
+        );
     }
     podyard.finish();
 }

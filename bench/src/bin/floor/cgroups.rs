@@ -112,13 +112,13 @@ impl Group {
         enter.map(|directory| directory.as_fd()).collect()
     }
 
-    /// The values of a container without requests and limits.
+    /// The values of a container that requests a processor, like those of the measured pods.
     fn limit(&self) -> io::Result<()> {
         for path in &self.paths {
             if self.unified {
-                let _ = fs::write(path.join("cpu.weight"), "1");
+                let _ = fs::write(path.join("cpu.weight"), "100");
             } else if path.join("cpu.shares").exists() {
-                fs::write(path.join("cpu.shares"), "2")?;
+                fs::write(path.join("cpu.shares"), "1024")?;
             } else if path.join("devices.deny").exists() {
                 fs::write(path.join("devices.deny"), "a")?;
                 for rule in DEVICES {

@@ -6,6 +6,7 @@
 
 use crate::decode::Document;
 use crate::diagnostic::{Diagnostic, Kind, Severity};
+use crate::limits::MAX_PROBLEMS;
 use crate::path::Path;
 use crate::tree::{Node, Value};
 
@@ -104,10 +105,13 @@ pub fn check(document: &Document, base: &Path) -> Vec<Diagnostic> {
     };
     let mut found = Vec::new();
     for row in table().filter(|row| row.status != Status::Honoured) {
+        if found.len() > MAX_PROBLEMS {
+            break;
+        }
         for pattern in patterns(row.path) {
             let mut places = Vec::new();
             search(root, &pattern, &Path::root(), &mut places);
-            for (path, node) in places {
+            for (path, node) in places.into_iter().take(MAX_PROBLEMS) {
                 if asks_for_something(node) && row.values.hold(node) {
                     found.push(document.place(diagnostic(row, &base.join(&path))));
                 }

@@ -23,6 +23,7 @@ pub(super) fn explain(text: &str, at: usize, parser: &str, open: Option<Range>) 
         .or_else(|| mistake.colon())
         .or_else(|| mistake.indentation())
         .or_else(|| mistake.missing_colon())
+        .or_else(|| mistake.directive())
         .or_else(|| mistake.reserved_character())
         .unwrap_or_else(|| mistake.at_point(parser))
 }
@@ -208,6 +209,14 @@ impl<'t> Mistake<'t> {
             problem.hint("a block text after `|` or `>` is indented deeper than its key")
         } else {
             problem
+        })
+    }
+
+    /// kubectl cuts a file at `---`, and then the directive stands alone.
+    fn directive(&self) -> Option<Problem> {
+        self.says("document start").then(|| {
+            self.at_point("a YAML directive cannot stand here")
+                .hint("remove the line that begins with `%`; kubectl does not take it either")
         })
     }
 

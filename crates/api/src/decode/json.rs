@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::{Problem, Tree};
 use crate::diagnostic::Kind;
 use crate::go::quote;
-use crate::limits::{MAX_DEPTH, MAX_NODES};
+use crate::limits::{MAX_DEPTH, MAX_NODES, MAX_PROBLEMS};
 use crate::path::{Path, Step};
 use crate::tree::{Entry, Node, Range, Value};
 
@@ -142,7 +142,7 @@ impl Reader<'_> {
             };
             let first = seen.insert(key.clone());
             self.path.push(Step::Field(key.clone()));
-            if !first {
+            if !first && self.problems.len() < MAX_PROBLEMS {
                 let path = Path::from(self.path.clone());
                 let message = format!("duplicate field {}", quote(&path.to_string()));
                 self.problems.push(

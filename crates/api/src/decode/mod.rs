@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Kind, ObjectName, Severity};
-use crate::limits::MAX_SOURCE_BYTES;
+use crate::limits::{MAX_OBJECT_BYTES, MAX_SOURCE_BYTES};
 use crate::object::Object;
 use crate::path::{Path, Step};
 use crate::source::{Source, Span};
@@ -34,7 +34,7 @@ const FILLED_IN: &[(&str, &str)] = &[
 pub struct Document {
     source: Arc<Source>,
     /// The object; for an item of a list, the item.
-    pub root: Node,
+    pub root: Arc<Node>,
     /// `v1`, `apps/v1` …
     pub api_version: String,
     /// `Pod` …
@@ -144,6 +144,10 @@ pub enum Item {
 pub fn decode(sources: &[Source]) -> Vec<Item> {
     let mut items = Vec::new();
     for source in sources {
+        if source.text.len() > MAX_SOURCE_BYTES {
+            items.push(Item::Problems(vec![Diagnostic::too_large(&source.name)]));
+            continue;
+        }
         let source = Arc::new(source.clone());
         let mut problems = Vec::new();
         let documents = documents(&source, &mut problems);
@@ -195,10 +199,6 @@ fn documents(
 }
 
 fn parse(text: &str) -> Result<Tree, Problem> {
-    if text.len() > MAX_SOURCE_BYTES {
-        let message = format!("the source is larger than {MAX_SOURCE_BYTES} bytes");
-        return Err(Problem::new(Kind::Syntax, Range::default(), &message));
-    }
     let offset = if text.starts_with('\u{feff}') {
         '\u{feff}'.len_utf8()
     } else {
@@ -219,29 +219,45 @@ fn flatten(source: &Arc<Source>, root: Node, documents: &mut Vec<Result<Document
             .unwrap_or_default()
             .to_owned()
     };
-    let document = Document {
-        source: Arc::clone(source),
-        api_version: text("apiVersion"),
-        kind: text("kind"),
-        root,
-    };
-    if document.kind.ends_with("List")
-        && let Some(Value::List(_)) = document.root.get("items").map(|items| &items.value)
-        && let Value::Map(entries) = document.root.value
-    {
-        for entry in entries {
-            if let ("items", Value::List(items)) = (entry.key.as_str(), entry.node.value) {
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    let is_list = matches!(root.get("items"), Some(items) if matches!(items.value, Value::List(_)));
+    let root = match root {
+        Node {
+            value: Value::Map(entries),
+            ..
+        } if is_list && kind.ends_with("List") => {
+            let items = entries.into_iter().find(|entry| entry.key == "items");
+            if let Some(Value::List(items)) = items.map(|entry| entry.node.value) {
                 for item in items {
                     flatten(source, item, documents);
                 }
             }
+            return;
         }
-        return;
-    }
+        root => root,
+    };
+    let document = Document {
+        source: Arc::clone(source),
+        api_version,
+        kind,
+        root: Arc::new(root),
+    };
     documents.push(match kinds::header(&document) {
+        Ok(()) if document.root.range.length() > MAX_OBJECT_BYTES => Err(too_large(&document)),
         Ok(()) => Ok(document),
         Err(problem) => Err(document.place(*problem)),
     });
+}
+
+/// In the words of the API server, which takes no more in one request.
+fn too_large(document: &Document) -> Diagnostic {
+    let message = format!("Request entity too large: limit is {MAX_OBJECT_BYTES}");
+    document.place(Diagnostic::new(
+        Severity::Error,
+        Kind::TooLong,
+        Path::root(),
+        message,
+    ))
 }
 
 /// The values of a source.

@@ -1,4 +1,4 @@
-//! What a plain YAML scalar means to Kubernetes: the rules of YAML 1.1 as Go's parser has them (`pod-api.md` 2.5).
+//! What a plain YAML scalar means to Kubernetes: the rules of YAML 1.1 as Go's parser has them.
 //!
 //! `yes` is a boolean, `0644` is 420, `0888` is 888, `1_000` is 1000, and a date or `12:30:45` is a string.
 

@@ -1,4 +1,4 @@
-//! What the API server fills into a Pod before it looks whether the Pod is valid (`pod-api.md` section 1).
+//! What the API server fills into a Pod before it looks whether the Pod is valid.
 //!
 //! Admission plugins of a cluster (service account tokens, default tolerations, priorities) are no defaults and are not
 //! imitated.

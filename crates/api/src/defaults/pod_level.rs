@@ -1,4 +1,4 @@
-//! Defaults of `spec.resources`, the resources of the pod as a whole (`pod-api.md` section 7.6).
+//! Defaults of `spec.resources`, the resources of the pod as a whole.
 
 use std::collections::BTreeMap;
 

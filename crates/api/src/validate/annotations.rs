@@ -1,6 +1,6 @@
 //! Annotations of a Pod that mean something to a node, and those that once did and are still checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Found;
 use crate::core::{AppArmorProfile, Container, PodSpec};
@@ -35,9 +35,12 @@ pub(super) fn annotations(found: &mut Found, annotations: Option<&Annotations>, 
             seccomp(found, &path, key, value);
         }
     }
+    let names: BTreeSet<&str> = containers(spec)
+        .map(|(_, container)| container.name.as_str())
+        .collect();
     for (key, value) in annotations.into_iter().flatten() {
         if let Some(container) = key.strip_prefix(APP_ARMOR) {
-            app_armor(found, &path.key(key), container, value, spec);
+            app_armor(found, &path.key(key), container, value, &names);
         }
     }
 }
@@ -64,9 +67,8 @@ fn seccomp(found: &mut Found, path: &Path, key: &str, value: &str) {
     }
 }
 
-fn app_armor(found: &mut Found, path: &Path, container: &str, value: &str, spec: &PodSpec) {
-    let known = containers(spec).any(|(_, candidate)| candidate.name == container);
-    if !known {
+fn app_armor(found: &mut Found, path: &Path, container: &str, value: &str, names: &BTreeSet<&str>) {
+    if !names.contains(container) {
         found.add(Diagnostic::invalid(path, container, "container not found"));
     }
     if !matches!(value, "" | "runtime/default" | "unconfined") && !value.starts_with("localhost/") {

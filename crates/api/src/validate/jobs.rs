@@ -92,8 +92,20 @@ fn job_spec(found: &mut Found, path: &Path, spec: &JobSpec) {
         if policy.rules.len() > MAX_RULES {
             found.add(Diagnostic::too_many(&path, policy.rules.len(), MAX_RULES));
         }
+        let containers: BTreeSet<&str> = spec
+            .template
+            .spec
+            .iter()
+            .flat_map(|spec| {
+                spec.init_containers
+                    .iter()
+                    .flatten()
+                    .chain(&spec.containers)
+            })
+            .map(|container| container.name.as_str())
+            .collect();
         for (index, rule) in policy.rules.iter().enumerate() {
-            failure_rule(found, &path.index(index), rule, spec);
+            failure_rule(found, &path.index(index), rule, spec, &containers);
         }
     }
     let replacement = text(spec.pod_replacement_policy.as_ref());
@@ -171,7 +183,13 @@ fn restart_policy(found: &mut Found, path: &Path, spec: &JobSpec) {
     }
 }
 
-fn failure_rule(found: &mut Found, path: &Path, rule: &PodFailurePolicyRule, spec: &JobSpec) {
+fn failure_rule(
+    found: &mut Found,
+    path: &Path,
+    rule: &PodFailurePolicyRule,
+    spec: &JobSpec,
+    containers: &BTreeSet<&str>,
+) {
     let action = path.field("action");
     match rule.action.as_str() {
         "" => found.add(Diagnostic::required(
@@ -186,7 +204,7 @@ fn failure_rule(found: &mut Found, path: &Path, rule: &PodFailurePolicyRule, spe
         other => found.one_of(&action, other, ACTIONS),
     }
     if let Some(codes) = &rule.on_exit_codes {
-        exit_codes(found, &path.field("onExitCodes"), codes, spec);
+        exit_codes(found, &path.field("onExitCodes"), codes, containers);
     }
     let conditions = rule.on_pod_conditions.as_deref().unwrap_or_default();
     for (index, pattern) in conditions.iter().enumerate() {
@@ -214,7 +232,7 @@ fn exit_codes(
     found: &mut Found,
     path: &Path,
     codes: &PodFailurePolicyOnExitCodesRequirement,
-    spec: &JobSpec,
+    containers: &BTreeSet<&str>,
 ) {
     match codes.operator.as_str() {
         "" => found.add(Diagnostic::required(
@@ -223,20 +241,12 @@ fn exit_codes(
         )),
         other => found.one_of(&path.field("operator"), other, &["In", "NotIn"]),
     }
-    if let Some(name) = &codes.container_name {
-        let known = spec.template.spec.iter().any(|spec| {
-            let init = spec.init_containers.iter().flatten();
-            init.chain(&spec.containers)
-                .any(|container| container.name == *name)
-        });
-        if !known {
-            let message = "must be one of the container or initContainer names in the pod template";
-            found.add(Diagnostic::invalid(
-                &path.field("containerName"),
-                name,
-                message,
-            ));
-        }
+    if let Some(name) = &codes.container_name
+        && !containers.contains(name.as_str())
+    {
+        let message = "must be one of the container or initContainer names in the pod template";
+        let path = path.field("containerName");
+        found.add(Diagnostic::invalid(&path, name, message));
     }
     let values = path.field("values");
     let list: Vec<String> = codes.values.iter().map(i32::to_string).collect();

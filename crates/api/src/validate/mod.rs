@@ -4,6 +4,7 @@
 //! `support`.
 
 use crate::diagnostic::Diagnostic;
+use crate::limits::MAX_PROBLEMS;
 use crate::path::Path;
 
 mod annotations;
@@ -11,6 +12,7 @@ mod claims;
 mod common;
 mod config;
 mod containers;
+mod disks;
 mod env;
 mod jobs;
 mod metadata;
@@ -27,6 +29,7 @@ mod restart;
 mod scheduling;
 mod security;
 mod selectors;
+mod service;
 mod volume_sources;
 mod volumes;
 mod workloads;
@@ -34,24 +37,30 @@ mod workloads;
 pub use claims::persistent_volume_claim;
 pub use config::{config_map, config_map_update, secret, secret_update};
 pub use pod::pod;
-pub use workloads::{service, workload};
+pub use service::service;
+pub use workloads::workload;
 
 /// What has been found so far.
 #[derive(Default)]
 struct Found(Vec<Diagnostic>);
 
 impl Found {
+    /// One more than will be shown is kept, as a sign that there are more.
     fn add(&mut self, diagnostic: Diagnostic) {
-        self.0.push(diagnostic);
+        if !self.is_full() {
+            self.0.push(diagnostic);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.len() > MAX_PROBLEMS
     }
 
     /// One `Invalid value` for each message about `text`.
     fn each(&mut self, path: &Path, text: &str, messages: Vec<String>) {
-        self.0.extend(
-            messages
-                .iter()
-                .map(|message| Diagnostic::invalid(path, text, message)),
-        );
+        for message in messages {
+            self.add(Diagnostic::invalid(path, text, &message));
+        }
     }
 
     /// `Unsupported value` unless `text` is among `supported`, which are printed in this order.

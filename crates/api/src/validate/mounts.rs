@@ -17,7 +17,11 @@ pub(super) fn volume_mounts(
     container: &Container,
     context: &Context<'_>,
 ) {
-    let devices = container.volume_devices.as_deref().unwrap_or_default();
+    let devices = || container.volume_devices.iter().flatten();
+    let device_names: BTreeSet<&str> = devices().map(|device| device.name.as_str()).collect();
+    let device_paths: BTreeSet<&str> = devices()
+        .map(|device| device.device_path.as_str())
+        .collect();
     let mut seen = BTreeSet::new();
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
         let own = path.index(index);
@@ -27,7 +31,9 @@ pub(super) fn volume_mounts(
         }
         if !context.volumes.contains_key(&mount.name) {
             let mut diagnostic = Diagnostic::not_found(&name, &mount.name, "");
-            diagnostic.hint = missing_volume(&mount.name, context);
+            if !found.is_full() {
+                diagnostic.hint = missing_volume(&mount.name, context);
+            }
             found.add(diagnostic);
         }
         let mount_path = own.field("mountPath");
@@ -41,14 +47,11 @@ pub(super) fn volume_mounts(
                 "must be unique",
             ));
         }
-        if devices.iter().any(|device| device.name == mount.name) {
+        if device_names.contains(mount.name.as_str()) {
             let message = "must not already exist in volumeDevices";
             found.add(Diagnostic::invalid(&name, &mount.name, message));
         }
-        if devices
-            .iter()
-            .any(|device| device.device_path == mount.mount_path)
-        {
+        if device_paths.contains(mount.mount_path.as_str()) {
             let message = "must not already exist as a path in volumeDevices";
             found.add(Diagnostic::invalid(&mount_path, &mount.mount_path, message));
         }
@@ -157,7 +160,9 @@ pub(super) fn volume_devices(
     container: &Container,
     context: &Context<'_>,
 ) {
-    let mounts = container.volume_mounts.as_deref().unwrap_or_default();
+    let mounts = || container.volume_mounts.iter().flatten();
+    let mount_names: BTreeSet<&str> = mounts().map(|mount| mount.name.as_str()).collect();
+    let mount_paths: BTreeSet<&str> = mounts().map(|mount| mount.mount_path.as_str()).collect();
     let mut names = BTreeSet::new();
     let mut paths = BTreeSet::new();
     for (index, device) in container.volume_devices.iter().flatten().enumerate() {
@@ -199,14 +204,11 @@ pub(super) fn volume_devices(
         } else {
             paths.insert(device.device_path.as_str());
         }
-        if mounts.iter().any(|mount| mount.name == device.name) {
+        if mount_names.contains(device.name.as_str()) {
             let message = "must not already exist in volumeMounts";
             found.add(Diagnostic::invalid(&name, &device.name, message));
         }
-        if mounts
-            .iter()
-            .any(|mount| mount.mount_path == device.device_path)
-        {
+        if mount_paths.contains(device.device_path.as_str()) {
             let message = "must not already exist as a path in volumeMounts";
             found.add(Diagnostic::invalid(
                 &device_path,

@@ -1,5 +1,7 @@
 //! References from a container to pod fields, resources, ConfigMaps, Secrets and files.
 
+use std::collections::BTreeMap;
+
 use super::Found;
 use super::annotations::containers;
 use super::common::has_backsteps;
@@ -220,6 +222,12 @@ pub(super) fn file_key_ref(found: &mut Found, path: &Path, selector: &FileKeySel
 
 /// The volumes that `fileKeyRef`s read from, looked at once everything else is known.
 pub(super) fn file_keys(found: &mut Found, spec: &PodSpec) {
+    let volumes: BTreeMap<&str, bool> = spec
+        .volumes
+        .iter()
+        .flatten()
+        .map(|volume| (volume.name.as_str(), volume.empty_dir.is_some()))
+        .collect();
     for (path, container) in containers(spec) {
         for (index, variable) in container.env.iter().flatten().enumerate() {
             let Some(selector) = variable
@@ -234,19 +242,14 @@ pub(super) fn file_keys(found: &mut Found, spec: &PodSpec) {
                 .index(index)
                 .field("valueFrom.fileKeyRef.volumeName");
             let name = selector.volume_name.as_str();
-            match spec
-                .volumes
-                .iter()
-                .flatten()
-                .find(|volume| volume.name == name)
-            {
+            match volumes.get(name) {
                 None => found.add(Diagnostic::not_found(&path, name, "")),
-                Some(volume) if volume.empty_dir.is_none() => found.add(Diagnostic::invalid(
+                Some(false) => found.add(Diagnostic::invalid(
                     &path,
                     name,
                     "referenced volume must be of type emptyDir",
                 )),
-                Some(_) => {}
+                Some(true) => {}
             }
         }
     }

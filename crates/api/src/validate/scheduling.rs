@@ -1,12 +1,14 @@
 //! Fields for a scheduler. One machine has nothing to schedule, but a malformed field is malformed everywhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Found;
 use super::pod::text;
 use super::selectors::{label_selector, node_selector, node_selector_term};
 use crate::core::{PodAffinityTerm, PodSpec, TopologySpreadConstraint, WeightedPodAffinityTerm};
 use crate::diagnostic::Diagnostic;
+use crate::limits::MAX_PROBLEMS;
+use crate::meta::LabelSelector;
 use crate::names;
 use crate::path::Path;
 
@@ -96,7 +98,45 @@ fn pod_term(found: &mut Found, path: &Path, term: &PodAffinityTerm) {
             names::dns_label(namespace),
         );
     }
+    for (field, keys) in [
+        ("matchLabelKeys", &term.match_label_keys),
+        ("mismatchLabelKeys", &term.mismatch_label_keys),
+    ] {
+        let keys = keys.as_deref().unwrap_or_default();
+        label_keys(
+            found,
+            &path.field(field),
+            keys,
+            term.label_selector.as_ref(),
+        );
+    }
+    let mismatched = term.mismatch_label_keys.as_deref().unwrap_or_default();
+    let mismatched: BTreeMap<&str, usize> = mismatched
+        .iter()
+        .enumerate()
+        .map(|(index, key)| (key.as_str(), index))
+        .collect();
+    for (index, key) in term.match_label_keys.iter().flatten().enumerate() {
+        if let Some(other) = mismatched.get(key.as_str()) {
+            let other = path.field("mismatchLabelKeys").index(*other);
+            let message = format!("exists in both matchLabelKeys and {other}");
+            let at = path.field("matchLabelKeys").index(index);
+            found.add(Diagnostic::invalid(&at, key, &message));
+        }
+    }
     topology_key(found, path, &term.topology_key);
+}
+
+/// Keys whose values are taken from the pod's own labels; they add to a selector.
+fn label_keys(found: &mut Found, path: &Path, keys: &[String], selector: Option<&LabelSelector>) {
+    if !keys.is_empty() && selector.is_none() {
+        let message = "must not be specified when labelSelector is not set";
+        found.add(Diagnostic::forbidden(path, message));
+        return;
+    }
+    for (index, key) in keys.iter().enumerate() {
+        found.each(&path.index(index), key, names::qualified_name(key));
+    }
 }
 
 fn topology_key(found: &mut Found, path: &Path, key: &str) {
@@ -134,6 +174,11 @@ pub(super) fn topology_spread(found: &mut Found, path: &Path, spec: &PodSpec) {
         .topology_spread_constraints
         .as_deref()
         .unwrap_or_default();
+    let last_of: BTreeMap<(&str, &str), usize> = constraints
+        .iter()
+        .enumerate()
+        .map(|(index, constraint)| (constraint_key(constraint), index))
+        .collect();
     for (index, constraint) in constraints.iter().enumerate() {
         let path = path.index(index);
         if constraint.max_skew <= 0 {
@@ -149,7 +194,9 @@ pub(super) fn topology_spread(found: &mut Found, path: &Path, spec: &PodSpec) {
             &constraint.when_unsatisfiable,
             &["DoNotSchedule", "ScheduleAnyway"],
         );
-        repeated(found, &path, constraint, &constraints[index + 1..]);
+        if last_of[&constraint_key(constraint)] > index {
+            repeated(found, &path, constraint);
+        }
         min_domains(found, &path, constraint);
         for (field, policy) in [
             ("nodeAffinityPolicy", &constraint.node_affinity_policy),
@@ -159,31 +206,41 @@ pub(super) fn topology_spread(found: &mut Found, path: &Path, spec: &PodSpec) {
                 found.one_of(&path.field(field), policy, &["Honor", "Ignore"]);
             }
         }
+        let keys = constraint.match_label_keys.as_deref().unwrap_or_default();
+        let selector = constraint.label_selector.as_ref();
+        label_keys(found, &path.field("matchLabelKeys"), keys, selector);
+        for (index, key) in keys.iter().enumerate() {
+            if selector.is_some_and(|selector| selects_by(selector, key)) {
+                let message = "exists in both matchLabelKeys and labelSelector";
+                let at = path.field("matchLabelKeys").index(index);
+                found.add(Diagnostic::invalid(&at, key, message));
+            }
+        }
         if let Some(selector) = &constraint.label_selector {
             label_selector(found, &path.field("labelSelector"), selector);
         }
     }
 }
 
+fn selects_by(selector: &LabelSelector, key: &str) -> bool {
+    let labels = selector.match_labels.as_ref();
+    let expressions = selector.match_expressions.iter().flatten();
+    labels.is_some_and(|labels| labels.contains_key(key))
+        || expressions
+            .take(MAX_PROBLEMS)
+            .any(|expression| expression.key == key)
+}
+
+fn constraint_key(constraint: &TopologySpreadConstraint) -> (&str, &str) {
+    (&constraint.topology_key, &constraint.when_unsatisfiable)
+}
+
 /// Of two equal constraints the first is blamed.
-fn repeated(
-    found: &mut Found,
-    path: &Path,
-    constraint: &TopologySpreadConstraint,
-    later: &[TopologySpreadConstraint],
-) {
-    let same = |other: &TopologySpreadConstraint| {
-        other.topology_key == constraint.topology_key
-            && other.when_unsatisfiable == constraint.when_unsatisfiable
-    };
-    if later.iter().any(same) {
-        let value = format!(
-            "{{{}, {}}}",
-            constraint.topology_key, constraint.when_unsatisfiable
-        );
-        let printed = path.field_named("{topologyKey, whenUnsatisfiable}");
-        found.add(Diagnostic::duplicate(&printed, &value).located_at(path.clone()));
-    }
+fn repeated(found: &mut Found, path: &Path, constraint: &TopologySpreadConstraint) {
+    let (key, action) = constraint_key(constraint);
+    let printed = path.field_named("{topologyKey, whenUnsatisfiable}");
+    let value = format!("{{{key}, {action}}}");
+    found.add(Diagnostic::duplicate(&printed, &value).located_at(path.clone()));
 }
 
 fn min_domains(found: &mut Found, path: &Path, constraint: &TopologySpreadConstraint) {

@@ -139,6 +139,10 @@ pub(super) fn node_selector_term(found: &mut Found, path: &Path, term: &NodeSele
                 &requirement.key,
                 "not a valid field selector key",
             ));
+        } else {
+            for (index, name) in values.iter().enumerate() {
+                found.subdomain(&path.field("values").index(index), name);
+            }
         }
     }
 }

@@ -5,10 +5,14 @@
 
 use super::pod::Of;
 use super::references::{self, FILE_FIELDS};
-use super::{Found, claims, projected};
+use super::{Found, claims, disks, projected};
 use crate::core::{DownwardAPIVolumeFile, KeyToPath, Volume};
 use crate::diagnostic::Diagnostic;
+use crate::names;
 use crate::path::Path;
+
+/// Characters of the name of a CSI driver.
+const MAX_DRIVER: usize = 63;
 
 type Check = fn(&mut Found, &Path, &Volume);
 
@@ -21,9 +25,6 @@ struct Source {
 }
 
 macro_rules! source {
-    ($field:literal, $member:ident) => {
-        source!($field, $member, |_, _, _| {})
-    };
     ($field:literal, $member:ident, $check:expr) => {
         source!($field as $field, $member, $check)
     };
@@ -41,34 +42,38 @@ const SOURCES: &[Source] = &[
     source!("emptyDir", empty_dir, empty_dir),
     source!("hostPath", host_path, host_path),
     source!("gitRepo", git_repo, git_repo),
-    source!("gcePersistentDisk", gce_persistent_disk),
-    source!("awsElasticBlockStore", aws_elastic_block_store),
+    source!("gcePersistentDisk", gce_persistent_disk, disks::gce),
+    source!("awsElasticBlockStore", aws_elastic_block_store, disks::aws),
     source!("secret", secret, secret),
     source!("nfs", nfs, nfs),
-    source!("iscsi", iscsi),
-    source!("glusterfs", glusterfs),
+    source!("iscsi", iscsi, disks::iscsi),
+    source!("glusterfs", glusterfs, disks::glusterfs),
     source!("persistentVolumeClaim", persistent_volume_claim, claim),
-    source!("rbd", rbd),
-    source!("cinder", cinder),
-    source!("cephfs", cephfs),
-    source!("flocker", flocker),
+    source!("rbd", rbd, disks::rbd),
+    source!("cinder", cinder, disks::cinder),
+    source!("cephfs", cephfs, disks::cephfs),
+    source!("flocker", flocker, disks::flocker),
     // The API server's spelling.
     source!("downwarAPI" as "downwardAPI", downward_api, downward_api),
-    source!("fc", fc),
-    source!("flexVolume", flex_volume),
+    source!("fc", fc, disks::fibre_channel),
+    source!("flexVolume", flex_volume, disks::flex),
     source!("configMap", config_map, config_map),
-    source!("azureFile", azure_file),
-    source!("vsphereVolume", vsphere_volume),
-    source!("photonPersistentDisk", photon_persistent_disk),
-    source!("portworxVolume", portworx_volume),
-    source!("azureDisk", azure_disk),
-    source!("storageos", storageos),
+    source!("azureFile", azure_file, disks::azure_file),
+    source!("vsphereVolume", vsphere_volume, disks::vsphere),
+    source!(
+        "photonPersistentDisk",
+        photon_persistent_disk,
+        disks::photon
+    ),
+    source!("portworxVolume", portworx_volume, disks::portworx),
+    source!("azureDisk", azure_disk, disks::azure_disk),
+    source!("storageos", storageos, disks::storageos),
     source!("projected", projected, projected::projected),
-    source!("scaleIO", scale_io),
+    source!("scaleIO", scale_io, disks::scale_io),
     source!("csi", csi, csi),
     source!("ephemeral", ephemeral, claims::ephemeral),
     source!("image", image, image),
-    source!("quobyte", quobyte),
+    source!("quobyte", quobyte, disks::quobyte),
 ];
 
 pub(super) fn sources(found: &mut Found, path: &Path, volume: &Volume, of: Of) {
@@ -208,7 +213,24 @@ fn claim(found: &mut Found, path: &Path, volume: &Volume) {
 
 fn csi(found: &mut Found, path: &Path, volume: &Volume) {
     let Some(source) = &volume.csi else { return };
-    required(found, &path.field("driver"), &source.driver);
+    let at = path.field("driver");
+    required(found, &at, &source.driver);
+    if source.driver.len() > MAX_DRIVER {
+        found.add(Diagnostic::too_long(&at, MAX_DRIVER));
+    }
+    if !source.driver.is_empty() {
+        // The case of a driver's name does not matter.
+        for message in names::dns_subdomain(&source.driver.to_lowercase()) {
+            found.add(Diagnostic::invalid(&at, &source.driver, &message));
+        }
+    }
+    if let Some(secret) = &source.node_publish_secret_ref {
+        required(
+            found,
+            &path.field("nodePublishSecretRef.name"),
+            &secret.name,
+        );
+    }
 }
 
 fn image(found: &mut Found, path: &Path, volume: &Volume) {

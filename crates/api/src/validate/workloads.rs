@@ -1,4 +1,4 @@
-//! Deployments, ReplicaSets, StatefulSets, DaemonSets and Services.
+//! Deployments, ReplicaSets, StatefulSets and DaemonSets.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,14 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::common::NOT_NEGATIVE;
 use super::pod::text;
 use super::{Found, claims, jobs, metadata, pod, selectors};
-use crate::core::{PodTemplateSpec, Service};
+use crate::core::{PersistentVolumeClaimVolumeSource, PodTemplateSpec, Volume};
 use crate::diagnostic::Diagnostic;
 use crate::go::{json_map, json_string};
 use crate::meta::LabelSelector;
 use crate::names;
 use crate::path::Path;
 use crate::workloads::Workload;
+use crate::workloads::pods::add_volumes;
 
 /// Everything that is wrong with a defaulted workload. `has_selector` says whether the manifest has one at all, which an
 /// empty one does not tell.
@@ -238,20 +239,20 @@ fn stateful_set(found: &mut Found, path: &Path, spec: &StatefulSetSpec, has_sele
 /// Mounts may refer to the claim templates as if they were volumes.
 fn with_claim_volumes(spec: &StatefulSetSpec) -> PodTemplateSpec {
     let mut template = spec.template.clone();
-    let pod = template.spec.get_or_insert_default();
-    for claim in spec.volume_claim_templates.iter().flatten() {
+    let claims = spec.volume_claim_templates.iter().flatten();
+    let own = claims.map(|claim| {
         let name = claim.metadata.name.clone().unwrap_or_default();
-        let volumes = pod.volumes.get_or_insert_default();
-        volumes.retain(|volume| volume.name != name);
-        volumes.push(crate::core::Volume {
-            persistent_volume_claim: Some(crate::core::PersistentVolumeClaimVolumeSource {
+        Volume {
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
                 claim_name: name.clone(),
                 read_only: None,
             }),
             name,
-            ..crate::core::Volume::default()
-        });
-    }
+            ..Volume::default()
+        }
+    });
+    let own = own.collect();
+    add_volumes(template.spec.get_or_insert_default(), own);
     template
 }
 
@@ -351,49 +352,4 @@ fn always_running(found: &mut Found, path: &Path, template: &PodTemplateSpec, of
             &message,
         ));
     }
-}
-
-/// What is wrong with a defaulted Service, as far as it matters where no proxy runs: its name, type and ports.
-#[must_use]
-pub fn service(service: &Service) -> Vec<Diagnostic> {
-    let mut found = Found::default();
-    metadata::metadata(&mut found, &Path::fields("metadata"), &service.metadata);
-    let path = Path::fields("spec");
-    let none = crate::core::ServiceSpec::default();
-    let spec = service.spec.as_ref().unwrap_or(&none);
-    let ports = spec.ports.as_deref().unwrap_or_default();
-    let is_headless = spec.cluster_ip.as_deref() == Some("None");
-    let is_name = text(spec.type_.as_ref()) == "ExternalName";
-    if ports.is_empty() && !is_headless && !is_name {
-        found.add(Diagnostic::required(&path.field("ports"), ""));
-    }
-    for (index, port) in ports.iter().enumerate() {
-        let path = path.field("ports").index(index);
-        let name = text(port.name.as_ref());
-        if !name.is_empty() {
-            found.label(&path.field("name"), name);
-        } else if ports.len() > 1 {
-            found.add(Diagnostic::required(&path.field("name"), ""));
-        }
-        found.port_number(&path.field("port"), port.port);
-        found.one_of(
-            &path.field("protocol"),
-            text(port.protocol.as_ref()),
-            &["SCTP", "TCP", "UDP"],
-        );
-        match &port.target_port {
-            Some(IntOrString::Int(number)) => found.port_number(&path.field("targetPort"), *number),
-            Some(IntOrString::String(name)) => {
-                found.each(&path.field("targetPort"), name, names::port_name(name));
-            }
-            None => {}
-        }
-    }
-    metadata::labels(&mut found, &path.field("selector"), spec.selector.as_ref());
-    found.one_of(
-        &path.field("type"),
-        text(spec.type_.as_ref()),
-        &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"],
-    );
-    found.0
 }

@@ -16,7 +16,7 @@ use crate::path::Path;
 
 pub mod cron;
 pub mod job;
-mod pods;
+pub(crate) mod pods;
 
 /// One object that pods are made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,11 +110,18 @@ impl Workload {
 pub struct ValidWorkload {
     workload: Workload,
     document: Document,
+    /// Where in the document the template of its pods stands; for the job of a CronJob, the document is the CronJob's.
+    template_path: Path,
 }
 
 impl ValidWorkload {
     pub(crate) fn new(workload: Workload, document: Document) -> Self {
-        Self { workload, document }
+        let template_path = workload.template_path();
+        Self {
+            workload,
+            document,
+            template_path,
+        }
     }
 
     /// The object.
@@ -169,20 +176,15 @@ impl ValidWorkload {
     }
 
     /// The pod `index`, counted from 0: for a StatefulSet its ordinal, for an Indexed Job its completion index. `random`
-    /// makes the names of the others differ.
+    /// makes the names of the others differ. A CronJob's pods are those of its [jobs](Self::scheduled_job); what comes here
+    /// shows what they are like.
     ///
     /// # Errors
     ///
     /// What makes this pod invalid although the template is valid, such as a name that has become too long.
     pub fn pod(&self, index: usize, random: u64) -> Result<ValidPod, Diagnostics> {
-        let Some(pod) = pods::pod(&self.workload, index, random) else {
-            return Ok(ValidPod::of_template(
-                crate::core::Pod::default(),
-                self.document.clone(),
-                self.workload.template_path(),
-            ));
-        };
-        let base = self.workload.template_path();
+        let pod = pods::pod(&self.workload, index, random);
+        let base = self.template_path.clone();
         let problems = crate::validate::pod(&pod);
         if problems.is_empty() {
             return Ok(ValidPod::of_template(pod, self.document.clone(), base));
@@ -207,8 +209,9 @@ impl ValidWorkload {
     pub fn scheduled_job(&self, minute: i64) -> Option<Self> {
         match &self.workload {
             Workload::CronJob(cron) => Some(Self {
-                workload: Workload::Job(Box::new(pods::job_of_cron(cron, minute)?)),
+                workload: Workload::Job(Box::new(pods::job_of_cron(cron, minute))),
                 document: self.document.clone(),
+                template_path: self.template_path.clone(),
             }),
             _ => None,
         }

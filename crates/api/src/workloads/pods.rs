@@ -1,6 +1,6 @@
 //! A template and what a controller adds to it: a name, labels, and for some kinds a host name, claims or variables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -17,8 +17,13 @@ const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 const JOB_INDEX: &str = "batch.kubernetes.io/job-completion-index";
 
 /// The pod `index` of a workload, as the API server would store it.
-pub(super) fn pod(workload: &Workload, index: usize, random: u64) -> Option<Pod> {
-    let template = workload.template()?;
+pub(super) fn pod(workload: &Workload, index: usize, random: u64) -> Pod {
+    if let Workload::CronJob(cron) = workload {
+        let job = Workload::Job(Box::new(job_of_cron(cron, 0)));
+        return pod(&job, index, random);
+    }
+    let none = PodTemplateSpec::default();
+    let template = workload.template().unwrap_or(&none);
     let name = text(workload.metadata().name.as_ref());
     let suffix = names::name_suffix(random);
     let mut pod = from_template(template, workload.metadata());
@@ -33,10 +38,10 @@ pub(super) fn pod(workload: &Workload, index: usize, random: u64) -> Option<Pod>
         }
         Workload::StatefulSet(set) => ordinal(&mut pod, set, index),
         Workload::Job(job) => of_job(&mut pod, job, index, &suffix),
-        Workload::CronJob(_) => return None,
+        Workload::CronJob(_) => {}
     }
     defaults::apply(&mut pod, &suffix);
-    Some(pod)
+    pod
 }
 
 fn from_template(template: &PodTemplateSpec, owner: &ObjectMeta) -> Pod {
@@ -63,13 +68,24 @@ fn ordinal(pod: &mut Pod, set: &StatefulSet, index: usize) {
     spec.hostname = Some(name.clone());
     let set_spec = set.spec.as_ref();
     spec.subdomain = set_spec.and_then(|set| set.service_name.clone());
-    for claim in claims(set, index) {
-        let volume = claim_volume(set, &name, &claim);
-        let volumes = spec.volumes.get_or_insert_default();
-        volumes.retain(|other| other.name != volume.name);
-        volumes.push(volume);
-    }
+    let own: Vec<Volume> = claims(set, index)
+        .iter()
+        .map(|claim| claim_volume(set, &name, claim))
+        .collect();
+    add_volumes(spec, own);
     pod.metadata.name = Some(name);
+}
+
+/// Volumes of a claim template stand before those of the same name in the pod's template.
+pub(crate) fn add_volumes(spec: &mut PodSpec, own: Vec<Volume>) {
+    if own.is_empty() {
+        return;
+    }
+    let names: BTreeSet<&str> = own.iter().map(|volume| volume.name.as_str()).collect();
+    let volumes = spec.volumes.get_or_insert_default();
+    volumes.retain(|volume| !names.contains(volume.name.as_str()));
+    drop(names);
+    volumes.extend(own);
 }
 
 fn ordinal_name(set: &StatefulSet, index: usize) -> String {
@@ -175,11 +191,11 @@ fn index_variable(spec: &mut PodSpec) {
 }
 
 /// The job of a CronJob for one minute.
-pub(super) fn job_of_cron(cron: &CronJob, minute: i64) -> Option<Job> {
+pub(super) fn job_of_cron(cron: &CronJob, minute: i64) -> Job {
     let template = &cron.spec.job_template;
     let metadata = template.metadata.clone().unwrap_or_default();
     let name = text(cron.metadata.name.as_ref());
-    Some(Job {
+    Job {
         metadata: ObjectMeta {
             name: Some(format!("{name}-{minute}")),
             namespace: cron.metadata.namespace.clone(),
@@ -189,7 +205,7 @@ pub(super) fn job_of_cron(cron: &CronJob, minute: i64) -> Option<Job> {
         },
         spec: template.spec.clone(),
         status: None,
-    })
+    }
 }
 
 fn label(pod: &mut Pod, key: &str, value: &str) {

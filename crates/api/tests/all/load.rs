@@ -1,6 +1,6 @@
 //! Whole manifests through the public interface.
 
-use podyard_api::{LoadOptions, Objects, Source, load, render};
+use podyard_api::{LoadOptions, Objects, Source, load, render, restart_pod};
 
 fn read(text: &str) -> Result<Objects, String> {
     load(&[Source::new("f.yaml", text)], &LoadOptions::default())
@@ -113,4 +113,66 @@ fn unknown_kinds_can_be_passed_over() {
     let objects = load(&[Source::new("f.yaml", text)], &options).expect("the rest is fine");
     assert_eq!(objects.config_maps.len(), 1);
     assert_eq!(objects.warnings.len(), 1);
+}
+
+#[test]
+fn restart_pod_mode_in_the_terms_of_kubernetes() {
+    let objects = read(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p, annotations: {podyard.dev/on-init-failure: restart-pod}}\nspec:\n  initContainers:\n  - {name: a, image: busybox:1}\n  - {name: b, image: busybox:1, restartPolicy: Always}\n  containers:\n  - {name: c, image: busybox:1}\n",
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
+    let pod = objects.pods[0].pod();
+    assert!(restart_pod::is_asked_for(pod));
+    let printed = serde_json::to_string(&restart_pod::as_rules(pod)).expect("JSON");
+    let again = read(&printed).unwrap_or_else(|error| panic!("{error}"));
+    let inits = again.pods[0]
+        .spec()
+        .init_containers
+        .clone()
+        .unwrap_or_default();
+    let rules = serde_json::to_value(&inits[0].restart_policy_rules).expect("JSON");
+    assert_eq!(
+        rules,
+        serde_json::json!([{"action": "RestartAllContainers", "exitCodes": {"operator": "NotIn", "values": [0]}}])
+    );
+    assert_eq!(inits[0].restart_policy.as_deref(), Some("OnFailure"));
+    assert_eq!(inits[1].restart_policy_rules, None);
+    assert!(!restart_pod::is_asked_for(again.pods[0].pod()));
+}
+
+#[test]
+fn annotations_for_podyard_are_checked() {
+    let pod = |annotation: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  annotations: {{{annotation}}}\nspec:\n  containers: [{{name: c, image: busybox:1}}]\n"
+        )
+    };
+    let error = read(&pod("podyard.dev/on-init-failure: restart-all")).unwrap_err();
+    assert!(
+        error.contains(r#"metadata.annotations[podyard.dev/on-init-failure]: Unsupported value: "restart-all": supported values: "restart-pod", "retry-container""#),
+        "{error}"
+    );
+    let objects = read(&pod("podyard.dev/on-init-failur: restart-pod"))
+        .unwrap_or_else(|error| panic!("{error}"));
+    let hint = objects.warnings[0].hint.as_deref();
+    assert_eq!(hint, Some("did you mean `podyard.dev/on-init-failure`?"));
+}
+
+/// The pods of a CronJob's job stand in the CronJob's text, one template deeper than those of a Job.
+#[test]
+fn the_pod_of_a_cron_job_knows_its_place() {
+    let objects = read(
+        "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}\nspec:\n  schedule: \"* * * * *\"\n  jobTemplate:\n    spec:\n      template:\n        spec:\n          restartPolicy: Never\n          containers:\n          - name: one\n            image: busybox\n",
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
+    let job = objects.workloads[0].scheduled_job(0).expect("a job");
+    let pod = job.pod(0, 0).unwrap_or_else(|error| panic!("{error}"));
+    let path = podyard_api::Path::fields("spec.containers")
+        .index(0)
+        .field("image");
+    assert_eq!(pod.span(&path).text(), "busybox");
+    assert_eq!(
+        pod.in_document(&path).to_string(),
+        "spec.jobTemplate.spec.template.spec.containers[0].image"
+    );
 }

@@ -67,6 +67,21 @@ pub(crate) fn wall(at: Millis) -> Timestamp {
     }
 }
 
+/// The virtual time of a reading of the wall clock.
+pub(crate) fn virtual_time(at: Timestamp) -> Millis {
+    let millis = (at.seconds - BEGIN) * 1000 + i64::from(at.nanoseconds / 1_000_000);
+    u64::try_from(millis).unwrap_or(0)
+}
+
+/// The same with the clock set ahead, or back.
+pub(crate) fn shifted(at: Timestamp, by: i64) -> Timestamp {
+    let millis = at.seconds * 1000 + i64::from(at.nanoseconds / 1_000_000) + by;
+    Timestamp {
+        seconds: millis.div_euclid(1000),
+        nanoseconds: u32::try_from(millis.rem_euclid(1000)).unwrap_or(0) * 1_000_000,
+    }
+}
+
 fn signed(at: Millis) -> i64 {
     i64::try_from(at).expect("virtual time is short")
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use podyard_lifecycle::{Accepted, Observation, PodMachine, Request};
+use podyard_lifecycle::{Accepted, Observation, PodMachine, Request, kubernetes_time};
 
 use super::pod::TestPod;
 use super::shorthand::{self, Fact};
@@ -83,6 +83,11 @@ impl Play {
                 let attempt = attempt.parse().expect("a number");
                 self.world.announce(Observation::SandboxDied { attempt });
             }
+            ["storage", "over", ..] => {
+                let message = rest(2);
+                self.world
+                    .announce(Observation::StorageExceeded { message });
+            }
             ["remains", name, attempt, "vanish"] => {
                 let container = self.world.index(name);
                 let attempt = attempt.parse().expect("a number");
@@ -117,6 +122,7 @@ impl Play {
                 words.insert(key.to_owned(), value.to_owned());
             }
             ["show", pointer] => self.show(pointer),
+            ["tell", what] => self.tell(what),
             ["wait"] => self.turn(&[], &[]),
             ["end"] => self.end(),
             _ => panic!("{words:?} is no input"),
@@ -130,6 +136,30 @@ impl Play {
         let value = status.pointer(pointer);
         let text = value.map_or_else(|| "nothing".to_owned(), ToString::to_string);
         self.write("show", &text);
+    }
+
+    /// What the machine tells beside its status.
+    fn tell(&mut self, what: &str) {
+        let machine = self.machine();
+        let text = match what {
+            "next-try" => machine.next_try().map(|(container, at)| {
+                let name = machine.container_name(container);
+                assert_eq!(machine.container_index(name), Some(container));
+                format!("{name} at {}", seconds(self.clocks.millis(at)))
+            }),
+            "deletion" => machine.deletion().map(|(at, grace)| {
+                let at = kubernetes_time(at).0;
+                format!("asked for at {at}, with {grace} s")
+            }),
+            "end" => machine
+                .is_terminating()
+                .then(|| match machine.is_finished() {
+                    true => "finished".to_owned(),
+                    false => "on its way".to_owned(),
+                }),
+            _ => panic!("nobody can tell {what}"),
+        };
+        self.write("tell", text.as_deref().unwrap_or("nothing"));
     }
 
     /// What happens at this moment is still told, and then where it stands.

@@ -1,7 +1,7 @@
 //! Pods out of one line per container:
 //!
 //! ```text
-//! pod policy=OnFailure grace=5 deadline=60 gate=x/y mode=restart-pod max-backoff=20 host-network
+//! pod policy=OnFailure grace=5 deadline=60 gate=x/y mode=restart-pod max-backoff=20 waits=100 host-network
 //! init i1 image=busybox:1 pull=Never policy=Never rule=Restart:In:42,43
 //! side s  startup=1,0,2 liveness=5,0,1,1,3 readiness=5 prestop poststart .term=0
 //! app a   requests=cpu:1 limits=cpu:1,memory:1Gi mount=data:ro
@@ -95,6 +95,9 @@ fn pod_word(spec: &mut PodSpec, settings: &mut Settings, word: &str) {
         }
         "host-network" => spec.host_network = Some(true),
         "mode" if value == "restart-pod" => settings.on_init_failure = OnInitFailure::RestartPod,
+        "waits" => {
+            settings.backoff_per_mille = u32::try_from(number()).expect("parts per thousand");
+        }
         "max-backoff" => {
             settings.max_container_restart_period = Duration::from_secs(number().unsigned_abs());
         }

@@ -206,6 +206,8 @@ pub(crate) fn file_system(
     attributes: u32,
 ) -> Result<OwnedFd, Errno> {
     let fs = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // What the mount table shows as the device, by custom.
+    rustix::mount::fsconfig_set_string(&fs, c"source", kind)?;
     for (key, value) in options {
         match value {
             Some(value) => {
@@ -219,9 +221,14 @@ pub(crate) fn file_system(
     rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// A tmpfs made with the given options, for the launcher's own use.
-pub(crate) fn tmpfs(options: &[(&CStr, &CStr)], attributes: u64) -> Result<OwnedFd, Errno> {
+/// A tmpfs made with the given options, for the launcher's own use. `source` is what the mount table shows as the device.
+pub(crate) fn tmpfs(
+    source: &CStr,
+    options: &[(&CStr, &CStr)],
+    attributes: u64,
+) -> Result<OwnedFd, Errno> {
     let fs = rustix::mount::fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_string(&fs, c"source", source)?;
     for (key, value) in options {
         rustix::mount::fsconfig_set_string(&fs, *key, *value)?;
     }
@@ -257,6 +264,7 @@ const LINKS: [(&CStr, &CStr); 6] = [
 /// `/dev`: filled while it is detached, so no path of the container is involved.
 fn dev<'p>(attributes: u32) -> Result<OwnedFd, Failure<'p>> {
     let tree = tmpfs(
+        c"tmpfs",
         &[(c"mode", c"755"), (c"size", c"65536k")],
         u64::from(attributes),
     )
@@ -302,6 +310,7 @@ fn cgroup(
         return move_onto(&tree, &place);
     }
     let holder = tmpfs(
+        c"cgroup",
         &[(c"mode", c"755"), (c"size", c"64k")],
         attributes & !mount::RDONLY,
     )?;

@@ -14,6 +14,9 @@ use super::prepare::Target;
 /// Links followed before giving up, as the kernel's own limit.
 const LINK_LIMIT: usize = 40;
 const PATH_LIMIT: usize = 4096;
+/// How often a path is looked up anew: once for each name that is made, and whenever others change it at the same time. More
+/// than any path needs, so that nobody who shares a volume can keep a launch from ending.
+const ROUND_LIMIT: usize = 10_000;
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// What to make when nothing is there.
@@ -28,17 +31,19 @@ pub(crate) fn resolve(root: BorrowedFd<'_>, target: &Target, make: Make) -> Resu
     let mut buffer = path_of(target)?;
     let place = walk(root, &mut buffer, target.follow_links, make)?;
     // A link may lead into procfs, where a mount could fake what the kernel says about a process.
-    if target.follow_links && !target.in_proc {
-        let kind = rustix::fs::fstatfs(&place)?.f_type;
-        #[expect(
-            clippy::useless_conversion,
-            reason = "the width of f_type depends on the architecture"
-        )]
-        if i64::from(kind) == PROC_SUPER_MAGIC {
-            return Err(Errno::PERM);
-        }
+    if target.follow_links && !target.in_proc && is_procfs(place.as_fd())? {
+        return Err(Errno::PERM);
     }
     Ok(place)
+}
+
+fn is_procfs(place: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let kind = rustix::fs::fstatfs(place)?.f_type;
+    #[expect(
+        clippy::useless_conversion,
+        reason = "the width of f_type depends on the architecture"
+    )]
+    Ok(i64::from(kind) == PROC_SUPER_MAGIC)
 }
 
 /// Opens (`O_PATH`) the place without making anything.
@@ -90,15 +95,30 @@ fn walk(
     make: Make,
 ) -> Result<OwnedFd, Errno> {
     let mut links = 0;
-    loop {
+    for _ in 0..ROUND_LIMIT {
         match open(root, text(buffer)?, follow_links) {
             Err(Errno::NOENT) => {}
             found => return found,
         }
         let (parent, start, end) = first_missing(root, buffer, follow_links)?;
         let parent = parent.as_ref().map_or(root, AsFd::as_fd);
-        let mut link = [0_u8; PATH_LIMIT];
         let name = Name::cut(buffer, start, end)?;
+        let make = if is_last(buffer, end) {
+            make
+        } else {
+            Make::Directory
+        };
+        match create(parent, name.as_c_str(), make) {
+            Ok(()) => continue,
+            // A link that leads nowhere, or something that appeared meanwhile, as in a volume that others use.
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+        // There it may be a magic link that was not there a moment ago: its text is no path.
+        if is_procfs(parent)? {
+            return Err(Errno::LOOP);
+        }
+        let mut link = [0_u8; PATH_LIMIT];
         match rustix::fs::readlinkat_raw(parent, name.as_c_str(), &mut link[..]) {
             Ok(size) => {
                 links += 1;
@@ -107,40 +127,32 @@ fn walk(
                 }
                 replace(buffer, start, end, &link[..size])?;
             }
-            Err(Errno::NOENT) => {
-                let last = !buffer[end..]
-                    .iter()
-                    .take_while(|&&byte| byte != 0)
-                    .any(|&byte| byte != b'/');
-                create(
-                    parent,
-                    name.as_c_str(),
-                    if last { make } else { Make::Directory },
-                )?;
-            }
-            // Something appeared there meanwhile, as in a volume that others use: look again.
-            Err(Errno::INVAL) => {}
+            Err(Errno::NOENT | Errno::INVAL) => {}
             Err(errno) => return Err(errno),
         }
     }
+    Err(Errno::AGAIN)
+}
+
+/// Whether no name follows in the path.
+fn is_last(buffer: &[u8; PATH_LIMIT], end: usize) -> bool {
+    let rest = buffer[end..].iter().take_while(|&&byte| byte != 0);
+    rest.into_iter().all(|&byte| byte == b'/')
 }
 
 fn create(parent: BorrowedFd<'_>, name: &CStr, make: Make) -> Result<(), Errno> {
-    let made = match make {
+    match make {
         Make::Directory => rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)),
         Make::File => {
             let flags =
                 OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
         }
-    };
-    match made {
-        Err(Errno::EXIST) => Ok(()),
-        other => other,
     }
 }
 
-/// The directory (`None` for the root) in which a name of the path is missing, and where that name stands.
+/// The directory (`None` for the root) in which a name of the path is missing, and where that name stands. The path as a whole
+/// has just been found missing.
 fn first_missing(
     root: BorrowedFd<'_>,
     buffer: &mut [u8; PATH_LIMIT],
@@ -161,6 +173,9 @@ fn first_missing(
                 .iter()
                 .position(|&b| b == b'/' || b == 0)
                 .unwrap_or(0);
+        if is_last(buffer, end) {
+            return Ok((parent, start, end));
+        }
         let after = std::mem::replace(&mut buffer[end], 0);
         let found = text(buffer).and_then(|prefix| open(root, prefix, follow_links));
         buffer[end] = after;

@@ -142,16 +142,27 @@ fn set_up<'s>(script: &'s Script<'_>, sources: &mut Sources) -> Result<(), Failu
     if let Some((value, adjustment)) = &script.oom_score_adj {
         set_oom_score_adj(value, adjustment.required).on(Stage::OomScoreAdj, 0, value)?;
     }
-    let root = match &script.entry {
+    let (root, working_directory) = match &script.entry {
         Entry::Container(entry) => enter_new_container(script, entry, sources)?,
         Entry::Join { pidfd, kinds } => {
             sys::namespaces::join(*pidfd, *kinds).during(Stage::JoinNamespaces)?;
-            open_root().during(Stage::JoinNamespaces)?
+            let root = open_root().during(Stage::JoinNamespaces)?;
+            let directory = target::lookup(root.as_fd(), &script.working_dir).on(
+                Stage::WorkingDirectory,
+                0,
+                &script.working_dir.path,
+            )?;
+            (root, directory)
         }
     };
-    enter_working_directory(root.as_fd(), script)?;
+    enter_working_directory(&working_directory).on(
+        Stage::WorkingDirectory,
+        0,
+        &script.working_dir.path,
+    )?;
     connect_stdio(root.as_fd(), script)?;
-    drop(root);
+    // What closes everything, below, must find nothing that still belongs to somebody.
+    drop((root, working_directory));
     rustix::process::umask(Mode::from_raw_mode(script.program.umask));
     for (place, limit) in script.program.rlimits.iter().enumerate() {
         sys::privileges::set_limit(limit.resource, limit.soft, limit.hard).on(
@@ -226,12 +237,12 @@ pub(crate) fn set_oom_score_adj(value: &CStr, required: bool) -> Result<(), Errn
     }
 }
 
-/// Builds the container's file system and enters it. Gives the new root (`O_PATH`).
+/// Builds the container's file system and enters it. Gives the new root and the working directory (`O_PATH`).
 fn enter_new_container<'s>(
     script: &'s Script<'_>,
     entry: &'s ContainerEntry<'_>,
     sources: &mut Sources,
-) -> Result<OwnedFd, Failure<'s>> {
+) -> Result<(OwnedFd, OwnedFd), Failure<'s>> {
     let root = rootfs::open(&entry.rootfs)?;
     attach::open_sources(&entry.mounts, sources)?;
 
@@ -256,11 +267,8 @@ fn enter_new_container<'s>(
     attach::mask(root.as_fd(), toolbox.as_fd(), entry.masked_paths)?;
     attach::make_read_only(root.as_fd(), entry.readonly_paths)?;
     // The working directory is made while the root can still be written to.
-    target::resolve(root.as_fd(), &script.working_dir, Make::Directory).on(
-        Stage::WorkingDirectory,
-        0,
-        &script.working_dir.path,
-    )?;
+    let working_directory = target::resolve(root.as_fd(), &script.working_dir, Make::Directory)
+        .on(Stage::WorkingDirectory, 0, &script.working_dir.path)?;
     change_root(root.as_fd()).during(Stage::PivotRoot)?;
     if entry.readonly_rootfs {
         let read_only = MountAttr {
@@ -269,7 +277,7 @@ fn enter_new_container<'s>(
         };
         sys::mount::set_attributes(root.as_fd(), c"", false, &read_only).during(Stage::Rootfs)?;
     }
-    Ok(root)
+    Ok((root, working_directory))
 }
 
 pub(crate) fn open_root() -> Result<OwnedFd, Errno> {
@@ -286,29 +294,17 @@ pub(crate) fn change_root(root: BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::process::fchdir(root)
 }
 
-fn enter_working_directory<'s>(
-    root: BorrowedFd<'_>,
-    script: &'s Script<'_>,
-) -> Result<(), Failure<'s>> {
-    let path = &script.working_dir.path;
-    let enter = || -> Result<(), Errno> {
-        let make = Make::Directory;
-        let directory = match &script.entry {
-            Entry::Container(_) => target::resolve(root, &script.working_dir, make)?,
-            Entry::Join { .. } => target::lookup(root, &script.working_dir)?,
-        };
-        rustix::process::fchdir(&directory)?;
-        // A directory that is not below the root (as a descriptor from outside would be) has a path that does not begin
-        // with a slash.
-        let mut buffer = [0_u8; 4096];
-        let length = sys::namespaces::working_directory(&mut buffer)?;
-        if length == 0 || buffer[0] != b'/' {
-            Err(Errno::XDEV)
-        } else {
-            Ok(())
-        }
-    };
-    enter().on(Stage::WorkingDirectory, 0, path)
+fn enter_working_directory(directory: &OwnedFd) -> Result<(), Errno> {
+    rustix::process::fchdir(directory)?;
+    // A directory that is not below the root (as a descriptor from outside would be) has a path that does not begin with a
+    // slash.
+    let mut buffer = [0_u8; 4096];
+    let length = sys::namespaces::working_directory(&mut buffer)?;
+    if length == 0 || buffer[0] != b'/' {
+        Err(Errno::XDEV)
+    } else {
+        Ok(())
+    }
 }
 
 fn connect_stdio<'s>(root: BorrowedFd<'_>, script: &'s Script<'_>) -> Result<(), Failure<'s>> {

@@ -293,7 +293,11 @@ fn build_root() -> Result<(), Errno> {
     };
     sys::mount::set_attributes(host.as_fd(), c"", true, &private)?;
 
-    let root = attach::tmpfs(&[(c"mode", c"755"), (c"size", c"64k")], sys::mount::NOSUID)?;
+    let root = attach::tmpfs(
+        c"podyard",
+        &[(c"mode", c"755"), (c"size", c"64k")],
+        sys::mount::NOSUID,
+    )?;
     for directory in [c"root", c"shm", c"empty"] {
         rustix::fs::mkdirat(&root, directory, Mode::from_raw_mode(0o755))?;
     }
@@ -309,7 +313,7 @@ fn build_root() -> Result<(), Errno> {
     let flags = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(&root, c"", &host, c".", flags)?;
     let restricted = sys::mount::NOSUID | sys::mount::NODEV | sys::mount::NOEXEC;
-    let shm = attach::tmpfs(&[(c"mode", c"1777"), (c"size", c"64m")], restricted)?;
+    let shm = attach::tmpfs(c"shm", &[(c"mode", c"1777"), (c"size", c"64m")], restricted)?;
     rustix::mount::move_mount(&shm, c"", &root, c"shm", flags)?;
     drop(host);
     init::change_root(root.as_fd())?;

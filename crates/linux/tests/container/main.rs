@@ -17,6 +17,8 @@ macro_rules! tests {
 }
 
 mod barrier;
+mod calls;
+mod compare;
 mod exec;
 mod image;
 mod limits;
@@ -38,6 +40,7 @@ fn main() {
     match std::env::args().nth(1).as_deref() {
         Some(SANDBOX_ROLE) => podyard_linux::pause(),
         Some(threats::launcher::OVERWRITE_ROLE) => return threats::launcher::overwrite(),
+        Some(calls::START_ROLE) => return calls::start_a_container(),
         Some(threats::launcher::KEYRING_ROLE) => return threats::launcher::print_keyring(),
         _ => {}
     }
@@ -45,6 +48,8 @@ fn main() {
     podyard_linux::protect_own_program().expect("executed anew");
     let mut tests: Vec<Trial> = [
         barrier::tests(),
+        calls::tests(),
+        compare::tests(),
         exec::tests(),
         limits::tests(),
         mounts::tests(),

@@ -250,7 +250,9 @@ impl Running {
 
     /// The step that failed.
     pub(crate) fn failure(mut self) -> StageError {
-        let error = self.launch.wait_running().expect_err("a step fails");
+        let Err(error) = self.launch.wait_running() else {
+            panic!("it runs, and should not: {:?}", self.kill());
+        };
         let error = error.into_inner().expect("a cause");
         let error = error.downcast::<StageError>().expect("a step");
         assert_eq!(self.finish().status, WaitStatus::Exited(127));

@@ -12,7 +12,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// Texts of both files, empty when the image has none.
 #[derive(Clone, Debug, Default)]
-pub(super) struct AccountFiles {
+pub(crate) struct AccountFiles {
     pub(super) passwd: String,
     pub(super) group: String,
 }

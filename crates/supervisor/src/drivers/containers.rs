@@ -28,6 +28,7 @@ use crate::limits;
 use crate::pull::chain;
 use crate::ready;
 use crate::record::{self, InstanceRecord};
+use crate::rotation;
 
 /// A container instance that was created and is not known to have ended.
 pub(crate) struct LiveContainer {
@@ -256,13 +257,25 @@ async fn see_through(
 /// Waits for the end of a running instance and reports it.
 async fn see_exit(world: Rc<World>, container: ContainerIndex, live: Rc<LiveContainer>) {
     let _ = ready::readable(&live.process).await;
-    let status = live
-        .process
-        .peek_exit()
-        .or_else(|| keeper_knows(&world, &live.process))
-        .or_else(|| live.process.exit_info());
     let at = clock::wall();
+    let status = exit_status(&world, &live.process).await;
     report_exit(&world, container, &live, status, at);
+}
+
+/// How an ended process ended. Of one that is not our child, but was the last supervisor's, the keeper is the parent: it sees the end at
+/// the same moment as we do, and needs another one to write it down.
+async fn exit_status(world: &World, process: &Process) -> Option<WaitStatus> {
+    let patience = tokio::time::Instant::now() + limits::KEEPER_PATIENCE;
+    loop {
+        let status = process
+            .peek_exit()
+            .or_else(|| keeper_knows(world, process))
+            .or_else(|| process.exit_info());
+        if status.is_some() || tokio::time::Instant::now() >= patience {
+            return status;
+        }
+        tokio::time::sleep(limits::KEEPER_PAUSE).await;
+    }
 }
 
 fn keeper_knows(world: &World, process: &Process) -> Option<WaitStatus> {
@@ -443,7 +456,7 @@ pub(super) fn remove(
             .borrow_mut()
             .remove(&(container, attempt))
     {
-        let _ = std::fs::remove_file(world.log_path(&name, restart_count));
+        rotation::remove(&world.log_path(&name, restart_count));
     }
     world.live.images.borrow_mut().remove(&(container, attempt));
     world.report(Observation::ContainerRemoved { container, attempt });
@@ -633,6 +646,10 @@ impl LiveContainer {
 
     pub(crate) fn drain_log(&self) {
         self.pump.drain();
+    }
+
+    pub(super) fn rotate_log(&self) -> std::io::Result<()> {
+        self.pump.rotate()
     }
 
     /// Who further processes of it are, and what is in their environment.

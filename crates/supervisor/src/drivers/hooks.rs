@@ -71,7 +71,11 @@ async fn handle(
     container: &Container,
     handler: &LifecycleHandler,
 ) -> Result<(), String> {
-    let place = format!("for Container {:?} in Pod {:?}", container.name, pod(world));
+    let place = format!(
+        "for Container {:?} in Pod {:?}",
+        container.name,
+        world.with_facts(|facts| facts.full_name())
+    );
     if let Some(action) = &handler.exec {
         let command = action.command.as_deref().unwrap_or_default();
         let failed = |error: String, output: String| {
@@ -118,9 +122,4 @@ async fn handle(
         return Ok(());
     }
     Err(format!("invalid handler: {handler:?}"))
-}
-
-/// `name_namespace(uid)`, as the kubelet names a pod in messages.
-fn pod(world: &World) -> String {
-    world.with_facts(|facts| format!("{}_{}({})", facts.name(), facts.namespace(), world.dirs.uid))
 }

@@ -24,6 +24,7 @@ use crate::clock;
 use crate::cri;
 use crate::limits;
 use crate::ready::{self, Ready};
+use crate::rotation;
 
 /// Which of a container's two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,8 +106,9 @@ impl LogPump {
         if let Some(parent) = log.parent() {
             std::fs::create_dir_all(parent)?;
         }
+        // For writing as well: a pipe that every writer has closed is readable for ever, and a container may close its output and go on.
         let open = |stream: Stream| {
-            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
             rustix::fs::open(dir.join(stream.pipe_name()), flags, Mode::empty())
                 .map_err(std::io::Error::from)
         };
@@ -175,6 +177,15 @@ impl LogPump {
         self.done.get()
     }
 
+    /// Puts a log aside that has grown long, and begins another one.
+    pub(crate) fn rotate(&self) -> std::io::Result<()> {
+        let mut file = self.file.borrow_mut();
+        if self.done.get() || file.length < limits::LOG_FILE_BYTES {
+            return Ok(());
+        }
+        file.rotate(clock::wall())
+    }
+
     fn tell(&self) {
         self.grew.send_modify(|generation| *generation += 1);
     }
@@ -204,6 +215,7 @@ impl LogPump {
 
 /// The log file, and the mark that makes "written" and "consumed" one step.
 struct LogFile {
+    path: PathBuf,
     log: File,
     length: u64,
     mark: File,
@@ -214,13 +226,8 @@ struct LogFile {
 }
 
 impl LogFile {
-    fn open(log: &Path, mark: &Path) -> std::io::Result<Self> {
-        let mut log = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(log)?;
+    fn open(log_path: &Path, mark: &Path) -> std::io::Result<Self> {
+        let mut log = open_log(log_path)?;
         let length = log.seek(SeekFrom::End(0))?;
         let mark = File::options()
             .create(true)
@@ -232,6 +239,7 @@ impl LogFile {
             rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let _ = rustix::pipe::fcntl_setpipe_size(&write_end, limits::LOG_CHUNK_BYTES);
         Ok(Self {
+            path: log_path.to_path_buf(),
             log,
             length,
             mark,
@@ -240,6 +248,14 @@ impl LogFile {
             chunk: Vec::new(),
             records: Vec::new(),
         })
+    }
+
+    /// Between two writes: no mark points into the file that is put aside.
+    fn rotate(&mut self, now: podyard_lifecycle::Timestamp) -> std::io::Result<()> {
+        rotation::put_aside(&self.path, now)?;
+        self.log = open_log(&self.path)?;
+        self.length = 0;
+        Ok(())
     }
 
     /// Reads a copy of what is at the head of `pipe` into `self.chunk`, leaving it there.
@@ -339,6 +355,15 @@ impl LogFile {
     }
 }
 
+fn open_log(path: &Path) -> std::io::Result<File> {
+    File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)
+}
+
 /// The log file of an instance.
 #[must_use]
 pub(crate) fn path(directory: &Path, container: &str, restart_count: u32) -> PathBuf {
@@ -393,6 +418,24 @@ mod tests {
         rustix::io::write(&out, b"ee").expect("room");
         pump.finish();
         assert_eq!(text(&dir.join("0.log")), "one\ntwo\nthree");
+        std::fs::remove_dir_all(&dir).expect("own directory");
+    }
+
+    /// With the keeper gone as well, nobody else holds the pipes of a container that has closed its output.
+    #[test]
+    fn a_closed_output_does_not_keep_the_pump_busy() {
+        let runtime = runtime();
+        let _inside = runtime.enter();
+        let dir = scratch("closed");
+        let [out, err] = make_pipes(&dir, 0, 0).expect("pipes");
+        let pump = open(&dir);
+        drop((out, err));
+        for pipe in &pump.pipes {
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            let mut state = [PollFd::new(pipe.get_ref(), PollFlags::IN)];
+            let at_once = Timespec::default();
+            assert_eq!(poll(&mut state, Some(&at_once)), Ok(0), "{state:?}");
+        }
         std::fs::remove_dir_all(&dir).expect("own directory");
     }
 

@@ -8,6 +8,7 @@ mod containers;
 mod exec;
 mod handlers;
 mod hooks;
+pub(crate) mod housekeeping;
 mod images;
 mod launch_plan;
 pub(crate) mod logs;

@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use podyard_api::core::{Container, Pod, PodSpec};
-use podyard_image::{Image, Store};
+use podyard_image::{Digest, Image, Store};
 use podyard_lifecycle::{Attempt, ContainerIndex, Hook, Observation};
 use podyard_linux::cgroup::Resources;
 use podyard_linux::{Cgroup, CgroupRoot, Sandbox};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::accounts::{self, AccountFiles};
 use super::containers::{LiveContainer, NotStarted};
 use super::logs;
 use super::objects::Objects;
@@ -66,6 +67,8 @@ pub(crate) struct Live {
     pub(crate) log_names: RefCell<HashMap<Key, u32>>,
     /// Starts that the last supervisor began and this one has answered.
     pub(crate) adopted: RefCell<HashSet<Key>>,
+    /// Who exists in an image. Every start, probe and command asks, and an image of many layers takes long to look through.
+    pub(crate) accounts: RefCell<HashMap<Digest, Rc<AccountFiles>>>,
     /// Compiled filters by capability set.
     pub(crate) seccomp: RefCell<HashMap<u64, Arc<podyard_linux::seccomp::Program>>>,
     /// What to clear away once an exit stands in the journal.
@@ -99,6 +102,15 @@ impl World {
 
     pub(crate) fn container(&self, index: ContainerIndex) -> Option<&Container> {
         translate::containers(self.spec()).nth(index.position())
+    }
+
+    /// The accounts of an image: its layers never change, so they are read once.
+    pub(super) fn accounts_of(&self, image: &Image) -> Rc<AccountFiles> {
+        let mut known = self.live.accounts.borrow_mut();
+        let files = known
+            .entry(image.manifest_digest.clone())
+            .or_insert_with(|| Rc::new(accounts::read(&image.layers)));
+        Rc::clone(files)
     }
 
     pub(crate) fn container_name(&self, index: ContainerIndex) -> &str {
@@ -144,6 +156,15 @@ impl World {
     pub(crate) fn drain_logs(&self) {
         for live in self.live.containers.borrow().values() {
             live.drain_log();
+        }
+    }
+
+    /// Puts the logs aside that have grown long.
+    pub(crate) fn rotate_logs(&self) {
+        for live in self.live.containers.borrow().values() {
+            if let Err(error) = live.rotate_log() {
+                self.complain(&format!("cannot rotate a log: {error}"));
+            }
         }
     }
 

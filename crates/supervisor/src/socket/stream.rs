@@ -1,7 +1,5 @@
 //! Log streams: what is there, then what comes, until the instance has ended and its last line was sent.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -11,6 +9,7 @@ use podyard_api::core::Pod;
 use tokio::sync::mpsc;
 
 use super::serve::{Body, Service, status, streaming};
+use crate::log_reader::LogReader;
 use crate::logs::{self, LogOptions};
 use crate::query::Query;
 
@@ -84,26 +83,25 @@ async fn follow(
     lines: mpsc::Sender<Bytes>,
 ) {
     let mut grew = service.world.logs_grew.subscribe();
-    let mut offset = 0;
+    let mut reader = LogReader::new(path);
     let mut rest = Vec::new();
     loop {
         grew.borrow_and_update();
         // Asked first: what an instance wrote before it ended is in the file once it counts as ended.
         let has_ended = !service.world.is_writing_log(&container, instance);
         loop {
-            let Ok(chunk) = read_from(&path, &mut offset) else {
+            let Ok(read) = reader.read(CHUNK as u64, &mut rest) else {
                 return;
             };
-            if chunk.is_empty() {
+            if read == 0 {
                 break;
             }
-            rest.extend_from_slice(&chunk);
             let whole = rest
                 .iter()
                 .rposition(|byte| *byte == b'\n')
                 .map_or(0, |end| end + 1);
             // The first look is the one that `--tail` is about: it must see all of the file.
-            if options.tail.is_some() && chunk.len() == CHUNK {
+            if options.tail.is_some() && read == CHUNK {
                 continue;
             }
             let mut out = Vec::new();
@@ -123,17 +121,4 @@ async fn follow(
             () = lines.closed() => return,
         }
     }
-}
-
-fn read_from(path: &PathBuf, offset: &mut u64) -> std::io::Result<Vec<u8>> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    file.seek(SeekFrom::Start(*offset))?;
-    let mut chunk = Vec::new();
-    file.take(CHUNK as u64).read_to_end(&mut chunk)?;
-    *offset += chunk.len() as u64;
-    Ok(chunk)
 }

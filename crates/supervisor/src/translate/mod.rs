@@ -9,6 +9,7 @@ pub(crate) mod files;
 pub(crate) mod machine;
 pub(crate) mod resources;
 pub(crate) mod security;
+pub(crate) mod storage;
 pub(crate) mod sysctls;
 pub(crate) mod user;
 

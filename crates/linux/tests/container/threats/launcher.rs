@@ -100,13 +100,13 @@ fn an_inherited_descriptor_is_no_working_directory() {
     let container = pod.start(&["sleep", "1000"], |_| {});
     for descriptor in 0..20 {
         let path = format!("/proc/self/fd/{descriptor}");
-        let error = pod.failure(&["true"], |plan| plan.working_dir = string(&path));
+        let error = pod.failure(&["pwd"], |plan| plan.working_dir = string(&path));
         assert_eq!(error.stage, Stage::WorkingDirectory, "{path}");
-        let exec = container.spawn_exec(&["true"], |plan| plan.working_dir = string(&path));
+        let exec = container.spawn_exec(&["pwd"], |plan| plan.working_dir = string(&path));
         assert_eq!(exec.unwrap().failure().stage, Stage::WorkingDirectory);
     }
     for link in ["/descriptor", "/root", "/proc/self/cwd", "/proc/1/root"] {
-        let error = pod.failure(&["true"], |plan| {
+        let error = pod.failure(&["pwd"], |plan| {
             plan.rootfs = pod.rootfs_over(&[&layer]);
             plan.working_dir = string(link);
         });

@@ -1,6 +1,7 @@
 //! What is mounted into a container: its volumes, and the files that the kubelet writes. A mount of the manifest replaces one of ours at the
 //! same place.
 
+use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
@@ -104,8 +105,7 @@ fn own_files(
             continue;
         }
         let path = etc.join(name);
-        // In place and not renamed: running containers have this very file mounted.
-        std::fs::write(&path, text).map_err(io("the pod's files"))?;
+        write_in_place(&path, &text).map_err(io("the pod's files"))?;
         let mount = Mount::bind(path, destination);
         wanted.push(if is_readonly {
             mount.read_only()
@@ -114,6 +114,24 @@ fn own_files(
         });
     }
     Ok(())
+}
+
+/// In place and not renamed: running containers have this very file mounted. One that says this already is left alone: to empty
+/// and refill it costs a file system on a disk milliseconds, for every container again.
+fn write_in_place(path: &Path, text: &str) -> std::io::Result<()> {
+    let is_written = || -> std::io::Result<bool> {
+        // A container can have put anything of any size there.
+        let mut known = Vec::new();
+        let limit = text.len() as u64 + 1;
+        std::fs::File::open(path)?
+            .take(limit)
+            .read_to_end(&mut known)?;
+        Ok(known == text.as_bytes())
+    };
+    if is_written().unwrap_or_default() {
+        return Ok(());
+    }
+    std::fs::write(path, text)
 }
 
 fn termination_message(
@@ -243,7 +261,28 @@ fn open_sub_path(
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
+
+    #[test]
+    fn a_file_is_only_written_when_it_says_something_else() {
+        let path = std::env::temp_dir().join(format!("podyard-in-place-{}", std::process::id()));
+        let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1000);
+        std::fs::write(&path, "one").expect("temporary file");
+        let is_old_after = |text: &str| {
+            let file = File::options().write(true).open(&path).expect("own file");
+            file.set_modified(long_ago).expect("own file");
+            write_in_place(&path, text).expect("own file");
+            assert_eq!(std::fs::read_to_string(&path).expect("own file"), text);
+            file.metadata().and_then(|m| m.modified()).expect("time") == long_ago
+        };
+        assert!(is_old_after("one"));
+        // What is there is a part of what is wanted, and the other way round.
+        assert!(!is_old_after("one and more"));
+        assert!(!is_old_after("one"));
+        std::fs::remove_file(&path).expect("own file");
+    }
 
     #[test]
     fn parts_of_volumes() {

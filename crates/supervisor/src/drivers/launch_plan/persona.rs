@@ -8,7 +8,7 @@ use podyard_image::Image;
 use podyard_linux::{CapabilitySet, OomScoreAdj, User, seccomp};
 
 use super::super::containers::NotStarted;
-use super::super::{World, accounts, volumes};
+use super::super::{World, volumes};
 use super::c_string;
 use crate::pull::chain;
 use crate::translate::security::{self, Seccomp};
@@ -50,7 +50,7 @@ pub(in super::super) fn persona(
     container: &Container,
     image: &Image,
 ) -> Result<Persona, NotStarted> {
-    let account_files = accounts::read(&image.layers);
+    let account_files = world.accounts_of(image);
     let accounts = Accounts {
         passwd: &account_files.passwd,
         group: &account_files.group,

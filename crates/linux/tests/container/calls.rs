@@ -1,0 +1,124 @@
+//! How many system calls a container costs, so that it does not creep.
+//!
+//! Counted from outside, by strace, between two calls that nobody else makes. A container here has what a plain Kubernetes
+//! container has, and of what depends on the machine (cgroups, masks) a fixed share.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use podyard_linux::{Mount, Rlimit, seccomp};
+
+use crate::world::{Pod, strings};
+
+tests![a_container_takes_no_more_calls_than_it_used_to];
+
+/// With this argument this program starts containers between the marks.
+pub(crate) const START_ROLE: &str = "start-a-container";
+
+const BEGIN: &str = "/podyard-test/mark/begin";
+const END: &str = "/podyard-test/mark/end";
+
+/// Calls of the process that becomes the container, from its birth to its execve. Lower it when they are fewer.
+const CHILD_LIMIT: usize = 313;
+/// Calls of the process that makes it, from the plan on.
+const PARENT_LIMIT: usize = 32;
+
+pub(crate) fn start_a_container() {
+    let pod = Pod::new();
+    let volumes = ["a", "b", "c"].map(|name| pod.host_directory(name));
+    let capabilities = podyard_linux::CapabilitySets::containerd_default();
+    let filter = seccomp::runtime_default(capabilities.bounding);
+    let rootfs = pod.rootfs();
+    mark(BEGIN);
+    let mut running = pod
+        .spawn(&["true"], |plan| {
+            plan.rootfs = rootfs;
+            plan.masked_paths = strings(&["/proc/interrupts", "/sys/firmware", "/proc/nothing"]);
+            plan.readonly_paths = strings(&["/proc/sys", "/proc/irq", "/proc/nothing"]);
+            plan.seccomp = Some(filter);
+            plan.rlimits = vec![Rlimit {
+                resource: libc::RLIMIT_CORE,
+                soft: 0,
+                hard: 0,
+            }];
+            for volume in &volumes {
+                let name = Path::new("/volumes").join(volume.file_name().unwrap());
+                plan.mounts.push(Mount::bind(volume, name));
+            }
+        })
+        .unwrap();
+    running.launch.wait_running().unwrap();
+    mark(END);
+    assert_eq!(running.finish().code(), 0);
+}
+
+fn mark(path: &str) {
+    assert!(std::fs::metadata(path).is_err(), "nobody makes this file");
+}
+
+fn a_container_takes_no_more_calls_than_it_used_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let output = Command::new("strace")
+        .args(["--follow-forks", "--output"])
+        .arg(&log)
+        .arg(format!("/proc/{}/exe", std::process::id()))
+        .arg(START_ROLE)
+        .output()
+        .expect("strace is there: run `scripts/install-dependencies test` first");
+    assert!(output.status.success(), "{output:?}");
+    let log = std::fs::read_to_string(log).unwrap();
+    let (parent, child) = count(&log);
+    for (whose, calls, limit) in [
+        ("its creator", parent, PARENT_LIMIT),
+        ("the container", child, CHILD_LIMIT),
+    ] {
+        let total: usize = calls.values().sum();
+        assert!(total > 10, "strace saw {calls:?}");
+        assert!(total <= limit, "{total} calls of {whose}: {calls:#?}");
+    }
+}
+
+type Calls = BTreeMap<String, usize>;
+
+/// Calls by name of the process between the marks, and of the one it makes there until that executes its program.
+fn count(log: &str) -> (Calls, Calls) {
+    let lines: Vec<_> = log
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .collect();
+    let position = |mark: &str| {
+        let found = lines.iter().position(|(_, call)| call.contains(mark));
+        found.unwrap_or_else(|| panic!("no {mark} in the log"))
+    };
+    let (begin, end) = (position(BEGIN), position(END));
+    let parent = lines[begin].0;
+    let mut counts = (Calls::new(), Calls::new());
+    let mut child = None;
+    for (pid, call) in &lines[begin + 1..end] {
+        let call = call.trim_start();
+        // The second half of a call that was interrupted by another process's, and what is no call. What a debug build asks
+        // about each descriptor before it closes it is not there in others.
+        if call.starts_with(['<', '-', '+']) || call.contains("F_GETFD") {
+            continue;
+        }
+        let name = call.split('(').next().unwrap_or_default().to_owned();
+        if *pid == parent {
+            *counts.0.entry(name).or_default() += 1;
+        } else if child.is_none_or(|child| child == pid) && begins_as_a_child(&name, child) {
+            child = Some(pid);
+            let last = name == "execve";
+            *counts.1.entry(name).or_default() += 1;
+            if last {
+                break;
+            }
+        }
+    }
+    (counts.0, counts.1)
+}
+
+/// The sandbox of the pod may still be on its way; what the container does first is this.
+fn begins_as_a_child(name: &str, child: Option<&&str>) -> bool {
+    child.is_some() || name == "prctl"
+}
