@@ -268,6 +268,16 @@ impl Instance {
         spans
     }
 
+    /// What the pod's files say about its past, for a person who has to find out what went wrong.
+    #[must_use]
+    pub fn story(&self, pod: &str) -> String {
+        let dirs = self.dirs(pod);
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let status = serde_json::to_string(&self.pod(pod)["status"]).expect("JSON");
+        let (journal, own_log) = (read(dirs.journal()), read(dirs.own_log()));
+        format!("{status}\n{journal}\n{own_log}")
+    }
+
     /// The events with this reason, oldest first.
     #[must_use]
     pub fn events(&self, pod: &str, reason: &str) -> Vec<Value> {
@@ -279,24 +289,40 @@ impl Instance {
             .collect()
     }
 
-    /// The process id of the pod's supervisor, once it has written it down.
+    /// The process id of the pod's supervisor, once there is one.
     #[must_use]
     pub fn supervisor(&self, pod: &str) -> i32 {
-        let file = self.dirs(pod).supervisor_lock();
-        eventually("a supervisor writes its process id", || {
-            std::fs::read_to_string(&file).ok()?.trim().parse().ok()
-        })
+        self.role(pod, "supervise")
+    }
+
+    /// `kill -9` of the pod's supervisor; false when there was none.
+    pub fn kill_supervisor(&self, pod: &str) -> bool {
+        Self::kill(self.supervisor(pod))
     }
 
     /// The process id of the pod's keeper.
     #[must_use]
     pub fn keeper(&self, pod: &str) -> i32 {
+        self.role(pod, "keep")
+    }
+
+    /// The process id of what holds the pod's namespaces.
+    #[must_use]
+    pub fn sandbox(&self, pod: &str) -> i32 {
+        self.role(pod, "sandbox")
+    }
+
+    /// A process of the pod by the word behind `internal` in its command line.
+    fn role(&self, pod: &str, role: &str) -> i32 {
         let uid = self.dirs(pod).uid;
-        eventually("a keeper runs", || {
-            self.machine().processes().into_iter().find_map(|process| {
-                let words: Vec<&str> = process.command.split(' ').collect();
-                (words.contains(&"keep") && words.contains(&uid.as_str())).then_some(process.id)
-            })
+        eventually(role, || {
+            let processes = self.machine().processes();
+            let mut of_pod = processes
+                .iter()
+                .filter(|process| process.command.contains(&uid));
+            of_pod
+                .find(|process| process.command.contains(&format!(" internal {role} ")))
+                .map(|process| process.id)
         })
     }
 

@@ -22,7 +22,7 @@ use serde_json::Value;
 pub use terminal::Terminal;
 
 /// How long anything may take before a test gives up on it. Only reached when something is broken.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// The repository.
 #[must_use]

@@ -5,10 +5,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::thread::ThreadNameSpaceType;
-
 use crate::cgroup::Cgroup;
 use crate::exec::ExecPlan;
+use crate::idmap::UserNamespace;
+use crate::lsm::SecurityLabel;
 use crate::mounts::prepare::Target;
 use crate::mounts::{attach, prepare};
 use crate::plan::{ContainerPlan, OomScoreAdj, PidNamespace, Stdio};
@@ -35,16 +35,16 @@ impl ContainerPlan<'_> {
                 count: layers.len(),
             });
         }
-        let rootfs = self.rootfs.prepare().ok_or_else(|| LaunchError::Path {
-            path: "rootfs".into(),
-            what: "holds a NUL byte",
-        })?;
-        let mounts = prepare::prepare(&self.mounts, self.cgroup)?;
+        let users = self.sandbox.users();
+        let rootfs = self.rootfs.prepare(users)?;
+        let mounts = prepare::prepare(&self.mounts, self.cgroup, users.is_some())?;
         let mut sources: attach::Sources = std::iter::repeat_with(|| None)
             .take(attach::slots(&mounts))
             .collect();
         let mut keep = prepare::descriptors(&mounts);
         keep.push(self.sandbox.as_fd().as_raw_fd());
+        let user_namespace = self.sandbox.namespaces().user.as_ref().map(AsFd::as_fd);
+        keep.extend(user_namespace.iter().map(AsRawFd::as_raw_fd));
 
         let (parent_end, child_end) = launch_channel()?;
         let mut script = Script {
@@ -53,6 +53,7 @@ impl ContainerPlan<'_> {
             keep: Vec::new(),
             cgroups: self.cgroup.map(attach_directories).unwrap_or_default(),
             oom_score_adj: self.oom_score_adj.map(oom_score_adj),
+            security_label: self.security_label.as_ref().map(SecurityLabel::prepare),
             entry: Entry::Container(ContainerEntry {
                 rootfs,
                 readonly_rootfs: self.readonly_rootfs,
@@ -61,9 +62,11 @@ impl ContainerPlan<'_> {
                 readonly_paths: &self.readonly_paths,
                 sandbox: self.sandbox.as_fd(),
                 cgroup_namespace: self.cgroup_namespace,
+                user_namespace,
             }),
             working_dir: directory(&self.working_dir)?,
             stdio: stdio(&self.stdio, true)?,
+            stdio_owner: stdio_owner(self.user.uid, users),
             program: program(
                 &self.args,
                 &self.env,
@@ -105,6 +108,8 @@ impl ExecPlan<'_> {
     /// # Errors
     /// When the plan cannot be carried out by anybody, the container is gone, or the kernel refuses a process.
     pub fn spawn(&self) -> Result<Launch, LaunchError> {
+        let users = UserNamespace::of(self.into.pid())
+            .map_err(|error| LaunchError::parent("look at the container", error))?;
         let (parent_end, child_end) = launch_channel()?;
         let mut script = Script {
             channel: child_end.as_fd(),
@@ -112,16 +117,14 @@ impl ExecPlan<'_> {
             keep: Vec::new(),
             cgroups: self.cgroup.map(attach_directories).unwrap_or_default(),
             oom_score_adj: self.oom_score_adj.map(oom_score_adj),
+            security_label: self.security_label.as_ref().map(SecurityLabel::prepare),
             entry: Entry::Join {
                 pidfd: self.into.as_fd(),
-                kinds: ThreadNameSpaceType::MOUNT
-                    | ThreadNameSpaceType::NETWORK
-                    | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
-                    | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
-                    | ThreadNameSpaceType::CONTROL_GROUP,
+                user_namespace: users.is_some(),
             },
             working_dir: directory(&self.working_dir)?,
             stdio: stdio(&self.stdio, false)?,
+            stdio_owner: stdio_owner(self.user.uid, users.as_ref()),
             program: program(
                 &self.args,
                 &self.env,
@@ -177,6 +180,14 @@ pub(crate) fn oom_score_adj(adjustment: OomScoreAdj) -> (CString, OomScoreAdj) {
 fn directory(path: &CStr) -> Result<Target, LaunchError> {
     let path = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
     prepare::directory(path)
+}
+
+/// Pipes are root's, who needs none given.
+fn stdio_owner(uid: u32, users: Option<&UserNamespace>) -> Option<u32> {
+    match users {
+        Some(users) => users.host_uid(uid),
+        None => (uid != 0).then_some(uid),
+    }
 }
 
 fn stdio(stdio: &Stdio, new_container: bool) -> Result<ScriptStdio<'_>, LaunchError> {

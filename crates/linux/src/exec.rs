@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::capabilities::CapabilitySets;
 use crate::cgroup::Cgroup;
+use crate::lsm::SecurityLabel;
 use crate::plan::{OomScoreAdj, Rlimit, Stdio, User};
 use crate::process::Process;
 use crate::seccomp;
@@ -40,6 +41,8 @@ pub struct ExecPlan<'a> {
     /// As the container's.
     pub seccomp: Option<Arc<seccomp::Program>>,
     /// As the container's.
+    pub security_label: Option<SecurityLabel>,
+    /// As the container's.
     pub oom_score_adj: Option<OomScoreAdj>,
     /// The container's.
     pub cgroup: Option<&'a Cgroup>,
@@ -64,6 +67,7 @@ impl<'a> ExecPlan<'a> {
             no_new_privileges: false,
             capabilities: CapabilitySets::containerd_default(),
             seccomp: None,
+            security_label: None,
             oom_score_adj: None,
             cgroup: None,
             stdio,

@@ -16,13 +16,16 @@
 //! performs only system calls on what it was handed (`process/init.rs`). `THREATS.md` lists the published escapes this
 //! must withstand, and the test that tries each one.
 //!
-//! Kernel floor: 6.5 (`lowerdir+` of overlayfs); everything else is older.
+//! Kernel floor: 6.5 (`lowerdir+` of overlayfs), and 6.15 for pods with a user namespace of their own (overlays of detached
+//! mounts); everything else is older.
 
 pub mod capabilities;
 pub mod cgroup;
 mod container;
 mod exec;
 mod executable;
+mod idmap;
+pub mod lsm;
 mod mounts;
 pub mod network;
 mod plan;
@@ -36,6 +39,8 @@ pub use capabilities::{Capability, CapabilitySet, CapabilitySets};
 pub use cgroup::{Cgroup, CgroupRoot};
 pub use exec::ExecPlan;
 pub use executable::protect_own_program;
+pub use idmap::UserNamespace;
+pub use lsm::SecurityLabel;
 pub use mounts::{
     Access, Mount, MountFlags, MountSource, Propagation, SubPathError, open_sub_path,
 };

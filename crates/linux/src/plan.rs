@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::capabilities::CapabilitySets;
 use crate::cgroup::Cgroup;
+use crate::lsm::SecurityLabel;
 use crate::mounts::{self, Mount};
 use crate::process::Process;
 use crate::rootfs::Rootfs;
@@ -52,6 +53,8 @@ pub struct ContainerPlan<'a> {
     pub capabilities: CapabilitySets,
     /// The compiled filter; `None` means unconfined.
     pub seccomp: Option<Arc<seccomp::Program>>,
+    /// AppArmor profile or SELinux context; `None` is what execve gives by itself.
+    pub security_label: Option<SecurityLabel>,
     /// Written to `/proc/self/oom_score_adj`; `None` keeps the caller's.
     pub oom_score_adj: Option<OomScoreAdj>,
 
@@ -90,6 +93,7 @@ impl<'a> ContainerPlan<'a> {
             no_new_privileges: false,
             capabilities: CapabilitySets::containerd_default(),
             seccomp: None,
+            security_label: None,
             oom_score_adj: None,
             pid_namespace: PidNamespace::New,
             cgroup_namespace: true,

@@ -6,8 +6,11 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::output::jsonpath::{Path, Template};
 
 /// Kubernetes Pods on one machine, without a cluster.
 #[derive(Debug, Parser)]
@@ -172,8 +175,8 @@ pub(crate) struct GetArgs {
     pub(crate) target: Vec<String>,
     #[command(flatten)]
     pub(crate) scope: ScopeArgs,
-    /// wide, json, yaml or name
-    #[arg(short, long, value_name = "FORMAT", hide_possible_values = true)]
+    /// wide, json, yaml, name, jsonpath=TEMPLATE or custom-columns=TITLE:PATH,…
+    #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<OutputArg>,
     /// Go on printing every change
     #[arg(short, long)]
@@ -192,7 +195,7 @@ pub(crate) struct ScopeArgs {
 }
 
 /// How to print objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum OutputArg {
     /// The table with more columns.
     Wide,
@@ -202,6 +205,45 @@ pub(crate) enum OutputArg {
     Yaml,
     /// `pod/NAME`.
     Name,
+    /// Parts of the object, as a template says.
+    JsonPath(Template),
+    /// A table of parts of the object: titles and paths.
+    CustomColumns(Vec<(String, Path)>),
+}
+
+impl FromStr for OutputArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            None => match text {
+                "wide" => Ok(Self::Wide),
+                "json" => Ok(Self::Json),
+                "yaml" => Ok(Self::Yaml),
+                "name" => Ok(Self::Name),
+                "jsonpath" => Err("template format specified but no template given".to_owned()),
+                "custom-columns" => {
+                    Err("custom-columns format specified but no custom columns given".to_owned())
+                }
+                _ => Err(
+                    "allowed formats are: custom-columns, json, jsonpath, name, wide, yaml"
+                        .to_owned(),
+                ),
+            },
+            Some(("jsonpath", template)) => Template::parse(template).map(Self::JsonPath),
+            Some(("custom-columns", columns)) => {
+                let column = |text: &str| {
+                    let (title, path) = text.split_once(':').ok_or_else(|| {
+                        format!("unexpected custom-columns spec: {text}, expected <header>:<json-path-expr>")
+                    })?;
+                    Ok((title.to_owned(), Path::parse(path)?))
+                };
+                let columns: Result<_, String> = columns.split(',').map(column).collect();
+                columns.map(Self::CustomColumns)
+            }
+            Some((other, _)) => Err(format!("unable to match a printer suitable for {other:?}")),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

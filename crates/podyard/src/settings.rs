@@ -11,6 +11,7 @@ use crate::args::{
 };
 use crate::duration;
 use crate::error::CliError;
+use crate::output::jsonpath::{Path, Template};
 use crate::output::style::Palette;
 use crate::target::{Target, pod_name};
 
@@ -173,11 +174,13 @@ pub(crate) struct GetSettings {
 }
 
 /// How `get` prints pods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Listing {
     Table { wide: bool },
     Names,
     Objects(Format),
+    Template(Template),
+    Columns(Vec<(String, Path)>),
 }
 
 #[derive(Debug)]
@@ -267,7 +270,7 @@ pub(crate) fn resolve(cli: Cli, environment: &Environment) -> Result<(Context, C
     let context = context(cli.global, environment);
     let command = match cli.verb {
         Verb::Run(args) => Command::Run(run(args)?),
-        Verb::Get(args) => Command::Get(get(&args)?),
+        Verb::Get(args) => Command::Get(get(args)?),
         Verb::Describe(args) => Command::Describe {
             target: Target::parse(&args.target)?,
             scope: args.scope.into(),
@@ -355,13 +358,15 @@ fn run(args: RunArgs) -> Result<RunSettings, CliError> {
     })
 }
 
-fn get(args: &GetArgs) -> Result<GetSettings, CliError> {
+fn get(args: GetArgs) -> Result<GetSettings, CliError> {
     let listing = match args.output {
         None => Listing::Table { wide: false },
         Some(OutputArg::Wide) => Listing::Table { wide: true },
         Some(OutputArg::Name) => Listing::Names,
         Some(OutputArg::Json) => Listing::Objects(Format::Json),
         Some(OutputArg::Yaml) => Listing::Objects(Format::Yaml),
+        Some(OutputArg::JsonPath(template)) => Listing::Template(template),
+        Some(OutputArg::CustomColumns(columns)) => Listing::Columns(columns),
     };
     Ok(GetSettings {
         target: Target::parse(&args.target)?,

@@ -3,7 +3,8 @@
 //! It is the subreaper of everything in the pod. When a supervisor dies, the pod's processes become the keeper's children, so their
 //! exit codes reach it; it writes them down where the next supervisor looks. It holds the pod's listening socket and the containers'
 //! output pipes open meanwhile, so that no connection is refused and no log line is lost, and it starts the next supervisor.
-//! It decides nothing and knows no Kubernetes.
+//! It decides nothing and knows no Kubernetes. When the keeper itself is killed, the supervisor becomes the keeper ([`become_one`]), since
+//! it is the parent of whatever runs, and starts another supervisor.
 //!
 //! ```text
 //! podyard run ──▶ keeper ──▶ supervisor ──▶ container, container, …
@@ -19,6 +20,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::limits;
 use crate::link::{self, FromSupervisor};
+use crate::lock;
 use crate::role::RoleArguments;
 
 /// One line of the exits file: what became of a process whose supervisor was gone.
@@ -49,11 +52,12 @@ pub struct ExitRecord {
     pub at: (i64, u32),
 }
 
-/// Runs the keeper of one pod until its supervisor says that the pod has ended. Standard input is the pod's listening socket.
+/// Runs the keeper of one pod until its supervisor says that the pod has ended. Standard input is the pod's listening socket, standard
+/// output the keeper's lock, taken.
 ///
 /// # Errors
 ///
-/// When the process cannot become a keeper at all: no subreaper, no state directory, or another keeper lives.
+/// When the process cannot become a keeper at all: no lock, no subreaper, no state directory.
 pub fn run(arguments: &RoleArguments) -> std::io::Result<()> {
     let dirs = arguments.pod_dirs()?;
     let listener = std::io::stdin().as_fd().try_clone_to_owned()?;
@@ -63,8 +67,13 @@ pub fn run(arguments: &RoleArguments) -> std::io::Result<()> {
     // A session of its own: no terminal's Ctrl-C or hang-up reaches the pod.
     let _ = rustix::process::setsid();
     std::env::set_current_dir("/")?;
-    let _lock = crate::lock::try_exclusive(&dirs.keeper_lock())?
-        .ok_or_else(|| std::io::Error::other("another keeper of this pod is running"))?;
+    let lock = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    if !lock::is_file_of(&lock, &dirs.keeper_lock())? {
+        return Err(std::io::Error::other(
+            "the standard output of a keeper is its lock",
+        ));
+    }
+    rustix::stdio::dup2_stdout(&null)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
 
     let (child_died, child_died_writer) = UnixStream::pair()?;
@@ -84,8 +93,27 @@ pub fn run(arguments: &RoleArguments) -> std::io::Result<()> {
         finished: false,
         held: BTreeMap::new(),
         delay: Duration::ZERO,
+        _lock: lock,
     }
     .run()
+}
+
+/// A supervisor whose keeper is gone takes its place: the same process with all its children, so that no exit code is lost. It starts the
+/// next supervisor as any keeper does. Returns only if that does not work.
+pub(crate) fn become_one(arguments: &RoleArguments, listener: OwnedFd) -> std::io::Error {
+    let lock = match arguments
+        .pod_dirs()
+        .and_then(|dirs| lock::try_exclusive(&dirs.keeper_lock()))
+    {
+        Ok(Some(lock)) => lock,
+        Ok(None) => return std::io::Error::other("another keeper of this pod is running"),
+        Err(error) => return error,
+    };
+    Command::new("/proc/self/exe")
+        .args(arguments.to_command_line("keep"))
+        .stdin(Stdio::from(listener))
+        .stdout(Stdio::from(lock))
+        .exec()
 }
 
 struct Keeper {
@@ -99,6 +127,8 @@ struct Keeper {
     held: BTreeMap<String, Vec<OwnedFd>>,
     /// How long to wait before the next supervisor, when the last one did not last.
     delay: Duration,
+    /// Held as long as this process lives.
+    _lock: File,
 }
 
 struct RunningSupervisor {

@@ -9,6 +9,10 @@ pub const SUPERVISOR_RESTART_FIRST: Duration = Duration::from_millis(20);
 /// The longest wait before the next supervisor.
 pub const SUPERVISOR_RESTART_MAX: Duration = Duration::from_secs(10);
 
+/// How long a new supervisor waits for a child that was setting itself up when the last supervisor died. It takes milliseconds; only a
+/// kernel in trouble needs this long, and the start is begun again then all the same.
+pub const LAUNCH_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long to wait for the keeper to write down the end of a process that is its child. Only reached when nobody will: the keeper is gone
 /// too, and the kernel does not keep exit codes (before 6.15).
 pub const KEEPER_PATIENCE: Duration = Duration::from_secs(2);

@@ -92,6 +92,12 @@ impl KeeperLink {
     }
 }
 
+impl AsFd for KeeperLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 fn send(
     link: BorrowedFd<'_>,
     message: &[u8],

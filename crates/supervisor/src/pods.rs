@@ -325,7 +325,8 @@ impl PodHandle {
     ///
     /// When no keeper can be started.
     pub fn ensure_supervised(&self) -> Result<(), PodError> {
-        if self.has_ended() || lock::is_held(&self.dirs.keeper_lock()) {
+        // A supervisor that has lost its keeper becomes one itself.
+        if self.has_ended() || lock::is_held(&self.dirs.keeper_lock()) || self.is_supervised() {
             return Ok(());
         }
         let run = &self.dirs.run;
@@ -373,7 +374,13 @@ impl PodHandle {
         })
     }
 
+    /// Whoever has the keeper's lock starts it, and hands the lock over with its standard output: of two that want to, one does, and the
+    /// socket is never taken away from a keeper that is just starting.
     fn start_keeper(&self) -> Result<(), PodError> {
+        let path = self.dirs.keeper_lock();
+        let Some(lock) = lock::try_exclusive(&path).map_err(io("lock", &path))? else {
+            return Ok(());
+        };
         let socket = self.dirs.socket();
         let listener = (|| {
             let _ = std::fs::remove_file(&socket);
@@ -401,7 +408,7 @@ impl PodHandle {
                     .filter_map(|name| Some((name, std::env::var_os(name)?))),
             )
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)))
-            .stdout(Stdio::null())
+            .stdout(lock)
             .stderr(stderr)
             .spawn()
             .map_err(PodError::Start)?;

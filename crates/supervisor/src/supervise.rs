@@ -21,7 +21,7 @@ use crate::role::RoleArguments;
 use crate::roots::{PodDirs, Roots};
 use crate::socket::serve::{self, Service};
 use crate::translate::security::Seccomp;
-use crate::{clock, lock, node, pods};
+use crate::{clock, keeper, lock, node, pods, ready};
 
 /// Why a supervisor could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +95,9 @@ pub fn run(arguments: &RoleArguments) -> Result<(), SuperviseError> {
     let listener = link::take_listener(&link).map_err(system("take the pod's socket"))?;
     let keeper = KeeperLink::new(link);
     let pod_record: PodRecord = record::read(&dirs.record()).ok_or(SuperviseError::Record)?;
+    let spare_listener = listener
+        .try_clone()
+        .map_err(system("keep the pod's socket"))?;
 
     let end = {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -109,6 +112,12 @@ pub fn run(arguments: &RoleArguments) -> Result<(), SuperviseError> {
             keeper,
             listener,
         )))?
+    };
+    let Some(end) = end else {
+        return Err(system("become the keeper")(keeper::become_one(
+            arguments,
+            spare_listener,
+        )));
     };
     // The socket goes first: nobody shall be promised an answer any more.
     let _ = std::fs::remove_file(dirs.socket());
@@ -128,13 +137,14 @@ pub fn run(arguments: &RoleArguments) -> Result<(), SuperviseError> {
     Ok(())
 }
 
+/// Until the pod has ended, or until the keeper is gone: `None`.
 async fn supervise(
     roots: &Roots,
     dirs: &PodDirs,
     pod_record: PodRecord,
     keeper: KeeperLink,
     listener: std::os::fd::OwnedFd,
-) -> Result<(End, KeeperLink), SuperviseError> {
+) -> Result<Option<(End, KeeperLink)>, SuperviseError> {
     let now = clock::now();
     let settings = pod_record.options.settings.clone();
     let Restored {
@@ -210,7 +220,19 @@ async fn supervise(
     tokio::task::spawn_local(drivers::follow_objects(Rc::clone(&world)));
 
     crate::drivers::housekeeping::start(&world);
-    let end = supervisor.run(pending, rebooted).await?;
+    let keeper_gone = world
+        .keeper
+        .try_clone()
+        .map_err(system("watch the keeper"))?;
+    // The keeper says nothing more: what can be read of it is its end. Between two turns nothing is lost by leaving.
+    let end = tokio::select! {
+        biased;
+        end = supervisor.run(pending, rebooted) => end?,
+        gone = ready::readable(&keeper_gone) => {
+            gone.map_err(system("watch the keeper"))?;
+            return Ok(None);
+        }
+    };
     // Whoever watches gets the last state before the process ends.
     for _ in 0..16 {
         tokio::task::yield_now().await;
@@ -219,7 +241,7 @@ async fn supervise(
         .keeper
         .try_clone()
         .map_err(system("keep the keeper's link"))?;
-    Ok((end, keeper))
+    Ok(Some((end, keeper)))
 }
 
 /// Another boot than that of the last supervisor: every process and mount of before is gone. Without a note of the boot, the volatile

@@ -1,5 +1,6 @@
 //! End-to-end tests: the real binary, real namespaces, real processes.
 
+mod crash;
 mod examples;
 mod foreground;
 mod hooks;

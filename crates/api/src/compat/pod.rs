@@ -6,6 +6,8 @@ use super::{Row, Values, honoured, row};
 
 const SERVERS: &str = "written by the API server; not taken over from a manifest";
 const ONE_MACHINE: &str = "there is one machine to choose from";
+const OLD_SECCOMP: &str = "without effect since Kubernetes 1.27; use the field `seccompProfile`";
+const BANDWIDTH: &str = "bandwidth is not limited by this version";
 const NO_PREEMPTION: &str = "no pod makes room for another on one machine";
 
 pub(super) const METADATA: &[Row] = &[
@@ -15,7 +17,39 @@ pub(super) const METADATA: &[Row] = &[
     honoured("metadata.generateName"),
     honoured("metadata.namespace"),
     honoured("metadata.labels"),
+    row(
+        "metadata.labels[kubernetes.io/os]",
+        But(&["linux"]),
+        Refused(
+            "a node refuses a pod with the label of another operating system; podyard runs Linux containers",
+        ),
+    ),
     honoured("metadata.annotations"),
+    row(
+        "metadata.annotations[container.apparmor.security.beta.kubernetes.io/*]",
+        But(&["", "unconfined"]),
+        Warning("no AppArmor profile is applied by this version"),
+    ),
+    row(
+        "metadata.annotations[seccomp.security.alpha.kubernetes.io/pod]",
+        Any,
+        Warning(OLD_SECCOMP),
+    ),
+    row(
+        "metadata.annotations[container.seccomp.security.alpha.kubernetes.io/*]",
+        Any,
+        Warning(OLD_SECCOMP),
+    ),
+    row(
+        "metadata.annotations[kubernetes.io/ingress-bandwidth]",
+        Any,
+        Warning(BANDWIDTH),
+    ),
+    row(
+        "metadata.annotations[kubernetes.io/egress-bandwidth]",
+        Any,
+        Warning(BANDWIDTH),
+    ),
     row("metadata.uid", Any, Remark(SERVERS)),
     row("metadata.resourceVersion", Any, Remark(SERVERS)),
     row("metadata.generation", Any, Remark(SERVERS)),
@@ -82,6 +116,11 @@ pub(super) const SPEC: &[Row] = &[
     ),
     row("spec.affinity", Any, Remark(ONE_MACHINE)),
     row("spec.nodeSelector", Any, Remark(ONE_MACHINE)),
+    row(
+        "spec.nodeSelector[kubernetes.io/os]",
+        But(&["linux"]),
+        Warning("asks for another operating system than this machine's"),
+    ),
     row("spec.tolerations", Any, Remark(ONE_MACHINE)),
     row("spec.topologySpreadConstraints", Any, Remark(ONE_MACHINE)),
     row(

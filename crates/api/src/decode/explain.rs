@@ -20,10 +20,13 @@ pub(super) fn explain(text: &str, at: usize, parser: &str, open: Option<Range>) 
         .or_else(|| mistake.unfinished_quote())
         .or_else(|| mistake.unknown_alias())
         .or_else(|| mistake.open_bracket())
+        .or_else(|| mistake.bracket_without_a_beginning())
+        .or_else(|| mistake.quoted())
         .or_else(|| mistake.colon())
         .or_else(|| mistake.indentation())
         .or_else(|| mistake.missing_colon())
         .or_else(|| mistake.directive())
+        .or_else(|| mistake.template())
         .or_else(|| mistake.reserved_character())
         .unwrap_or_else(|| mistake.at_point(parser))
 }
@@ -74,7 +77,12 @@ impl<'t> Mistake<'t> {
     }
 
     fn tab(&self) -> Option<Problem> {
-        let start = self.line_start(self.at);
+        let mut start = self.line_start(self.at);
+        if self.says("found a tab") {
+            // It is on one of the lines below, where the text seemed to go on.
+            let below = self.text[self.at..].find("\n\t")? + 1;
+            start = self.at + below;
+        }
         let line = self.line(start);
         let indentation = line.len() - line.trim_start().len();
         let tab = line[..indentation].find('\t')?;
@@ -92,15 +100,24 @@ impl<'t> Mistake<'t> {
     }
 
     fn unknown_alias(&self) -> Option<Problem> {
-        if !self.says("unknown anchor") && !self.says("alias") {
+        if !self.says("unknown anchor") && !self.says("anchor or alias") {
             return None;
         }
         let rest = &self.text[self.at..];
+        if self.says("did not find expected alphabetic") {
+            let first = rest.chars().next().unwrap_or_default();
+            return Some(
+                self.at_point(&format!("a name is missing after `{first}`"))
+                    .hint(&format!(
+                        "a text that begins with `{first}` must be put in quotes"
+                    )),
+            );
+        }
         let length = rest
             .find(|character: char| character.is_whitespace() || ",]}".contains(character))
             .unwrap_or(rest.len());
         let alias = &rest[..length];
-        let name = alias.strip_prefix('*')?;
+        let name = alias.strip_prefix('*').filter(|name| !name.is_empty())?;
         Some(
             self.problem(
                 self.at,
@@ -125,11 +142,13 @@ impl<'t> Mistake<'t> {
             || self.says("invalid indentation in flow")
             || self.says("unclosed bracket")
             || self.says("mapping values are not allowed")
+            || self.says("illegal placement of ':'")
             || self.at >= self.text.trim_end().len();
         if !expected {
             return None;
         }
-        if self.line_start(open.start) == self.line_start(self.at) && self.at < self.text.len() {
+        let on_its_line = self.line_start(open.start) == self.line_start(self.at);
+        if on_its_line && self.at < self.text.len() && self.at != open.start {
             let message = format!("`,` or `{closing}` is expected here");
             let mut problem = self.at_point(&message);
             if self.says("mapping values") {
@@ -144,6 +163,39 @@ impl<'t> Mistake<'t> {
                 .hint(&format!(
                     "close the {what} with `{closing}`; inside it, entries are separated by `,`"
                 )),
+        )
+    }
+
+    fn bracket_without_a_beginning(&self) -> Option<Problem> {
+        self.says("misplaced bracket").then(|| {
+            let bracket = &self.text[self.at..=self.at];
+            self.at_point(&format!(
+                "nothing that this `{bracket}` could close is open"
+            ))
+            .hint("put a text that begins with a bracket in quotes")
+        })
+    }
+
+    fn quoted(&self) -> Option<Problem> {
+        if self.says("trailing content after") {
+            return Some(
+                self.at_point("a quoted text ends at its second quote; nothing can follow it")
+                    .hint("put all of the text in quotes"),
+            );
+        }
+        if !self.says("unknown escape character") {
+            return None;
+        }
+        let rest = &self.text[self.at..];
+        let backslash = unknown_escape(rest).unwrap_or(0);
+        let escape: String = rest[backslash..].chars().take(2).collect();
+        Some(
+            self.problem(
+                self.at + backslash,
+                self.at + backslash + escape.len(),
+                &format!("`{escape}` means nothing inside double quotes"),
+            )
+            .hint("write the backslash twice, or use single quotes"),
         )
     }
 
@@ -185,6 +237,12 @@ impl<'t> Mistake<'t> {
                     .hint("keys of one map begin in the same column"),
             );
         }
+        if self.says("block sequence entries are not allowed") {
+            return Some(
+                self.at_point("a list cannot begin here")
+                    .hint("begin it on the next line, or write `[one, two]`; put a text that begins with `- ` in quotes"),
+            );
+        }
         self.says("did not find expected '-' indicator").then(|| {
             self.at_point("an entry of the list, beginning with `- `, is expected here")
                 .hint("entries of one list begin in the same column")
@@ -212,6 +270,19 @@ impl<'t> Mistake<'t> {
         })
     }
 
+    fn template(&self) -> Option<Problem> {
+        let start = self.line_start(self.at);
+        let braces = self.line(start).find("{{")?;
+        Some(
+            self.problem(
+                start + braces,
+                start + braces + 2,
+                "this is a template that has not been rendered",
+            )
+            .hint("render it first, for example with `helm template`"),
+        )
+    }
+
     /// kubectl cuts a file at `---`, and then the directive stands alone.
     fn directive(&self) -> Option<Problem> {
         self.says("document start").then(|| {
@@ -230,6 +301,20 @@ impl<'t> Mistake<'t> {
                 .hint("put the text in quotes"),
         )
     }
+}
+
+/// Where in a text in double quotes the first backslash is that escapes nothing.
+fn unknown_escape(text: &str) -> Option<usize> {
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        if character == '\\' {
+            let (_, escaped) = characters.next()?;
+            if !"0abt\tnvfre \"/\\N_LPxuU\n\r".contains(escaped) {
+                return Some(at);
+            }
+        }
+    }
+    None
 }
 
 /// Where in a line of the form `name:value` the colon is.

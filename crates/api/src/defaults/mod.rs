@@ -13,6 +13,7 @@ use crate::core::{
 };
 use crate::{names, quantity};
 
+mod app_armor;
 mod gates;
 mod image;
 mod pod_level;
@@ -38,6 +39,7 @@ pub fn apply(pod: &mut Pod, name_suffix: &str) {
     gates::drop_disabled(spec);
     template(spec);
     of_pods_alone(spec);
+    app_armor::from_annotations(pod);
     server::reset(pod);
 }
 

@@ -52,16 +52,33 @@ impl Turn {
     }
 }
 
-/// Where the journal of a failing seed is put.
-pub(crate) fn path(seed: u64) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pod-{seed}.jsonl"))
+/// A pod, as lines, and its turns.
+pub(crate) struct Record {
+    pub(crate) lines: Vec<String>,
+    pub(crate) turns: Vec<Turn>,
 }
 
-pub(crate) fn write(path: &Path, turns: &[Turn]) -> std::io::Result<()> {
-    let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
-    for turn in turns {
-        serde_json::to_writer(&mut file, turn)?;
-        file.write_all(b"\n")?;
+impl Record {
+    /// Writes `pod-17.jsonl` and, beside it, `pod-17.txt` with the pod.
+    pub(crate) fn write(&self, seed: u64) -> std::io::Result<PathBuf> {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pod-{seed}.jsonl"));
+        std::fs::write(path.with_extension("txt"), self.lines.join("\n") + "\n")?;
+        let mut file = std::io::BufWriter::new(std::fs::File::create(&path)?);
+        for turn in &self.turns {
+            serde_json::to_writer(&mut file, turn)?;
+            file.write_all(b"\n")?;
+        }
+        file.flush()?;
+        Ok(path)
     }
-    file.flush()
+
+    pub(crate) fn read(path: &Path) -> std::io::Result<Self> {
+        let pod = std::fs::read_to_string(path.with_extension("txt"))?;
+        let turns = std::fs::read_to_string(path)?;
+        let turns: Result<_, _> = turns.lines().map(serde_json::from_str).collect();
+        Ok(Self {
+            lines: pod.lines().map(ToOwned::to_owned).collect(),
+            turns: turns?,
+        })
+    }
 }

@@ -2,13 +2,14 @@
 //!
 //! `spec.rs` makes up the pods, `world.rs` is what happens to them, `life.rs` lives one from its creation to its end (with supervisors that
 //! are killed, clocks that jump, machines that reboot), `rules.rs` and `status.rs` say what may never be. A seed is a pod and its whole
-//! fate. One that breaks a rule is lived again with every turn written down, as a supervisor's journal:
+//! fate. One that breaks a rule is lived again with every turn written down, as a supervisor's journal, and can be looked at turn by turn:
 //!
 //! ```text
 //! PODYARD_SIM_SEED=17 cargo test -p podyard-lifecycle --test sim -- --ignored --nocapture step_through
+//! PODYARD_SIM_JOURNAL=pod-17.jsonl cargo test …      (its pod in pod-17.txt; also for the journal of a real supervisor)
 //! ```
 //!
-//! shows it turn by turn. `make sim` runs many more pods than the test does, in an optimised build.
+//! `make sim` runs many more pods than the test does, in an optimised build.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -25,12 +26,14 @@ mod world;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use podyard_lifecycle::PodMachine;
 
-use journal::Turn;
+use journal::{Record, Turn};
 use life::{Care, Life};
+use support::pod::TestPod;
 use support::shorthand;
 
 /// Pods of the test that is always run.
@@ -80,19 +83,26 @@ fn many_pods_keep_the_rules() {
         .expect("a terminal");
 }
 
-/// Shows one seed turn by turn: what was observed, what the status became, what was to be done.
+/// Shows a pod's life turn by turn: what was observed, what the status became, what was to be done.
 #[test]
-#[ignore = "for looking at one seed: PODYARD_SIM_SEED=17"]
+#[ignore = "for looking at one pod: PODYARD_SIM_SEED or PODYARD_SIM_JOURNAL"]
 fn step_through() {
-    let seed = std::env::var("PODYARD_SIM_SEED").expect("PODYARD_SIM_SEED");
-    let seed = seed.parse().expect("a number");
-    let mut life = Life::new(seed, Care::Every);
-    let outcome = catch_unwind(AssertUnwindSafe(|| life.run()));
-    let mut text = life.lines.join("\n") + "\n";
-    let first = life.turns.first().expect("a turn").now;
-    let mut machine = PodMachine::new(&life.pod.pod, life.pod.settings.clone(), first);
+    let mut outcome = String::new();
+    let record = match std::env::var_os("PODYARD_SIM_JOURNAL") {
+        Some(path) => Record::read(Path::new(&path)).expect("a journal and its pod"),
+        None => {
+            let seed = std::env::var("PODYARD_SIM_SEED").expect("PODYARD_SIM_SEED");
+            let (record, end) = record_of(seed.parse().expect("a number"));
+            outcome = end;
+            record
+        }
+    };
+    let mut text = record.lines.join("\n") + "\n";
+    let pod = TestPod::parse(record.lines.iter().map(String::as_str));
+    let first = record.turns.first().expect("a turn").now;
+    let mut machine = PodMachine::new(&pod.pod, pod.settings, first);
     let mut before = Vec::new();
-    for turn in &life.turns {
+    for turn in &record.turns {
         let ago = turn.now.since_boot;
         let _ = writeln!(text, "turn {} at {ago:?}", turn.turn);
         for observation in &turn.observations {
@@ -110,7 +120,7 @@ fn step_through() {
             let _ = writeln!(text, "  do  {action:?}");
         }
     }
-    let _ = writeln!(text, "{outcome:?} after {} ms", life.at());
+    text += &outcome;
     std::io::stderr()
         .write_all(text.as_bytes())
         .expect("a terminal");
@@ -165,16 +175,20 @@ fn live(seed: u64, care: Care) -> Life {
         Ok(Err(broken)) => broken,
         Err(_) => "it panicked".to_owned(),
     };
-    let turn = life.turn;
-    let mut again = Life::new(seed, Care::Every);
-    let _ = catch_unwind(AssertUnwindSafe(|| again.run()));
-    let path = journal::path(seed);
-    journal::write(&path, &again.turns).expect("the journal can be written");
-    let pod = life.lines.join("\n");
-    panic!(
-        "seed {seed}, turn {turn}: {broken}\n{pod}\n{}",
-        path.display()
-    );
+    let (turn, pod) = (life.turn, life.lines.join("\n"));
+    let (record, _) = record_of(seed);
+    let path = record.write(seed).expect("the journal can be written");
+    let path = path.display();
+    panic!("seed {seed}, turn {turn}: {broken}\n{pod}\n{path}");
+}
+
+/// Lives it once more, and keeps the turns. Also says how it went.
+fn record_of(seed: u64) -> (Record, String) {
+    let mut life = Life::new(seed, Care::Every);
+    let outcome = catch_unwind(AssertUnwindSafe(|| life.run()));
+    let outcome = format!("{outcome:?} after {} ms\n", life.at());
+    let (lines, turns) = (life.lines, life.turns);
+    (Record { lines, turns }, outcome)
 }
 
 /// Turns a second on all cores, without world and rules: recorded turns are put through fresh machines. Whatever else the computer does

@@ -66,6 +66,8 @@ pub enum Layout {
     Hybrid,
     /// One unified hierarchy.
     V2,
+    /// None.
+    Absent,
 }
 
 /// The hierarchies of this machine.
@@ -73,7 +75,6 @@ pub enum Layout {
 pub struct CgroupRoot {
     layout: Layout,
     hierarchies: Vec<Hierarchy>,
-    delegated: Vec<Controller>,
 }
 
 impl CgroupRoot {
@@ -90,11 +91,10 @@ impl CgroupRoot {
     /// # Errors
     /// When there is no hierarchy in it or it cannot be read.
     pub fn detect_in(directory: &Path) -> Result<Self, CgroupError> {
-        if let Some((unified, delegated)) = unified(directory)? {
+        if let Some(unified) = unified(directory)? {
             return Ok(Self {
                 layout: Layout::V2,
                 hierarchies: vec![unified],
-                delegated,
             });
         }
         let mut hierarchies: Vec<Hierarchy> = Vec::new();
@@ -121,19 +121,26 @@ impl CgroupRoot {
             });
         }
         // A controller is in one hierarchy only: those still with v1 are not to be had in the other.
-        let Some((unified, delegated)) = unified(&directory.join("unified"))? else {
+        let Some(unified) = unified(&directory.join("unified"))? else {
             return Ok(Self {
                 layout: Layout::V1,
                 hierarchies,
-                delegated: Vec::new(),
             });
         };
         hierarchies.push(unified);
         Ok(Self {
             layout: Layout::Hybrid,
             hierarchies,
-            delegated,
         })
+    }
+
+    /// For a machine without any: cgroups made of it limit and track nothing, and say so.
+    #[must_use]
+    pub const fn absent() -> Self {
+        Self {
+            layout: Layout::Absent,
+            hierarchies: Vec::new(),
+        }
     }
 
     /// How the machine is set up.
@@ -145,14 +152,18 @@ impl CgroupRoot {
     pub(super) fn hierarchies(&self) -> &[Hierarchy] {
         &self.hierarchies
     }
-
-    /// Controllers of the v2 hierarchy that cgroups hand down to their children.
-    pub(super) fn delegated_controllers(&self) -> &[Controller] {
-        &self.delegated
-    }
 }
 
-fn unified(path: &Path) -> Result<Option<(Hierarchy, Vec<Controller>)>, CgroupError> {
+/// Those of ours in a list of the kernel's.
+pub(super) fn controllers(list: &str) -> Vec<Controller> {
+    let listed = |controller: &Controller| {
+        list.split_ascii_whitespace()
+            .any(|name| name == controller.name())
+    };
+    Controller::ALL.into_iter().filter(listed).collect()
+}
+
+fn unified(path: &Path) -> Result<Option<Hierarchy>, CgroupError> {
     let file = path.join("cgroup.controllers");
     let available = match std::fs::read_to_string(&file) {
         Ok(available) => available,
@@ -165,21 +176,12 @@ fn unified(path: &Path) -> Result<Option<(Hierarchy, Vec<Controller>)>, CgroupEr
             });
         }
     };
-    let controllers: Vec<Controller> = Controller::ALL
-        .into_iter()
-        .filter(|controller| {
-            available
-                .split_ascii_whitespace()
-                .any(|name| name == controller.name())
-        })
-        .collect();
-    let hierarchy = Hierarchy {
-        controllers: controllers.clone(),
+    Ok(Some(Hierarchy {
+        controllers: controllers(&available),
         unified: true,
         path: path.to_owned(),
         fd: open(path)?,
-    };
-    Ok(Some((hierarchy, controllers)))
+    }))
 }
 
 fn open(path: &Path) -> Result<OwnedFd, CgroupError> {

@@ -80,3 +80,43 @@ fn rule(kind: char, major: Option<u32>, minor: Option<u32>, access: &str) -> Vec
     }
     rule
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_of_containers_can_be_used_and_others_only_made() {
+        let program = compile();
+        let check = |kind: i32, major: u32, minor: u32, access: i32, expected: bool| {
+            let first = u32::try_from(access << 16 | kind).expect("small");
+            let answer = bpf::simulate(&program, [first, major, minor]);
+            let allowed = u64::from(expected);
+            assert_eq!(answer, allowed, "{kind} {major}:{minor} for {access}");
+        };
+        let everything = ACCESS_MKNOD | ACCESS_READ | ACCESS_WRITE;
+        for (major, minor) in [(1, 3), (1, 5), (1, 9), (5, 0), (5, 2), (136, 0), (136, 77)] {
+            for access in [everything, ACCESS_READ, ACCESS_WRITE] {
+                check(DEVICE_CHAR, major, minor, access, true);
+            }
+        }
+        for (kind, major, minor) in [
+            (DEVICE_BLOCK, 8, 0),
+            (DEVICE_BLOCK, 1, 3),
+            (DEVICE_CHAR, 1, 1),
+            (DEVICE_CHAR, 1, 11),
+            (DEVICE_CHAR, 10, 229),
+        ] {
+            check(kind, major, minor, ACCESS_MKNOD, true);
+            for access in [
+                ACCESS_READ,
+                ACCESS_WRITE,
+                everything,
+                ACCESS_MKNOD | ACCESS_READ,
+            ] {
+                check(kind, major, minor, access, false);
+            }
+        }
+        check(3, 1, 3, ACCESS_READ, false);
+    }
+}

@@ -6,6 +6,9 @@
 //!
 //! On v1 a container has a directory in the hierarchies of cpu, cpuacct, memory, pids and devices, and in those of hugetlb and
 //! cpuset only when its resources ask for them; in all others it stays where its creator is.
+//!
+//! What a machine cannot do is no failure: without a controller, or where the hierarchy is not the caller's to change, a cgroup is
+//! made with what there is, and [`Cgroup::unenforced`] says which limits nobody holds.
 
 mod detect;
 mod device_filter;
@@ -23,7 +26,7 @@ use rustix::io::Errno;
 
 pub use detect::{CgroupRoot, Layout};
 pub use events::OomEvents;
-pub use resources::{Devices, Resources, WeightConversion};
+pub use resources::{Devices, Limit, Resources, WeightConversion};
 
 use detect::Controller;
 
@@ -88,6 +91,7 @@ pub enum CgroupError {
 pub struct Cgroup {
     path: String,
     directories: Vec<Directory>,
+    unenforced: Vec<Limit>,
 }
 
 /// The cgroup's directory in one hierarchy.
@@ -130,15 +134,28 @@ impl Cgroup {
             if !wanted {
                 continue;
             }
-            make_directories(root, hierarchy, path)?;
-            directories.push(Directory::open(hierarchy, path)?);
+            match make_directories(hierarchy, path) {
+                Ok(()) => directories.push(Directory::open(hierarchy, path)?),
+                // Read-only, or somebody else's.
+                Err(CgroupError::Io { source, .. }) if is_refusal(&source) => {}
+                Err(error) => return Err(error),
+            }
         }
-        let cgroup = Self {
+        let mut cgroup = Self {
             path: path.to_owned(),
             directories,
+            unenforced: Vec::new(),
         };
         resources::apply(&cgroup, resources)?;
+        resources::confine_devices(&cgroup, resources)?;
+        cgroup.unenforced = resources::unenforced(&cgroup, resources);
         Ok(cgroup)
+    }
+
+    /// Which of the limits given at its creation nobody holds, since this machine cannot.
+    #[must_use]
+    pub fn unenforced(&self) -> &[Limit] {
+        &self.unenforced
     }
 
     /// Finds a cgroup again. `None` when it exists in no hierarchy.
@@ -159,6 +176,7 @@ impl Cgroup {
         Ok((!directories.is_empty()).then(|| Self {
             path: path.to_owned(),
             directories,
+            unenforced: Vec::new(),
         }))
     }
 
@@ -168,7 +186,7 @@ impl Cgroup {
         &self.path
     }
 
-    /// Changes its limits.
+    /// Changes its limits; which devices may be used stays as it is.
     ///
     /// # Errors
     /// When one is refused, for instance a memory limit below what is used.
@@ -183,6 +201,15 @@ impl Cgroup {
     /// When the kernel refuses.
     pub fn attach(&self, pid: i32) -> Result<(), CgroupError> {
         for directory in &self.directories {
+            directory.write("cgroup.procs", &pid.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Moves a process into the v1 directories; it was born into the v2 one.
+    pub(crate) fn attach_v1(&self, pid: i32) -> Result<(), CgroupError> {
+        let directories = self.directories.iter().filter(|d| !d.unified);
+        for directory in directories {
             directory.write("cgroup.procs", &pid.to_string())?;
         }
         Ok(())
@@ -301,12 +328,19 @@ impl Directory {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let fd = rustix::fs::openat(&hierarchy.fd, path, flags, Mode::empty())
             .map_err(|errno| io_error("open", full.clone(), errno))?;
-        Ok(Self {
+        let mut directory = Self {
             controllers: hierarchy.controllers.clone(),
             unified: hierarchy.unified,
             path: full,
             fd,
-        })
+        };
+        if hierarchy.unified {
+            // What is handed down to it, which may be less than the hierarchy has.
+            if let Ok(available) = directory.read("cgroup.controllers") {
+                directory.controllers = detect::controllers(&available);
+            }
+        }
+        Ok(directory)
     }
 
     fn write(&self, file: &str, value: &str) -> Result<(), CgroupError> {
@@ -358,43 +392,42 @@ fn check_path(path: &str) -> Result<(), CgroupError> {
     }
 }
 
-/// Makes `path` in one hierarchy, with its parents. The usual case, that only the last one is missing, is one call.
-fn make_directories(
-    root: &CgroupRoot,
-    hierarchy: &detect::Hierarchy,
-    path: &str,
-) -> Result<(), CgroupError> {
-    let mode = Mode::from_raw_mode(0o755);
+/// Whether the hierarchy is not the caller's to change.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EROFS | libc::EACCES | libc::EPERM)
+    )
+}
+
+/// Makes `path` in one hierarchy, with its parents. The usual case, that only the last one is missing, is one call, and on v2
+/// one look at what was handed down to it.
+fn make_directories(hierarchy: &detect::Hierarchy, path: &str) -> Result<(), CgroupError> {
     let cpuset = hierarchy.controllers.contains(&Controller::Cpuset) && !hierarchy.unified;
-    let delegated = root.delegated_controllers();
-    match rustix::fs::mkdirat(&hierarchy.fd, path, mode) {
-        Ok(()) if !cpuset => return Ok(()),
-        Err(Errno::EXIST) => return Ok(()),
+    let make = |directory: &Path| match rustix::fs::mkdirat(
+        &hierarchy.fd,
+        directory,
+        Mode::from_raw_mode(0o755),
+    ) {
+        Err(Errno::EXIST) => Ok(()),
+        made => made,
+    };
+    let failed = |directory: &Path, errno| {
+        io_error("create the cgroup", hierarchy.path.join(directory), errno)
+    };
+    match make(Path::new(path)) {
+        Ok(()) if hierarchy.unified && has_all_controllers(hierarchy, path) => return Ok(()),
+        Ok(()) if !hierarchy.unified && !cpuset => return Ok(()),
         Ok(()) | Err(Errno::NOENT) => {}
-        Err(errno) => {
-            return Err(io_error(
-                "create the cgroup",
-                hierarchy.path.join(path),
-                errno,
-            ));
-        }
+        Err(errno) => return Err(failed(Path::new(path), errno)),
     }
     let mut parent = PathBuf::new();
     for name in Path::new(path) {
-        if hierarchy.unified && !delegated.is_empty() {
-            enable_controllers(hierarchy, &parent, delegated)?;
+        if hierarchy.unified {
+            enable_controllers(hierarchy, &parent);
         }
         let directory = parent.join(name);
-        match rustix::fs::mkdirat(&hierarchy.fd, &directory, mode) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => {
-                return Err(io_error(
-                    "create the cgroup",
-                    hierarchy.path.join(directory),
-                    errno,
-                ));
-            }
-        }
+        make(&directory).map_err(|errno| failed(&directory, errno))?;
         if cpuset {
             inherit_cpuset(hierarchy, &parent, &directory)?;
         }
@@ -403,33 +436,41 @@ fn make_directories(
     Ok(())
 }
 
-/// On v2 a child has only the controllers its parent hands down.
-fn enable_controllers(
-    hierarchy: &detect::Hierarchy,
-    directory: &Path,
-    controllers: &[Controller],
-) -> Result<(), CgroupError> {
+fn has_all_controllers(hierarchy: &detect::Hierarchy, path: &str) -> bool {
+    if hierarchy.controllers.is_empty() {
+        return true;
+    }
+    let file = hierarchy.path.join(path).join("cgroup.controllers");
+    fs::read_to_string(file).is_ok_and(|available| {
+        let available = detect::controllers(&available);
+        hierarchy
+            .controllers
+            .iter()
+            .all(|controller| available.contains(controller))
+    })
+}
+
+/// On v2 a child has only the controllers its parent hands down. One that cannot be handed down, as from a cgroup with
+/// processes of its own, is missing below: no error here, since what is there is looked at afterwards.
+fn enable_controllers(hierarchy: &detect::Hierarchy, directory: &Path) {
     let file = directory.join("cgroup.subtree_control");
-    let full = hierarchy.path.join(&file);
-    let enabled = fs::read_to_string(&full).unwrap_or_default();
-    let missing: Vec<String> = controllers
+    let enabled = fs::read_to_string(hierarchy.path.join(&file)).unwrap_or_default();
+    let enabled = detect::controllers(&enabled);
+    let missing: Vec<String> = hierarchy
+        .controllers
         .iter()
-        .filter(|c| {
-            !enabled
-                .split_ascii_whitespace()
-                .any(|name| name == c.name())
-        })
-        .map(|c| format!("+{}", c.name()))
+        .filter(|controller| !enabled.contains(controller))
+        .map(|controller| format!("+{}", controller.name()))
         .collect();
     if missing.is_empty() {
-        return Ok(());
+        return;
     }
-    let value = missing.join(" ");
-    write_control(hierarchy.fd.as_fd(), &file, &value).map_err(|errno| CgroupError::Value {
-        path: full,
-        value,
-        source: errno.into(),
-    })
+    // All at once or none at all: one that is refused must not keep the others away.
+    if write_control(hierarchy.fd.as_fd(), &file, &missing.join(" ")).is_err() {
+        for controller in missing {
+            let _ = write_control(hierarchy.fd.as_fd(), &file, &controller);
+        }
+    }
 }
 
 /// A new cpuset of v1 has neither processors nor memory nodes and takes no process until it has both.

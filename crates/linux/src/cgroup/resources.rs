@@ -45,6 +45,41 @@ pub enum Devices {
     Container,
 }
 
+/// What can be limited; printed as a person would say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// The processor time relative to others.
+    CpuShares,
+    /// The processor time per period.
+    CpuQuota,
+    /// Memory.
+    Memory,
+    /// Processes and threads.
+    Pids,
+    /// Huge pages.
+    Hugepages,
+    /// Which processors and memory nodes.
+    Cpuset,
+    /// Which devices. Without it, who can make device nodes can use them: whoever runs a container all the same should take
+    /// `CAP_MKNOD` from it.
+    Devices,
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::CpuShares => "cpu request",
+            Self::CpuQuota => "cpu limit",
+            Self::Memory => "memory limit",
+            Self::Pids => "limit of processes",
+            Self::Hugepages => "limit of huge pages",
+            Self::Cpuset => "choice of processors",
+            Self::Devices => "device rules",
+        })
+    }
+}
+
 /// How cpu shares (v1) become a weight (v2).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WeightConversion {
@@ -87,16 +122,61 @@ pub(super) fn apply(cgroup: &Cgroup, resources: &Resources) -> Result<(), Cgroup
             }
         }
     }
-    let device_control_v1 = cgroup.controlled_by(Controller::Devices).is_some();
-    if let (Devices::Container, false, Some(directory)) =
-        (resources.devices, device_control_v1, cgroup.unified())
-    {
+    Ok(())
+}
+
+/// Confines the use of devices where v1 does not: by a program attached to the cgroup. Once, since programs add up.
+pub(super) fn confine_devices(cgroup: &Cgroup, resources: &Resources) -> Result<(), CgroupError> {
+    if let (Devices::Container, None, Some(directory)) = (
+        resources.devices,
+        cgroup.controlled_by(Controller::Devices),
+        cgroup.unified(),
+    ) {
         device_filter::attach(directory.fd.as_fd()).map_err(|errno| CgroupError::DeviceFilter {
             path: directory.path.clone(),
             source: errno.into(),
         })?;
     }
     Ok(())
+}
+
+/// Limits for which the cgroup has no controller.
+pub(super) fn unenforced(cgroup: &Cgroup, resources: &Resources) -> Vec<Limit> {
+    let has = |controller| cgroup.controlled_by(controller).is_some();
+    let quota = resources.cpu_quota_us.is_some();
+    let cpuset = resources.cpuset_cpus.is_some() || resources.cpuset_mems.is_some();
+    let devices = resources.devices == Devices::Container;
+    let has_device_control = has(Controller::Devices) || cgroup.unified().is_some();
+    let given = [
+        (
+            Limit::CpuShares,
+            resources.cpu_shares.is_some(),
+            has(Controller::Cpu),
+        ),
+        (Limit::CpuQuota, quota, has(Controller::Cpu)),
+        (
+            Limit::Memory,
+            resources.memory_limit_bytes.is_some(),
+            has(Controller::Memory),
+        ),
+        (
+            Limit::Pids,
+            resources.pids_limit.is_some(),
+            has(Controller::Pids),
+        ),
+        (
+            Limit::Hugepages,
+            !resources.hugepages.is_empty(),
+            has(Controller::Hugetlb),
+        ),
+        (Limit::Cpuset, cpuset, has(Controller::Cpuset)),
+        (Limit::Devices, devices, has_device_control),
+    ];
+    given
+        .into_iter()
+        .filter(|(_, is_given, is_held)| *is_given && !is_held)
+        .map(|(limit, ..)| limit)
+        .collect()
 }
 
 fn write_number(directory: &Directory, file: &str, value: Option<u64>) -> Result<(), CgroupError> {

@@ -156,6 +156,149 @@ fn hybrid_limits_by_v1_and_tracks_by_v2() {
     assert_eq!(names, [Some("memory".to_owned()), Some("pids".to_owned())]);
 }
 
+/// A cgroup of v2 has what its parent hands down, and that is what counts.
+#[test]
+fn v2_limits_by_what_was_handed_down() {
+    let tree = v2_tree("cpu memory pids");
+    // As the kernel does where processes are in the parent: nothing can be enabled.
+    fs::create_dir(tree.path().join("cgroup.subtree_control")).expect("not writable");
+    fs::create_dir(tree.path().join("app")).expect("the cgroup");
+    fs::write(tree.path().join("app/cgroup.controllers"), "memory\n").expect("its controllers");
+    let root = CgroupRoot::detect_in(tree.path()).expect("a hierarchy");
+    let cgroup = Cgroup::create(&root, "app", &limits()).expect("a cgroup");
+    assert_eq!(read(tree.path(), "app/memory.max"), "1048576");
+    assert!(!tree.path().join("app/cpu.max").exists());
+    assert!(!tree.path().join("app/pids.max").exists());
+    assert_eq!(
+        cgroup.unenforced(),
+        [Limit::CpuShares, Limit::CpuQuota, Limit::Pids]
+    );
+    assert_eq!(cgroup.oom_kills().ok(), None, "asked of memory.events");
+}
+
+#[test]
+fn v2_enables_again_what_a_crash_left_out() {
+    let tree = v2_tree("memory pids");
+    let parent = tree.path().join("pod");
+    fs::create_dir_all(parent.join("app")).expect("made by somebody before");
+    fs::write(parent.join("app/cgroup.controllers"), "").expect("without controllers");
+    let root = CgroupRoot::detect_in(tree.path()).expect("a hierarchy");
+    Cgroup::create(&root, "pod/app", &Resources::default()).expect("taken over");
+    for directory in ["", "pod/"] {
+        let file = format!("{directory}cgroup.subtree_control");
+        assert_eq!(read(tree.path(), &file), "+memory +pids");
+    }
+}
+
+#[test]
+fn v2_enables_only_what_is_missing() {
+    let tree = v2_tree("cpu memory pids");
+    fs::write(tree.path().join("cgroup.subtree_control"), "cpu pids\n").expect("enabled");
+    let root = CgroupRoot::detect_in(tree.path()).expect("a hierarchy");
+    Cgroup::create(&root, "app", &Resources::default()).expect("a cgroup");
+    let written = read(tree.path(), "cgroup.subtree_control");
+    assert!(written.starts_with("+memory"), "{written}");
+}
+
+#[test]
+fn v2_huge_pages_and_processors_have_their_files() {
+    let tree = v2_tree("cpuset hugetlb");
+    let root = CgroupRoot::detect_in(tree.path()).expect("a hierarchy");
+    let resources = Resources {
+        hugepages: vec![("2MB".to_owned(), 4 << 20), ("1GB".to_owned(), 0)],
+        cpuset_cpus: Some("0-1".to_owned()),
+        cpuset_mems: Some("0".to_owned()),
+        ..Resources::default()
+    };
+    let cgroup = Cgroup::create(&root, "app", &resources).expect("a cgroup");
+    assert_eq!(read(tree.path(), "app/hugetlb.2MB.max"), "4194304");
+    assert_eq!(read(tree.path(), "app/hugetlb.1GB.max"), "0");
+    assert_eq!(read(tree.path(), "app/cpuset.cpus"), "0-1");
+    assert_eq!(read(tree.path(), "app/cpuset.mems"), "0");
+    assert_eq!(cgroup.unenforced(), []);
+}
+
+#[test]
+fn v1_huge_pages_have_their_hierarchy() {
+    let tree = v1_tree(&["memory", "hugetlb"]);
+    let root = CgroupRoot::detect_in(tree.path()).expect("hierarchies");
+    Cgroup::create(&root, "plain", &Resources::default()).expect("a cgroup");
+    assert!(!tree.path().join("hugetlb/plain").exists(), "not asked for");
+    let resources = Resources {
+        hugepages: vec![("2MB".to_owned(), 2 << 20)],
+        ..Resources::default()
+    };
+    Cgroup::create(&root, "huge", &resources).expect("a cgroup");
+    assert_eq!(
+        read(tree.path(), "hugetlb/huge/hugetlb.2MB.limit_in_bytes"),
+        "2097152"
+    );
+}
+
+#[test]
+fn v2_counts_kills_and_usage_by_its_own_files() {
+    let tree = v2_tree("memory");
+    let root = CgroupRoot::detect_in(tree.path()).expect("a hierarchy");
+    let cgroup = Cgroup::create(&root, "app", &Resources::default()).expect("a cgroup");
+    let write = |file: &str, content: &str| {
+        fs::write(tree.path().join("app").join(file), content).expect("a file of the kernel's");
+    };
+    write(
+        "memory.events",
+        "low 0\nhigh 0\nmax 7\noom 2\noom_kill 2\noom_group_kill 1\n",
+    );
+    write("memory.current", "5000\n");
+    write("memory.stat", "anon 1\ninactive_file 2000\nactive_file 5\n");
+    write("cpu.stat", "usage_usec 12\nuser_usec 5\nsystem_usec 7\n");
+    assert_eq!(cgroup.oom_kills().expect("counted"), 2);
+    let usage = cgroup.usage().expect("measured");
+    assert_eq!(usage.memory_bytes, 5000);
+    assert_eq!(usage.working_set_bytes, 3000);
+    assert_eq!(usage.cpu_nanoseconds, 12_000);
+}
+
+#[test]
+fn v2_kills_by_its_own_file() {
+    let tree = v2_tree("");
+    let root = CgroupRoot::detect_in(tree.path()).expect("a hierarchy");
+    let cgroup = Cgroup::create(&root, "app", &Resources::default()).expect("a cgroup");
+    cgroup.kill_all().expect("told to");
+    assert_eq!(read(tree.path(), "app/cgroup.kill"), "1");
+}
+
+#[test]
+fn a_machine_without_controllers_says_which_limits_nobody_holds() {
+    let all = Resources {
+        hugepages: vec![("2MB".to_owned(), 0)],
+        cpuset_cpus: Some("0".to_owned()),
+        devices: Devices::Container,
+        ..limits()
+    };
+    let cgroup = Cgroup::create(&CgroupRoot::absent(), "app", &all).expect("it runs");
+    assert_eq!(
+        cgroup.unenforced(),
+        [
+            Limit::CpuShares,
+            Limit::CpuQuota,
+            Limit::Memory,
+            Limit::Pids,
+            Limit::Hugepages,
+            Limit::Cpuset,
+            Limit::Devices,
+        ]
+    );
+    assert!(cgroup.pids().expect("nobody").is_empty());
+    assert_eq!(cgroup.oom_kills().expect("none"), 0);
+    cgroup.kill_all().expect("nobody");
+    cgroup.remove(Duration::ZERO).expect("nothing");
+
+    let tree = v1_tree(&["cpu", "devices"]);
+    let root = CgroupRoot::detect_in(tree.path()).expect("hierarchies");
+    let cgroup = Cgroup::create(&root, "app", &limits()).expect("it runs");
+    assert_eq!(cgroup.unenforced(), [Limit::Memory, Limit::Pids]);
+    assert_eq!(Limit::Memory.to_string(), "memory limit");
+}
+
 #[test]
 fn paths_cannot_climb() {
     let tree = v2_tree("");

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, FileType, Mode};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
@@ -25,21 +25,30 @@ fn slots_of(mount: &PreparedMount<'_>) -> usize {
     match &mount.source {
         PreparedSource::Path { .. } | PreparedSource::Fd { .. } => 1,
         PreparedSource::Cgroup { directories, .. } => directories.len(),
+        PreparedSource::FileSystem { early: true, .. } => 1,
+        PreparedSource::Dev { bound: true, .. } => DEVICES.len(),
         _ => 0,
     }
 }
 
 /// Makes detached mounts of all sources of the host. Runs in the child before it leaves the host's mount namespace: a mount
 /// can only be copied by somebody in its own namespace.
+///
+/// With a user namespace (the pod's own) the owners of what is bound are translated, and what its root may not make is made.
 pub(crate) fn open_sources<'p>(
     mounts: &'p [PreparedMount<'_>],
+    user_namespace: Option<BorrowedFd<'_>>,
     sources: &mut Sources,
 ) -> Result<(), Failure<'p>> {
+    let translate = |tree: &OwnedFd| {
+        user_namespace.map_or(Ok(()), |users| mount::translate_owners(tree.as_fd(), users))
+    };
     let mut slot = 0;
     for (place, mount) in mounts.iter().enumerate() {
         match &mount.source {
             PreparedSource::Path { path, recursive } => {
                 let tree = clone_tree(CWD, path, *recursive).on(Stage::MountSource, place, path)?;
+                translate(&tree).on(Stage::MountSource, place, path)?;
                 keep(sources, slot, tree);
             }
             PreparedSource::Fd { fd, recursive } => {
@@ -48,7 +57,35 @@ pub(crate) fn open_sources<'p>(
                     place,
                     &mount.target.path,
                 )?;
+                translate(&tree).on(Stage::MountSource, place, &mount.target.path)?;
                 keep(sources, slot, tree);
+            }
+            PreparedSource::FileSystem {
+                kind,
+                options,
+                attributes,
+                early: true,
+            } => {
+                let tree = file_system(kind, options, *attributes);
+                keep(
+                    sources,
+                    slot,
+                    tree.on(Stage::Mount, place, &mount.target.path)?,
+                );
+            }
+            PreparedSource::Dev { bound: true, .. } => {
+                for (offset, (_, path, major, minor)) in DEVICES.into_iter().enumerate() {
+                    let node = || {
+                        let tree = clone_tree(CWD, path, false)?;
+                        check_device(tree.as_fd(), major, minor)?;
+                        Ok(tree)
+                    };
+                    keep(
+                        sources,
+                        slot + offset,
+                        node().on(Stage::Device, place, path)?,
+                    );
+                }
             }
             PreparedSource::Cgroup { directories, .. } => {
                 for (offset, (_, directory)) in directories.iter().enumerate() {
@@ -100,9 +137,20 @@ pub(crate) fn attach_all<'p>(
                 kind,
                 options,
                 attributes,
-            } => file_system(kind, options, *attributes).on(Stage::Mount, place, subject)?,
-            PreparedSource::Dev { attributes } => {
-                dev(*attributes).map_err(|failure| with_detail(failure, place))?
+                early,
+            } => {
+                let made = if *early {
+                    sources
+                        .first_mut()
+                        .and_then(Option::take)
+                        .ok_or(Errno::BADF)
+                } else {
+                    file_system(kind, options, *attributes)
+                };
+                made.on(Stage::Mount, place, subject)?
+            }
+            PreparedSource::Dev { attributes, bound } => {
+                dev(*attributes, *bound).map_err(|failure| with_detail(failure, place))?
             }
             PreparedSource::Cgroup {
                 directories,
@@ -127,8 +175,41 @@ pub(crate) fn attach_all<'p>(
         move_onto(&tree, &place_fd)
             .map_err(|errno| misfit(errno, make, &place_fd))
             .on(Stage::Mount, place, subject)?;
+        if let PreparedSource::Dev { bound: true, .. } = &mount.source {
+            attach_devices(&tree, sources).map_err(|failure| with_detail(failure, place))?;
+        }
     }
     Ok(())
+}
+
+/// Mounts the machine's nodes on the files that [`dev`] has made for them.
+fn attach_devices<'p>(dev: &OwnedFd, sources: &mut [Option<OwnedFd>]) -> Result<(), Failure<'p>> {
+    for ((name, ..), node) in DEVICES.into_iter().zip(sources) {
+        let mut attach = || {
+            let node = node.take().ok_or(Errno::BADF)?;
+            let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+            rustix::mount::move_mount(&node, c"", dev, name, flags)
+        };
+        attach().on(Stage::Device, 0, name)?;
+    }
+    Ok(())
+}
+
+/// Makes sure that a mount shows this device and nothing else.
+pub(crate) fn check_device(node: BorrowedFd<'_>, major: u32, minor: u32) -> Result<(), Errno> {
+    let status = rustix::fs::fstat(node)?;
+    let is_device = FileType::from_raw_mode(status.st_mode).is_char_device();
+    if is_device && status.st_rdev == rustix::fs::makedev(major, minor) {
+        Ok(())
+    } else {
+        Err(Errno::NODEV)
+    }
+}
+
+/// Makes an empty file, for something to be mounted on.
+pub(crate) fn empty_file(directory: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o666)).map(drop)
 }
 
 /// move_mount(2) tells a directory that should go onto a file, or the reverse, from other misuse no better than by `EINVAL`.
@@ -241,14 +322,14 @@ pub(crate) fn tmpfs(
     rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// Name, major and minor number of the device nodes every container gets.
-const DEVICES: [(&CStr, u32, u32); 6] = [
-    (c"null", 1, 3),
-    (c"zero", 1, 5),
-    (c"full", 1, 7),
-    (c"random", 1, 8),
-    (c"urandom", 1, 9),
-    (c"tty", 5, 0),
+/// Name, path on the machine, major and minor number of the device nodes every container gets.
+const DEVICES: [(&CStr, &CStr, u32, u32); 6] = [
+    (c"null", c"/dev/null", 1, 3),
+    (c"zero", c"/dev/zero", 1, 5),
+    (c"full", c"/dev/full", 1, 7),
+    (c"random", c"/dev/random", 1, 8),
+    (c"urandom", c"/dev/urandom", 1, 9),
+    (c"tty", c"/dev/tty", 5, 0),
 ];
 
 /// The links every container gets.
@@ -262,14 +343,18 @@ const LINKS: [(&CStr, &CStr); 6] = [
 ];
 
 /// `/dev`: filled while it is detached, so no path of the container is involved.
-fn dev<'p>(attributes: u32) -> Result<OwnedFd, Failure<'p>> {
+fn dev<'p>(attributes: u32, bound: bool) -> Result<OwnedFd, Failure<'p>> {
     let tree = tmpfs(
         c"tmpfs",
         &[(c"mode", c"755"), (c"size", c"65536k")],
         u64::from(attributes),
     )
     .during(Stage::Mount)?;
-    for (name, major, minor) in DEVICES {
+    for (name, _, major, minor) in DEVICES {
+        if bound {
+            empty_file(tree.as_fd(), name).on(Stage::Device, 0, name)?;
+            continue;
+        }
         let device = rustix::fs::makedev(major, minor);
         rustix::fs::mknodat(
             &tree,

@@ -64,9 +64,13 @@ pub(crate) enum PreparedSource<'p> {
         kind: CString,
         options: Vec<(CString, Option<CString>)>,
         attributes: u32,
+        /// Made before the user namespace is joined, whose root may not make it.
+        early: bool,
     },
     Dev {
         attributes: u32,
+        /// Whether the nodes are the machine's, mounted, since none can be made in a user namespace.
+        bound: bool,
     },
     Cgroup {
         directories: Vec<(Option<CString>, BorrowedFd<'p>)>,
@@ -75,20 +79,22 @@ pub(crate) enum PreparedSource<'p> {
     SandboxShm,
 }
 
-/// Prepares all mounts of a plan.
+/// Prepares all mounts of a plan, for a pod with a user namespace of its own or without.
 pub(crate) fn prepare<'p>(
     mounts: &'p [Mount],
     cgroup: Option<&'p Cgroup>,
+    user_namespace: bool,
 ) -> Result<Vec<PreparedMount<'p>>, LaunchError> {
     mounts
         .iter()
-        .map(|mount| prepare_one(mount, cgroup))
+        .map(|mount| prepare_one(mount, cgroup, user_namespace))
         .collect()
 }
 
 fn prepare_one<'p>(
     mount: &'p Mount,
     cgroup: Option<&'p Cgroup>,
+    user_namespace: bool,
 ) -> Result<PreparedMount<'p>, LaunchError> {
     let read_only = mount.access != Access::ReadWrite;
     let flags = attribute_flags(mount.flags, read_only);
@@ -105,10 +111,12 @@ fn prepare_one<'p>(
             kind: kind.clone(),
             options: options.clone(),
             attributes: low_half(flags),
+            early: user_namespace && [c"proc", c"sysfs"].contains(&kind.as_c_str()),
         },
         // It stays writable for the launcher; a read-only one is made so when everything is in it.
         MountSource::Dev => PreparedSource::Dev {
             attributes: low_half(flags & !mount::RDONLY),
+            bound: user_namespace,
         },
         MountSource::Cgroup => PreparedSource::Cgroup {
             directories: cgroup

@@ -26,6 +26,7 @@ use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
 
 use super::stage::{Failure, InStage, REPORT_LIMIT, Signal, Stage, encode_failure, encode_signal};
 use crate::capabilities::CapabilitySets;
+use crate::lsm::{self, PreparedLabel};
 use crate::mounts::attach::{self, Sources};
 use crate::mounts::prepare::{PreparedMount, Target};
 use crate::mounts::target::{self, Make};
@@ -51,9 +52,12 @@ pub(crate) struct Script<'p> {
     /// v1 cgroup directories to enter.
     pub(crate) cgroups: Vec<BorrowedFd<'p>>,
     pub(crate) oom_score_adj: Option<(CString, OomScoreAdj)>,
+    pub(crate) security_label: Option<PreparedLabel>,
     pub(crate) entry: Entry<'p>,
     pub(crate) working_dir: Target,
     pub(crate) stdio: ScriptStdio<'p>,
+    /// The machine's user that pipes among them are given to.
+    pub(crate) stdio_owner: Option<u32>,
     pub(crate) program: ProgramScript<'p>,
 }
 
@@ -65,7 +69,8 @@ pub(crate) enum Entry<'p> {
     /// It joins an existing one, given by the pidfd of a process in it.
     Join {
         pidfd: BorrowedFd<'p>,
-        kinds: ThreadNameSpaceType,
+        /// Whether that one has a user namespace of its own.
+        user_namespace: bool,
     },
 }
 
@@ -80,6 +85,8 @@ pub(crate) struct ContainerEntry<'p> {
     /// The sandbox, by pidfd.
     pub(crate) sandbox: BorrowedFd<'p>,
     pub(crate) cgroup_namespace: bool,
+    /// The sandbox's user namespace, if it has its own.
+    pub(crate) user_namespace: Option<BorrowedFd<'p>>,
 }
 
 /// Where 0, 1 and 2 come from.
@@ -142,10 +149,22 @@ fn set_up<'s>(script: &'s Script<'_>, sources: &mut Sources) -> Result<(), Failu
     if let Some((value, adjustment)) = &script.oom_score_adj {
         set_oom_score_adj(value, adjustment.required).on(Stage::OomScoreAdj, 0, value)?;
     }
+    if let Some(label) = &script.security_label {
+        lsm::set(label).on(Stage::SecurityLabel, 0, &label.name)?;
+    }
+    if let (ScriptStdio::Files(files), Some(owner)) = (&script.stdio, script.stdio_owner) {
+        for file in files {
+            hand_over(*file, owner).during(Stage::Stdio)?;
+        }
+    }
     let (root, working_directory) = match &script.entry {
         Entry::Container(entry) => enter_new_container(script, entry, sources)?,
-        Entry::Join { pidfd, kinds } => {
-            sys::namespaces::join(*pidfd, *kinds).during(Stage::JoinNamespaces)?;
+        Entry::Join {
+            pidfd,
+            user_namespace,
+        } => {
+            let kinds = SHARED | ThreadNameSpaceType::CONTROL_GROUP;
+            join(*pidfd, kinds, *user_namespace)?;
             let root = open_root().during(Stage::JoinNamespaces)?;
             let directory = target::lookup(root.as_fd(), &script.working_dir).on(
                 Stage::WorkingDirectory,
@@ -237,20 +256,48 @@ pub(crate) fn set_oom_score_adj(value: &CStr, required: bool) -> Result<(), Errn
     }
 }
 
+/// The namespaces that all containers of a pod share, and the mounts.
+const SHARED: ThreadNameSpaceType = ThreadNameSpaceType::MOUNT
+    .union(ThreadNameSpaceType::NETWORK)
+    .union(ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION)
+    .union(ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME);
+
+/// Joins the namespaces of a process, and with its user namespace gives up every privilege outside of it.
+fn join<'p>(
+    pidfd: BorrowedFd<'_>,
+    kinds: ThreadNameSpaceType,
+    user_namespace: bool,
+) -> Result<(), Failure<'p>> {
+    if !user_namespace {
+        return sys::namespaces::join(pidfd, kinds).during(Stage::JoinNamespaces);
+    }
+    let kinds = kinds | ThreadNameSpaceType::USER;
+    sys::namespaces::join(pidfd, kinds).during(Stage::JoinNamespaces)?;
+    become_root().during(Stage::Identity)
+}
+
+/// Becomes user 0 of a user namespace that was just entered: until then the process is nobody there, and can make no file.
+pub(crate) fn become_root() -> Result<(), Errno> {
+    sys::privileges::set_groups(&[])?;
+    sys::privileges::set_gid(0)?;
+    sys::privileges::set_uid(0)
+}
+
 /// Builds the container's file system and enters it. Gives the new root and the working directory (`O_PATH`).
 fn enter_new_container<'s>(
     script: &'s Script<'_>,
     entry: &'s ContainerEntry<'_>,
     sources: &mut Sources,
 ) -> Result<(OwnedFd, OwnedFd), Failure<'s>> {
-    let root = rootfs::open(&entry.rootfs)?;
-    attach::open_sources(&entry.mounts, sources)?;
+    let root = rootfs::open(&entry.rootfs, entry.user_namespace)?;
+    if entry.user_namespace.is_some() {
+        // A sysfs shows the network namespace in which it is made, and here it is made before the rest is joined.
+        let network = ThreadNameSpaceType::NETWORK;
+        sys::namespaces::join(entry.sandbox, network).during(Stage::JoinNamespaces)?;
+    }
+    attach::open_sources(&entry.mounts, entry.user_namespace, sources)?;
 
-    let shared = ThreadNameSpaceType::MOUNT
-        | ThreadNameSpaceType::NETWORK
-        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
-        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME;
-    sys::namespaces::join(entry.sandbox, shared).during(Stage::JoinNamespaces)?;
+    join(entry.sandbox, SHARED, entry.user_namespace.is_some())?;
     let mut new = UnshareFlags::NEWNS;
     if entry.cgroup_namespace {
         new |= UnshareFlags::NEWCGROUP;
@@ -311,7 +358,6 @@ fn connect_stdio<'s>(root: BorrowedFd<'_>, script: &'s Script<'_>) -> Result<(),
     match &script.stdio {
         ScriptStdio::Files(files) => {
             for (target, file) in (0..).zip(files) {
-                hand_over(*file, script.program.user.uid).during(Stage::Stdio)?;
                 sys::namespaces::duplicate_onto(*file, target).during(Stage::Stdio)?;
             }
             Ok(())
@@ -327,9 +373,6 @@ fn connect_stdio<'s>(root: BorrowedFd<'_>, script: &'s Script<'_>) -> Result<(),
 /// Pipes belong to whoever made them, and opening `/dev/stdout` again checks that. Container runtimes give them to the
 /// container's user.
 fn hand_over(file: BorrowedFd<'_>, uid: u32) -> Result<(), Errno> {
-    if uid == 0 {
-        return Ok(());
-    }
     let mode = rustix::fs::fstat(file)?.st_mode;
     if FileType::from_raw_mode(mode) != FileType::Fifo {
         return Ok(());

@@ -82,10 +82,12 @@ pub enum Stage {
     Hostname = 25,
     /// Setting a sysctl; the subject is its file below `/proc/sys`.
     Sysctl = 26,
+    /// Setting AppArmor profile or SELinux context; the subject is its name.
+    SecurityLabel = 27,
 }
 
 impl Stage {
-    const ALL: [Self; 27] = [
+    const ALL: [Self; 28] = [
         Self::Vanished,
         Self::Isolate,
         Self::Cgroup,
@@ -113,6 +115,7 @@ impl Stage {
         Self::Execute,
         Self::Hostname,
         Self::Sysctl,
+        Self::SecurityLabel,
     ];
 
     fn from_number(number: u8) -> Option<Self> {
@@ -149,6 +152,7 @@ impl Stage {
             Self::Execute => "execute",
             Self::Hostname => "set the host name",
             Self::Sysctl => "set the sysctl",
+            Self::SecurityLabel => "apply the security profile",
         }
     }
 }

@@ -8,10 +8,11 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use super::{Namespaces, Sandbox, SandboxError, SandboxNetwork, SandboxPlan};
+use super::{Sandbox, SandboxError, SandboxNetwork, SandboxPlan};
 use crate::cgroup::Cgroup;
 use crate::container::oom_score_adj;
 use crate::executable;
+use crate::idmap::UserNamespace;
 use crate::mounts::attach;
 use crate::plan::OomScoreAdj;
 use crate::process::init::{self, SETUP_FAILED};
@@ -36,6 +37,8 @@ struct Script<'p> {
     host_root: BorrowedFd<'p>,
     /// Becomes 0, 1 and 2.
     null: BorrowedFd<'p>,
+    /// With a user namespace of its own: `/dev/null` as a detached mount, since no device can be made there.
+    null_mount: Option<BorrowedFd<'p>>,
     executable: BorrowedFd<'p>,
     arguments: Vec<*const c_char>,
     environment: [*const c_char; 1],
@@ -60,6 +63,11 @@ impl Sandbox {
         let host_root = init::open_root().map_err(parent("open the root directory"))?;
         let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(parent("open /dev/null"))?;
+        let null_mount = plan
+            .user_namespace
+            .map(|_| null_mount())
+            .transpose()
+            .map_err(parent("open /dev/null"))?;
         let executable = executable::read_only().map_err(|source| SandboxError::Parent {
             attempt: "open the program",
             source,
@@ -67,11 +75,16 @@ impl Sandbox {
         let mut script = Script {
             channel: child_end.as_fd(),
             keep: Vec::new(),
+            // In a user namespace of its own it has no privilege left for either; its creator sees to them.
             cgroups: plan
                 .cgroup
+                .filter(|_| plan.user_namespace.is_none())
                 .map(|c| c.attach_directories().collect())
                 .unwrap_or_default(),
-            oom_score_adj: plan.oom_score_adj.map(oom_score_adj),
+            oom_score_adj: plan
+                .oom_score_adj
+                .filter(|_| plan.user_namespace.is_none())
+                .map(oom_score_adj),
             hostname: plan.new_uts.then(|| name(&plan.hostname)).transpose()?,
             domainname: plan
                 .domainname
@@ -82,6 +95,7 @@ impl Sandbox {
             sysctls: sysctls(plan)?,
             host_root: host_root.as_fd(),
             null: null.as_fd(),
+            null_mount: null_mount.as_ref().map(AsFd::as_fd),
             executable: executable.as_fd(),
             arguments: plan
                 .program
@@ -92,6 +106,7 @@ impl Sandbox {
             environment: [std::ptr::null()],
         };
         let mut keep: Vec<i32> = script.cgroups.iter().map(AsRawFd::as_raw_fd).collect();
+        keep.extend(script.null_mount.iter().map(AsRawFd::as_raw_fd));
         keep.extend(
             [
                 script.channel,
@@ -118,39 +133,80 @@ impl Sandbox {
             attempt: "identify the process",
             source,
         })?;
-        finish(process, parent_end)
+        finish(process, parent_end, plan)
     }
 }
 
+/// `/dev/null` of the machine, for what is masked.
+fn null_mount() -> Result<OwnedFd, Errno> {
+    let tree = attach::clone_tree(rustix::fs::CWD, c"/dev/null", false)?;
+    let attributes = MountAttr {
+        set: sys::mount::RDONLY | sys::mount::NOSUID,
+        propagation: libc::MS_PRIVATE,
+        ..MountAttr::default()
+    };
+    sys::mount::set_attributes(tree.as_fd(), c"", false, &attributes)?;
+    Ok(tree)
+}
+
+/// What only the creator can do for a process in a new user namespace, which waits for it.
+fn give_users(
+    process: &Process,
+    channel: &OwnedFd,
+    users: &UserNamespace,
+    plan: &SandboxPlan<'_>,
+) -> io::Result<()> {
+    users.write(process.pid())?;
+    if let Some(cgroup) = plan.cgroup {
+        cgroup.attach_v1(process.pid()).map_err(io::Error::other)?;
+    }
+    if let Some(adjustment) = plan.oom_score_adj {
+        let file = format!("/proc/{}/oom_score_adj", process.pid());
+        let written = std::fs::write(file, adjustment.value.to_string());
+        if adjustment.required {
+            written?;
+        }
+    }
+    rustix::net::send(channel, &[1], SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
 /// Waits for the child's word and takes its namespaces; ends the child when something is wrong.
-fn finish(process: Process, channel: OwnedFd) -> Result<Sandbox, SandboxError> {
+fn finish(
+    process: Process,
+    channel: OwnedFd,
+    plan: &SandboxPlan<'_>,
+) -> Result<Sandbox, SandboxError> {
+    let given = plan
+        .user_namespace
+        .as_ref()
+        .map_or(Ok(()), |users| give_users(&process, &channel, users, plan));
     let mut launch = Launch::new(process, channel);
-    let ready = launch.wait_set_up();
+    let ready = given.and_then(|()| launch.wait_set_up());
     let Launch { process, .. } = launch;
-    let namespaces = match ready {
-        Ok(Ok(())) => Namespaces::of(process.pid()).map_err(|source| SandboxError::Parent {
-            attempt: "open the namespaces",
-            source,
-        }),
+    let sandbox = match ready {
+        Ok(Ok(())) => {
+            process
+                .try_clone()
+                .and_then(Sandbox::of)
+                .map_err(|source| SandboxError::Parent {
+                    attempt: "open the namespaces",
+                    source,
+                })
+        }
         Ok(Err(error)) => Err(SandboxError::Stage(error)),
         Err(source) => Err(SandboxError::Parent {
             attempt: "hear from the process",
             source,
         }),
     };
-    match namespaces {
-        Ok(namespaces) => Ok(Sandbox {
-            process,
-            namespaces,
-        }),
-        Err(error) => {
-            // It is our child and nobody else knows it yet.
-            let _ = process.signal(libc::SIGKILL);
-            let _ = process.wait_exited(None);
-            let _ = process.reap();
-            Err(error)
-        }
+    if sandbox.is_err() {
+        // It is our child and nobody else knows it yet.
+        let _ = process.signal(libc::SIGKILL);
+        let _ = process.wait_exited(None);
+        let _ = process.reap();
     }
+    sandbox
 }
 
 fn new_namespaces(plan: &SandboxPlan<'_>) -> u64 {
@@ -160,6 +216,7 @@ fn new_namespaces(plan: &SandboxPlan<'_>) -> u64 {
         | flag(plan.new_ipc, libc::CLONE_NEWIPC)
         | flag(plan.new_uts, libc::CLONE_NEWUTS)
         | flag(plan.share_process_namespace, libc::CLONE_NEWPID)
+        | flag(plan.user_namespace.is_some(), libc::CLONE_NEWUSER)
 }
 
 fn name(text: &str) -> Result<CString, SandboxError> {
@@ -234,6 +291,12 @@ fn run(script: &Script<'_>) -> i32 {
 
 fn become_pause<'s>(script: &'s Script<'_>) -> Result<std::convert::Infallible, Failure<'s>> {
     init::isolate(&script.keep).during(Stage::Isolate)?;
+    if script.null_mount.is_some() {
+        // Until its creator has said who it is.
+        let mut go = [0_u8; 1];
+        rustix::io::read(script.channel, &mut go).during(Stage::Isolate)?;
+        init::become_root().during(Stage::Identity)?;
+    }
     if let Some((value, adjustment)) = &script.oom_score_adj {
         init::set_oom_score_adj(value, adjustment.required).on(Stage::OomScoreAdj, 0, value)?;
     }
@@ -249,7 +312,7 @@ fn become_pause<'s>(script: &'s Script<'_>) -> Result<std::convert::Infallible, 
         }
     }
     write_sysctls(&script.sysctls)?;
-    build_root().during(Stage::Rootfs)?;
+    build_root(script.null_mount).during(Stage::Rootfs)?;
     for target in 0..3 {
         sys::namespaces::duplicate_onto(script.null, target).during(Stage::Stdio)?;
     }
@@ -285,7 +348,7 @@ fn write_sysctls<'s>(sysctls: &'s [(CString, CString)]) -> Result<(), Failure<'s
 }
 
 /// Replaces the copy of the host's mounts by a small root with what containers of this pod need.
-fn build_root() -> Result<(), Errno> {
+fn build_root(null_mount: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
     let host = init::open_root()?;
     let private = MountAttr {
         propagation: libc::MS_PRIVATE,
@@ -301,20 +364,23 @@ fn build_root() -> Result<(), Errno> {
     for directory in [c"root", c"shm", c"empty"] {
         rustix::fs::mkdirat(&root, directory, Mode::from_raw_mode(0o755))?;
     }
-    let null = rustix::fs::makedev(1, 3);
-    rustix::fs::mknodat(
-        &root,
-        c"null",
-        FileType::CharacterDevice,
-        Mode::from_raw_mode(0o666),
-        null,
-    )?;
+    if null_mount.is_some() {
+        attach::empty_file(root.as_fd(), c"null")?;
+    } else {
+        let null = rustix::fs::makedev(1, 3);
+        let mode = Mode::from_raw_mode(0o666);
+        rustix::fs::mknodat(&root, c"null", FileType::CharacterDevice, mode, null)?;
+    }
 
     let flags = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(&root, c"", &host, c".", flags)?;
     let restricted = sys::mount::NOSUID | sys::mount::NODEV | sys::mount::NOEXEC;
     let shm = attach::tmpfs(c"shm", &[(c"mode", c"1777"), (c"size", c"64m")], restricted)?;
     rustix::mount::move_mount(&shm, c"", &root, c"shm", flags)?;
+    if let Some(null) = null_mount {
+        attach::check_device(null, 1, 3)?;
+        rustix::mount::move_mount(null, c"", &root, c"null", flags)?;
+    }
     drop(host);
     init::change_root(root.as_fd())?;
     let read_only = MountAttr {

@@ -30,6 +30,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::cgroup::Cgroup;
+use crate::idmap::UserNamespace;
 use crate::plan::OomScoreAdj;
 use crate::process::{Process, ProcessId, StageError};
 
@@ -50,6 +51,9 @@ pub struct SandboxPlan<'a> {
     pub new_uts: bool,
     /// Whether all containers share one pid namespace, in which the sandbox process is pid 1 and reaps.
     pub share_process_namespace: bool,
+    /// A user namespace of its own (`hostUsers: false`); the pod then has namespaces of its own of all other kinds as well,
+    /// and needs Linux 6.15.
+    pub user_namespace: Option<UserNamespace>,
     /// Names with dots or slashes, and values written as they are. Only those of namespaces that the sandbox does not share
     /// with the machine are taken.
     pub sysctls: Vec<(String, String)>,
@@ -83,6 +87,8 @@ pub struct Namespaces {
     pub mnt: OwnedFd,
     /// Processes, when the sandbox has its own (`shareProcessNamespace`).
     pub pid: Option<OwnedFd>,
+    /// Users, when the sandbox has its own (`hostUsers: false`).
+    pub user: Option<OwnedFd>,
 }
 
 /// A running sandbox.
@@ -90,6 +96,7 @@ pub struct Namespaces {
 pub struct Sandbox {
     process: Process,
     namespaces: Namespaces,
+    users: Option<UserNamespace>,
 }
 
 /// Why a sandbox could not be made.
@@ -140,6 +147,7 @@ impl Namespaces {
             uts: open("uts")?,
             mnt: open("mnt")?,
             pid: shared.then_some(pid),
+            user: None,
         })
     }
 }
@@ -149,6 +157,12 @@ impl Sandbox {
     #[must_use]
     pub const fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Its users, when they are not the machine's.
+    #[must_use]
+    pub const fn users(&self) -> Option<&UserNamespace> {
+        self.users.as_ref()
     }
 
     /// Its namespaces.
@@ -165,15 +179,29 @@ impl Sandbox {
         let Some(process) = Process::adopt(id)? else {
             return Ok(None);
         };
-        match Namespaces::of(id.pid) {
-            Ok(namespaces) => Ok(Some(Self {
-                process,
-                namespaces,
-            })),
+        match Self::of(process.try_clone()?) {
+            Ok(sandbox) => Ok(Some(sandbox)),
             // A zombie has no namespaces any more.
             Err(_) if process.wait_exited(Some(std::time::Duration::ZERO))? => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Sandbox {
+    /// A sandbox by its process, which the caller knows not to have been reaped.
+    fn of(process: Process) -> io::Result<Self> {
+        let mut namespaces = Namespaces::of(process.pid())?;
+        let users = UserNamespace::of(process.pid())?;
+        if users.is_some() {
+            let path = format!("/proc/{}/ns/user", process.pid());
+            namespaces.user = Some(std::fs::File::open(path)?.into());
+        }
+        Ok(Self {
+            process,
+            namespaces,
+            users,
+        })
     }
 }
 

@@ -142,3 +142,33 @@ pub(crate) fn attach_device_filter(cgroup: BorrowedFd<'_>, program: &OwnedFd) ->
     };
     super::check(result).map(drop)
 }
+
+/// What a program of the instructions above answers: tests ask it, and the kernel's verifier has to be content as well.
+#[cfg(test)]
+pub(crate) fn simulate(program: &[Instruction], context: [u32; 3]) -> u64 {
+    let mut registers = [0_u64; 11];
+    let mut at = 0;
+    loop {
+        let instruction = program[at];
+        at += 1;
+        let to = usize::from(instruction.registers & 0xf);
+        let from = usize::from(instruction.registers >> 4);
+        let immediate = i64::from(instruction.immediate) as u64;
+        match instruction.code {
+            LOAD_WORD => {
+                let word = usize::try_from(instruction.offset).expect("in the context") / 4;
+                registers[to] = u64::from(context[word]);
+            }
+            MOVE_REGISTER => registers[to] = registers[from],
+            MOVE_IMMEDIATE => registers[to] = immediate,
+            AND_IMMEDIATE => registers[to] &= immediate,
+            SHIFT_RIGHT_IMMEDIATE => registers[to] >>= immediate,
+            JUMP_UNLESS_EQUAL if registers[to] != immediate => {
+                at += usize::try_from(instruction.offset).expect("forwards");
+            }
+            JUMP_UNLESS_EQUAL => {}
+            EXIT => return registers[0],
+            other => panic!("no such operation: {other:#x}"),
+        }
+    }
+}

@@ -26,6 +26,7 @@ pub(crate) const NODEV: u64 = 0x4;
 pub(crate) const NOEXEC: u64 = 0x8;
 pub(crate) const ATIME_MASK: u64 = 0x70;
 pub(crate) const STRICTATIME: u64 = 0x20;
+const IDMAP: u64 = 0x10_0000;
 
 /// Changes the attributes of the mount at `path` relative to `dir`; an empty path means `dir` itself.
 pub(crate) fn set_attributes(
@@ -51,4 +52,14 @@ pub(crate) fn set_attributes(
         )
     };
     super::check(result).map(drop)
+}
+
+/// Makes a detached mount show and take owners by their numbers in a user namespace. Mounts below it stay as they are.
+pub(crate) fn translate_owners(tree: BorrowedFd<'_>, users: BorrowedFd<'_>) -> Result<(), Errno> {
+    let attributes = MountAttr {
+        set: IDMAP,
+        userns_fd: u64::try_from(users.as_raw_fd()).map_err(|_| Errno::BADF)?,
+        ..MountAttr::default()
+    };
+    set_attributes(tree, c"", false, &attributes)
 }

@@ -29,6 +29,8 @@ mod rootfs;
 mod teardown;
 mod terminal;
 mod threats;
+mod unified;
+mod users;
 mod world;
 
 use libtest_mimic::{Arguments, Trial};
@@ -59,6 +61,8 @@ fn main() {
         teardown::tests(),
         terminal::tests(),
         threats::tests(),
+        unified::tests(),
+        users::tests(),
     ]
     .into_iter()
     .flatten()

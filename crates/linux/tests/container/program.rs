@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use podyard_linux::{LaunchError, OomScoreAdj, Rlimit, Stage, WaitStatus};
+use podyard_linux::{LaunchError, OomScoreAdj, Rlimit, SecurityLabel, Stage, WaitStatus};
 
 use crate::world::{Pod, string, strings};
 
@@ -22,6 +22,7 @@ tests![
     only_standard_descriptors_are_open,
     pipes_can_be_opened_again_by_any_user,
     the_oom_score_is_set_before_the_program_runs,
+    a_security_profile_nobody_has_is_refused,
 ];
 
 fn arguments_and_environment_are_as_planned() {
@@ -310,5 +311,19 @@ fn the_oom_score_is_set_before_the_program_runs() {
         });
         assert_eq!(error.stage, Stage::OomScoreAdj);
         assert_eq!(error.subject, "-500");
+    }
+}
+
+/// On a machine without AppArmor or SELinux as well as on one that does not know the profile.
+fn a_security_profile_nobody_has_is_refused() {
+    let pod = Pod::new();
+    for label in [
+        SecurityLabel::AppArmor(string("podyard-test-no-such-profile")),
+        SecurityLabel::Selinux(string("no:such:context:s0")),
+    ] {
+        let error = pod.failure(&["true"], |plan| plan.security_label = Some(label.clone()));
+        assert_eq!(error.stage, Stage::SecurityLabel);
+        let (SecurityLabel::AppArmor(name) | SecurityLabel::Selinux(name)) = label;
+        assert_eq!(error.subject.as_bytes(), name.as_bytes());
     }
 }

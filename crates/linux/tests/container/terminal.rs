@@ -18,7 +18,7 @@ tests![
 ];
 
 /// Reads until the other side is closed, which a terminal tells by an error.
-fn read_all(mut master: File) -> String {
+pub(crate) fn read_all(mut master: File) -> String {
     let mut all = Vec::new();
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = master.read(&mut buffer) {

@@ -42,6 +42,7 @@ pub(crate) fn sandbox_plan() -> SandboxPlan<'static> {
         new_ipc: true,
         new_uts: true,
         share_process_namespace: false,
+        user_namespace: None,
         sysctls: Vec::new(),
         program: strings(&["container-test", SANDBOX_ROLE]),
         cgroup: None,

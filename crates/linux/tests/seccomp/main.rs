@@ -44,6 +44,7 @@ impl World {
             new_ipc: true,
             new_uts: true,
             share_process_namespace: false,
+            user_namespace: None,
             sysctls: Vec::new(),
             program: words(&["pause", "probe::pause", "--exact", "--ignored"]),
             cgroup: None,

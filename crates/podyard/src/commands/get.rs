@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use podyard_supervisor::PodHandle;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::{now, print, print_list, print_object};
@@ -10,6 +11,7 @@ use crate::error::CliError;
 use crate::exit_code::ExitCode;
 use crate::objects::{Pod, PodExt as _, Timestamp};
 use crate::output::age;
+use crate::output::jsonpath::Path;
 use crate::output::status_column::Summary;
 use crate::output::table::Table;
 use crate::pods;
@@ -23,15 +25,29 @@ pub(super) fn run(context: &Context, settings: &GetSettings) -> Result<ExitCode,
         .iter()
         .filter_map(|handle| handle.pod().ok())
         .collect();
-    match settings.listing {
-        Listing::Objects(format) if matches!(&settings.target, Target::Named(names) if names.len() == 1) =>
-        {
+    let is_one = matches!(&settings.target, Target::Named(names) if names.len() == 1);
+    match &settings.listing {
+        Listing::Objects(format) if is_one => {
             listed
                 .iter()
-                .try_for_each(|pod| print_object(pod, format))?;
+                .try_for_each(|pod| print_object(pod, *format))?;
         }
-        Listing::Objects(_) if settings.watch => {}
-        Listing::Objects(format) => print_list(&listed, format)?,
+        Listing::Template(template) if is_one => {
+            listed
+                .iter()
+                .try_for_each(|pod| print(template.render(&value(pod)?)))?;
+        }
+        Listing::Objects(_) | Listing::Template(_) if settings.watch => {}
+        Listing::Objects(format) => print_list(&listed, *format)?,
+        Listing::Template(template) => {
+            let pods = listed.iter().map(value).collect::<Result<Vec<_>, _>>()?;
+            print(template.render(&serde_json::json!({
+                "apiVersion": "v1", "kind": "List", "metadata": { "resourceVersion": "" }, "items": pods,
+            })))?;
+        }
+        Listing::Columns(columns) => {
+            print_table(&custom_table(columns, &listed)?, settings.headers)?;
+        }
         Listing::Names => listed
             .iter()
             .try_for_each(|pod| print(format!("pod/{}\n", pod.name())))?,
@@ -40,19 +56,39 @@ pub(super) fn run(context: &Context, settings: &GetSettings) -> Result<ExitCode,
             Scope::Namespace => format!("No resources found in {} namespace.", context.namespace()),
         }),
         Listing::Table { wide } => {
-            let table = table(&listed, settings.scope, wide, now());
-            let text = table.render();
-            print(if settings.headers {
-                text.as_str()
-            } else {
-                text.split_once('\n').map_or("", |(_, rows)| rows)
-            })?;
+            print_table(
+                &table(&listed, settings.scope, *wide, now()),
+                settings.headers,
+            )?;
         }
     }
     if settings.watch {
         super::block_on(watch(context, settings, handles, &listed))?;
     }
     Ok(ExitCode::Success)
+}
+
+fn print_table(table: &Table, headers: bool) -> Result<(), CliError> {
+    let text = table.render();
+    print(if headers {
+        text.as_str()
+    } else {
+        text.split_once('\n').map_or("", |(_, rows)| rows)
+    })
+}
+
+fn value(pod: &Pod) -> Result<Value, CliError> {
+    serde_json::to_value(pod).map_err(|error| CliError::failed("cannot print the object", error))
+}
+
+/// The columns that were asked for, and a row per pod.
+fn custom_table(columns: &[(String, Path)], pods: &[Pod]) -> Result<Table, CliError> {
+    let mut table = Table::new(columns.iter().map(|(title, _)| title.as_str()));
+    for pod in pods {
+        let object = value(pod)?;
+        table.push(columns.iter().map(|(_, path)| path.column(&object)));
+    }
+    Ok(table)
 }
 
 fn table(pods: &[Pod], scope: Scope, wide: bool, now: Timestamp) -> Table {
@@ -134,6 +170,7 @@ async fn watch(
 ) -> Result<(), CliError> {
     let wide = settings.listing == Listing::Table { wide: true };
     let is_table = matches!(settings.listing, Listing::Table { .. });
+    let mut has_titles = settings.headers && listed.is_empty();
     let mut widths = table(listed, settings.scope, wide, now()).widths();
     let mut has_header = is_table && settings.headers && !listed.is_empty();
     // What was printed last of each pod, without its age: only what says something new is printed again.
@@ -148,7 +185,7 @@ async fn watch(
     };
     for pod in listed
         .iter()
-        .filter(|_| !matches!(settings.listing, Listing::Objects(_)))
+        .filter(|_| !matches!(settings.listing, Listing::Objects(_) | Listing::Template(_)))
     {
         printed.insert(pod.metadata.uid.clone().unwrap_or_default(), shown(pod));
     }
@@ -178,8 +215,13 @@ async fn watch(
                     continue;
                 }
                 printed.insert(uid, shown);
-                match settings.listing {
-                    Listing::Objects(format) => print_object(&pod, format)?,
+                match &settings.listing {
+                    Listing::Objects(format) => print_object(&pod, *format)?,
+                    Listing::Template(template) => print(template.render(&value(&pod)?))?,
+                    Listing::Columns(columns) => {
+                        let titles = std::mem::take(&mut has_titles);
+                        print_table(&custom_table(columns, std::slice::from_ref(&pod))?, titles)?;
+                    }
                     Listing::Names => print(format!("pod/{}\n", pod.name()))?,
                     Listing::Table { .. } => {
                         let one = table(std::slice::from_ref(&pod), settings.scope, wide, now());

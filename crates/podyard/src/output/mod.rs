@@ -5,6 +5,7 @@ pub(crate) mod columns;
 pub(crate) mod describe;
 pub(crate) mod escape;
 pub(crate) mod events;
+pub(crate) mod jsonpath;
 pub(crate) mod object;
 pub(crate) mod prefix;
 pub(crate) mod progress;

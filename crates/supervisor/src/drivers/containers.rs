@@ -25,6 +25,7 @@ use super::{World, launch_plan};
 use crate::clock;
 use crate::keeper;
 use crate::limits;
+use crate::lock;
 use crate::pull::chain;
 use crate::ready;
 use crate::record::{self, InstanceRecord};
@@ -154,6 +155,9 @@ fn create(
         .append(true)
         .open(run.join("launch"))
         .map_err(io("cannot create the launch record"))?;
+    // The child has this lock from its birth until it executes its program or ends, also when this process is killed before it has
+    // written down who the child is.
+    lock::take(&launch_record).map_err(io("cannot lock the launch record"))?;
     let cgroup = world.container_cgroup(&name, attempt, &config.resources)?;
 
     let sandbox = world
@@ -397,11 +401,21 @@ fn forget(world: &World, container: ContainerIndex, live: &LiveContainer) {
     }
 }
 
+/// Waits for the child of an interrupted start: it executes its program if it was told to, and ends at the barrier if it was not. Only then
+/// does its launch record tell which, and only then can its files go.
+fn launch_is_over(run: &Path) -> bool {
+    File::open(run.join("launch")).map_or(true, |record| {
+        lock::wait_until_free(&record, limits::LAUNCH_PATIENCE)
+    })
+}
+
 /// Removes what an interrupted start left.
 fn clear(world: &World, container: ContainerIndex, attempt: Attempt) {
     let name = world.container_name(container);
     let run = world.dirs.container_run(name, attempt);
-    if !run.exists() {
+    let data = world.dirs.container_data(name, attempt);
+    // A clean-up may itself have been interrupted.
+    if !run.exists() && !data.exists() {
         return;
     }
     if let Some(instance) = record::read::<InstanceRecord>(&run.join("record.json"))
@@ -412,9 +426,13 @@ fn clear(world: &World, container: ContainerIndex, attempt: Attempt) {
         let _ = process.reap();
     }
     world.remove_container_cgroup(name, attempt);
+    if !launch_is_over(&run) {
+        world.complain(&format!("an interrupted start of {name} does not end"));
+    }
     world.keeper.drop_held(&logs::keeper_key(name, attempt));
+    // An overlay that was mounted once cannot be mounted again (its work directory says `volatile`).
+    let _ = std::fs::remove_dir_all(data);
     let _ = std::fs::remove_dir_all(run);
-    let _ = std::fs::remove_dir_all(world.dirs.container_data(name, attempt));
 }
 
 pub(super) fn signal(
@@ -490,6 +508,9 @@ fn adopt_one(
     is_pending: bool,
 ) {
     let attempt = instance.attempt;
+    if is_pending {
+        launch_is_over(run);
+    }
     let launch =
         File::open(run.join("launch")).map(|file| podyard_linux::read_launch_record(&file));
     let process = Process::adopt(instance.process).ok().flatten();
@@ -536,6 +557,11 @@ fn adopt_one(
             return;
         }
     };
+    // This keeper may be another one than the last supervisor's.
+    if let Ok([stdout, stderr]) = logs::open_pipes(run) {
+        let key = logs::keeper_key(&instance.container, attempt);
+        world.keeper.hold(&key, &[stdout.as_fd(), stderr.as_fd()]);
+    }
     world
         .live
         .log_names

@@ -91,6 +91,20 @@ pub(crate) fn make_pipes(dir: &Path, uid: u32, gid: u32) -> std::io::Result<[Own
     Ok([make(Stream::Stdout)?, make(Stream::Stderr)?])
 }
 
+/// The same ends once more, of pipes that exist.
+///
+/// # Errors
+///
+/// As the underlying file operations.
+pub(crate) fn open_pipes(dir: &Path) -> std::io::Result<[OwnedFd; 2]> {
+    let open = |stream: Stream| {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        rustix::fs::open(dir.join(stream.pipe_name()), flags, Mode::empty())
+            .map_err(std::io::Error::from)
+    };
+    Ok([open(Stream::Stdout)?, open(Stream::Stderr)?])
+}
+
 impl LogPump {
     /// Opens the pipes in `dir` for reading and `log` for appending. If a supervisor died in the middle of a write, its chunk is
     /// taken back out of the log when the pipe still holds it.

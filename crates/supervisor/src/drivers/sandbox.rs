@@ -56,8 +56,9 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
         new_ipc: spec.host_ipc != Some(true),
         new_uts: !host_network,
         share_process_namespace: spec.share_process_namespace == Some(true),
+        user_namespace: None,
         sysctls,
-        program: program(&world.title()),
+        program: program(&world.dirs.run.to_string_lossy(), &world.title()),
         cgroup: None,
         oom_score_adj: Some(podyard_linux::OomScoreAdj {
             value: -998,
@@ -95,8 +96,9 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
     Ok(sandbox_record)
 }
 
-fn program(title: &str) -> Vec<CString> {
-    ["podyard", "internal", "sandbox", title]
+/// For people who read a process list: whose sandbox this is, and of which instance.
+fn program(run: &str, title: &str) -> Vec<CString> {
+    ["podyard", "internal", "sandbox", run, title]
         .into_iter()
         .filter_map(|word| CString::new(word).ok())
         .collect()

@@ -115,3 +115,64 @@ fn read_as_kubernetes_does() {
         assert_eq!(read(text), expected, "{text}");
     }
 }
+
+#[test]
+fn what_is_wrong_is_said_where_it_is() {
+    for (text, at, expected) in [
+        ("a: [1, 2", 3, "this `[` is not closed"),
+        ("a: [1, 2\nb: 3\nc: 4", 3, "this `[` is not closed"),
+        ("a: {b: c d: e}", 10, "`,` or `}` is expected here"),
+        ("a: b\n  c: d", 8, "a key cannot stand here"),
+        ("a: 'x", 3, "the quote that begins here is not closed"),
+        (
+            "a: \"b\" c",
+            7,
+            "a quoted text ends at its second quote; nothing can follow it",
+        ),
+        ("a: \"b\\q\"", 5, "`\\q` means nothing inside double quotes"),
+        ("a: `b`", 3, "` cannot begin a text"),
+        ("a: %b", 3, "% cannot begin a text"),
+        ("a:\n\t- b", 3, "a tab cannot indent"),
+        ("a:\n  - b\n\t- c", 9, "a tab cannot indent"),
+        (
+            "a:\n  b: 1\n c: 2",
+            11,
+            "this line is indented like nothing above it",
+        ),
+        ("a:\n- b\nc", 7, "`c` is no key: a colon is missing"),
+        ("a: ]", 3, "nothing that this `]` could close is open"),
+        ("a: b: c", 4, "a second `: ` on one line"),
+        (
+            "- a\nb: c",
+            4,
+            "an entry of the list, beginning with `- `, is expected here",
+        ),
+        ("a: - b", 3, "a list cannot begin here"),
+        ("a: *", 3, "a name is missing after `*`"),
+        ("a: *b", 3, "no anchor `&b` stands before this alias"),
+        (
+            "image:nginx\nname: x",
+            5,
+            "a blank is missing after the colon",
+        ),
+        (
+            "a: {{- if .x }}\nb: c",
+            3,
+            "this is a template that has not been rendered",
+        ),
+        (
+            "a: {{ .x }}",
+            4,
+            "a key must be a text, not a list or a map",
+        ),
+    ] {
+        let Err(problem) = parse(text, 0) else {
+            panic!("accepted: {text}")
+        };
+        assert_eq!(
+            (problem.message.as_str(), problem.range.start),
+            (expected, at),
+            "{text}"
+        );
+    }
+}
