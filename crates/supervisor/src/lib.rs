@@ -42,6 +42,7 @@ mod socket;
 mod supervise;
 mod translate;
 pub mod usage;
+mod users;
 
 pub use drivers::{remove_claim, run_resolve as resolve};
 pub use failed_probes::FailedProbe;

@@ -14,7 +14,7 @@ use crate::record::{PodRecord, RunOptions};
 use crate::role::RoleArguments;
 use crate::roots::{PodDirs, Roots};
 use crate::socket::client::Client;
-use crate::{atomic, clock, journal, lock, node, record};
+use crate::{atomic, clock, journal, lock, node, record, users};
 
 /// What a command cannot do with a pod's files.
 #[derive(Debug, thiserror::Error)]
@@ -427,6 +427,7 @@ pub(crate) fn remove_pod_files(roots: &Roots, dirs: &PodDirs, namespace: &str, n
     if let Ok(store) = podyard_image::Store::open(&roots.images()) {
         let _ = store.release(&dirs.uid);
     }
+    users::release(roots, &dirs.uid);
     let _ = std::fs::remove_dir_all(&dirs.run);
     let _ = std::fs::remove_dir_all(&dirs.data);
     let _ = std::fs::remove_dir_all(

@@ -74,6 +74,12 @@ impl Roots {
         self.data.join("volumes")
     }
 
+    /// One file for each range of users that a pod has for itself.
+    #[must_use]
+    pub fn users(&self) -> PathBuf {
+        self.data.join("users")
+    }
+
     /// Seccomp profiles that a `localhostProfile` names, as below the kubelet's directory of this name.
     #[must_use]
     pub fn seccomp_profiles(&self) -> PathBuf {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use podyard_image::Store;
 use podyard_lifecycle::{End, PodMachine};
-use podyard_linux::cgroup::CgroupRoot;
+use podyard_linux::cgroup::{CgroupError, CgroupRoot};
 use tokio::sync::{mpsc, watch};
 
 use crate::drivers::{self, Live, Objects, World};
@@ -45,7 +45,7 @@ pub enum SuperviseError {
     Images(#[from] podyard_image::StoreError),
     /// The machine has no cgroup hierarchy that can be used.
     #[error("cannot find the cgroup hierarchies")]
-    Cgroups(#[from] podyard_linux::cgroup::CgroupError),
+    Cgroups(#[from] CgroupError),
     /// The loop cannot go on.
     #[error(transparent)]
     Loop(#[from] LoopError),
@@ -186,7 +186,7 @@ async fn supervise(
         machine: node::machine(dirs),
         allowed_sysctls: pod_record.options.allowed_unsafe_sysctls.clone(),
         store: Store::open(&roots.images())?,
-        cgroups: CgroupRoot::detect()?,
+        cgroups: cgroups()?,
         keeper,
         observations: observe,
         logs_grew: watch::channel(0).0,
@@ -242,6 +242,14 @@ async fn supervise(
         .try_clone()
         .map_err(system("keep the keeper's link"))?;
     Ok(Some((end, keeper)))
+}
+
+/// A machine without any cgroup runs pods all the same; what is not limited then is said at each container.
+fn cgroups() -> Result<CgroupRoot, CgroupError> {
+    match CgroupRoot::detect() {
+        Err(CgroupError::NoHierarchy { .. }) => Ok(CgroupRoot::absent()),
+        found => found,
+    }
 }
 
 /// Another boot than that of the last supervisor: every process and mount of before is gone. Without a note of the boot, the volatile

@@ -100,6 +100,7 @@ impl ExecSession {
         plan.user = persona.user();
         plan.oom_score_adj = Some(persona.oom_score_adj());
         plan.seccomp = persona.filter.clone();
+        plan.security_label = persona.label.clone();
         plan.capabilities = CapabilitySets::of(persona.capabilities);
         plan.no_new_privileges = persona.no_new_privileges;
         plan.working_dir = persona.working_dir.clone();

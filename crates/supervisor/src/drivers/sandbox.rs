@@ -15,6 +15,7 @@ use crate::pull::chain;
 use crate::ready;
 use crate::record::{self, SandboxRecord};
 use crate::translate::sysctls;
+use crate::users;
 
 pub(super) fn create(world: &Rc<World>, attempt: u32) {
     // Whatever an earlier try of this very action left behind goes first.
@@ -45,6 +46,12 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
     let host_network = spec.host_network == Some(true);
     let hostname = world.with_facts(|facts| facts.hostname())?;
     let sysctls = sysctls::of_pod(spec, &world.allowed_sysctls)?;
+    let user_namespace = if spec.host_users == Some(false) {
+        let users = users::reserve(&world.roots, &world.dirs.uid);
+        Some(users.map_err(|error| format!("cannot give the pod users of its own: {error}"))?)
+    } else {
+        None
+    };
     let plan = SandboxPlan {
         hostname,
         domainname: None,
@@ -56,7 +63,7 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
         new_ipc: spec.host_ipc != Some(true),
         new_uts: !host_network,
         share_process_namespace: spec.share_process_namespace == Some(true),
-        user_namespace: None,
+        user_namespace,
         sysctls,
         program: program(&world.dirs.run.to_string_lossy(), &world.title()),
         cgroup: None,

@@ -74,6 +74,8 @@ pub(crate) struct Live {
     /// What to clear away once an exit stands in the journal.
     pub(crate) ended: RefCell<HashMap<Key, Box<dyn FnOnce()>>>,
     pub(crate) has_pod_cgroup: Cell<bool>,
+    /// Containers of which it was said what is not enforced.
+    pub(crate) told_unenforced: RefCell<HashSet<String>>,
 }
 
 impl World {
@@ -209,13 +211,32 @@ impl World {
             Cgroup::create(&self.cgroups, &self.pod_cgroup_path(), &resources).map_err(failed)?;
             self.live.has_pod_cgroup.set(true);
         }
-        Cgroup::create(
-            &self.cgroups,
-            &self.container_cgroup_path(name, attempt),
-            resources,
-        )
-        .map(Some)
-        .map_err(failed)
+        let path = self.container_cgroup_path(name, attempt);
+        let cgroup = Cgroup::create(&self.cgroups, &path, resources).map_err(failed)?;
+        self.tell_unenforced(&cgroup, name);
+        Ok(Some(cgroup))
+    }
+
+    /// The pod runs where the machine cannot hold it to everything, but not silently.
+    fn tell_unenforced(&self, cgroup: &Cgroup, whose: &str) {
+        let limits: Vec<String> = cgroup
+            .unenforced()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        if limits.is_empty()
+            || !self
+                .live
+                .told_unenforced
+                .borrow_mut()
+                .insert(whose.to_owned())
+        {
+            return;
+        }
+        self.complain(&format!(
+            "container {whose} runs without its {}: the cgroups of this machine cannot enforce it",
+            limits.join(", ")
+        ));
     }
 
     pub(super) fn open_container_cgroup(&self, name: &str, attempt: Attempt) -> Option<Cgroup> {

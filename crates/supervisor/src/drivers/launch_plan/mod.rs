@@ -10,10 +10,10 @@ use std::path::Path;
 
 use podyard_image::Image;
 use podyard_lifecycle::ContainerIndex;
-use podyard_linux::cgroup::Resources;
+use podyard_linux::cgroup::{Limit, Resources};
 use podyard_linux::{
-    CapabilitySets, Cgroup, ContainerPlan, Launch, LaunchError, Mount, PidNamespace, Rootfs,
-    Sandbox, Stdio,
+    CapabilitySet, CapabilitySets, Cgroup, ContainerPlan, Launch, LaunchError, Mount, PidNamespace,
+    Rootfs, Sandbox, Stdio,
 };
 
 use super::World;
@@ -32,6 +32,7 @@ pub(super) struct Config {
     args: Vec<CString>,
     mounts: Vec<Mount>,
     privileged: bool,
+    whole_proc: bool,
     pid: PidChoice,
 }
 
@@ -69,6 +70,7 @@ pub(super) fn config(
         args: args.into_iter().map(c_string).collect::<Result<_, _>>()?,
         mounts: mounts::of_container(world, container, &persona.given, data)?,
         privileged: security::is_privileged(container),
+        whole_proc: security::has_whole_proc(container),
         pid: match (
             spec.host_pid == Some(true),
             spec.share_process_namespace == Some(true),
@@ -107,6 +109,7 @@ pub(super) fn spawn(
         },
     );
     plan.user = persona.user();
+    plan.capabilities = CapabilitySets::of(capabilities(&persona, config.privileged, cgroup));
     plan.oom_score_adj = Some(persona.oom_score_adj());
     plan.readonly_rootfs = config.readonly_rootfs;
     plan.mounts = mounts::with_defaults(
@@ -115,16 +118,18 @@ pub(super) fn spawn(
         config.mounts,
         config.privileged,
     );
-    if config.privileged {
+    if config.privileged || config.whole_proc {
         plan.masked_paths.clear();
         plan.readonly_paths.clear();
+    }
+    if config.privileged {
         plan.cgroup_namespace = false;
     }
     plan.env = persona.env;
     plan.working_dir = persona.working_dir;
     plan.no_new_privileges = persona.no_new_privileges;
-    plan.capabilities = CapabilitySets::of(persona.capabilities);
     plan.seccomp = persona.filter;
+    plan.security_label = persona.label;
     plan.pid_namespace = match config.pid {
         PidChoice::Own => PidNamespace::New,
         PidChoice::Shared => PidNamespace::Sandbox,
@@ -133,4 +138,14 @@ pub(super) fn spawn(
     plan.cgroup = cgroup;
     plan.launch_record = Some(launch_record);
     plan.spawn()
+}
+
+/// Where the cgroups keep nobody from using devices, nobody must be able to make them.
+fn capabilities(persona: &Persona, privileged: bool, cgroup: Option<&Cgroup>) -> CapabilitySet {
+    let mut capabilities = persona.capabilities;
+    let is_open = cgroup.is_none_or(|cgroup| cgroup.unenforced().contains(&Limit::Devices));
+    if let (true, false, Ok(mknod)) = (is_open, privileged, "MKNOD".parse()) {
+        capabilities.remove(mknod);
+    }
+    capabilities
 }
