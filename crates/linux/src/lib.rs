@@ -40,7 +40,7 @@ pub use cgroup::{Cgroup, CgroupRoot};
 pub use exec::ExecPlan;
 pub use executable::protect_own_program;
 pub use idmap::UserNamespace;
-pub use lsm::SecurityLabel;
+pub use lsm::{SecurityLabel, has_apparmor, has_selinux};
 pub use mounts::{
     Access, Mount, MountFlags, MountSource, Propagation, SubPathError, open_sub_path,
 };

@@ -148,6 +148,9 @@ pub(crate) struct RunArgs {
     /// The system call filter of containers whose manifest does not name one
     #[arg(long, value_name = "PROFILE", default_value = "runtime-default")]
     pub(crate) seccomp_default: SeccompArg,
+    /// Sysctls beside the safe ones that the pod may set, such as net.core.somaxconn or net.*
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    pub(crate) allowed_unsafe_sysctls: Vec<String>,
 }
 
 /// What a failed init container means.

@@ -143,6 +143,8 @@ pub(crate) struct RunSettings {
     pub(crate) backoff_per_mille: u32,
     /// Containers without a profile of their own run without a filter.
     pub(crate) seccomp_unconfined: bool,
+    /// Sysctls beside the safe ones that the pod may set.
+    pub(crate) allowed_unsafe_sysctls: Vec<String>,
 }
 
 /// How long `run` stays.
@@ -372,6 +374,7 @@ fn run(args: RunArgs) -> Result<RunSettings, CliError> {
         }),
         backoff_per_mille,
         seccomp_unconfined: args.seccomp_default == SeccompArg::Unconfined,
+        allowed_unsafe_sysctls: args.allowed_unsafe_sysctls,
     })
 }
 

@@ -58,3 +58,6 @@ pub const SHM_BYTES: u64 = 64 << 20;
 
 /// Outputs of failing probes that are kept, and as much again of older ones.
 pub const FAILED_PROBES_BYTES: u64 = 256 << 10;
+
+/// A file of variables (`fileKeyRef`) over this size counts as malformed: the supervisor reads it while others wait.
+pub const ENV_FILE_BYTES: u64 = 1 << 20;

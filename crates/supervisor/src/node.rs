@@ -1,6 +1,46 @@
-//! The machine as a Kubernetes node: the addresses under which its pods and others reach it.
+//! The machine as a Kubernetes node: what it has, and the addresses under which its pods and others reach it.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+use crate::roots::PodDirs;
+use crate::translate::machine::{self, Machine};
+
+/// What pods may ask about the machine. What cannot be read counts as nothing.
+pub(crate) fn machine(dirs: &PodDirs) -> Machine {
+    let disk = rustix::fs::statvfs(&dirs.data);
+    Machine {
+        hostname: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+        memory_bytes: machine::memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
+        cpus: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
+        disk_bytes: disk.map_or(0, |disk| disk.f_blocks.saturating_mul(disk.f_frsize)),
+        huge_page_bytes: huge_pages(),
+    }
+}
+
+/// Sizes of which the machine has pages to give.
+fn huge_pages() -> Vec<u64> {
+    let entries = fs::read_dir("/sys/kernel/mm/hugepages")
+        .into_iter()
+        .flatten();
+    let mut sizes: Vec<u64> = entries
+        .flatten()
+        .filter(|entry| {
+            ["nr_hugepages", "nr_overcommit_hugepages"]
+                .iter()
+                .any(|file| {
+                    let count = fs::read_to_string(entry.path().join(file));
+                    count.is_ok_and(|count| count.trim() != "0")
+                })
+        })
+        .filter_map(|entry| machine::huge_page_size(entry.file_name().to_str()?))
+        .collect();
+    sizes.sort_unstable();
+    sizes
+}
 
 /// The address that packets to the outside world leave from; without a way out, the first one that is not a loopback's. None on a
 /// machine that has no network at all.

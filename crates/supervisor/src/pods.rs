@@ -14,7 +14,7 @@ use crate::record::{PodRecord, RunOptions};
 use crate::role::RoleArguments;
 use crate::roots::{PodDirs, Roots};
 use crate::socket::client::Client;
-use crate::{atomic, clock, journal, lock, node, record};
+use crate::{atomic, clock, journal, lock, node, record, users};
 
 /// What a command cannot do with a pod's files.
 #[derive(Debug, thiserror::Error)]
@@ -69,10 +69,14 @@ pub struct NewPod {
     pub config_maps: Vec<podyard_api::core::ConfigMap>,
     /// Likewise.
     pub secrets: Vec<podyard_api::core::Secret>,
+    /// Likewise.
+    pub claims: Vec<podyard_api::core::PersistentVolumeClaim>,
     /// For the lifecycle core.
     pub settings: podyard_lifecycle::Settings,
     /// Containers without a `seccompProfile` run without a filter.
     pub seccomp_unconfined: bool,
+    /// Sysctls beside the safe ones that it may set.
+    pub allowed_unsafe_sysctls: Vec<String>,
 }
 
 /// One pod.
@@ -117,9 +121,10 @@ pub fn create(root: Option<&Path>, new: NewPod) -> Result<PodHandle, PodError> {
     let options = RunOptions {
         settings,
         seccomp_unconfined: new.seccomp_unconfined,
+        allowed_unsafe_sysctls: new.allowed_unsafe_sysctls,
         boot_id: clock::boot_id().map_err(PodError::Start)?,
     };
-    let record = PodRecord::new(pod, new.config_maps, new.secrets, options);
+    let record = PodRecord::new(pod, new.config_maps, new.secrets, new.claims, options);
     let handle = PodHandle {
         roots: roots.clone(),
         root: root.map(Path::to_path_buf),
@@ -422,6 +427,7 @@ pub(crate) fn remove_pod_files(roots: &Roots, dirs: &PodDirs, namespace: &str, n
     if let Ok(store) = podyard_image::Store::open(&roots.images()) {
         let _ = store.release(&dirs.uid);
     }
+    users::release(roots, &dirs.uid);
     let _ = std::fs::remove_dir_all(&dirs.run);
     let _ = std::fs::remove_dir_all(&dirs.data);
     let _ = std::fs::remove_dir_all(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use podyard_api::core::{ConfigMap, Pod, Secret};
+use podyard_api::core::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use podyard_lifecycle::Settings;
 use podyard_linux::ProcessId;
 use podyard_linux::network::PodNetwork;
@@ -19,6 +19,9 @@ pub struct RunOptions {
     /// Containers without a `seccompProfile` run without a filter.
     #[serde(default)]
     pub seccomp_unconfined: bool,
+    /// Sysctls beside the safe ones that pods may set, `net.*` and the like.
+    #[serde(default)]
+    pub allowed_unsafe_sysctls: Vec<String>,
     /// The boot it was accepted in.
     pub boot_id: String,
 }
@@ -35,6 +38,9 @@ pub struct PodRecord {
     /// Likewise.
     #[serde(default)]
     pub secrets: Vec<Secret>,
+    /// Likewise.
+    #[serde(default)]
+    pub claims: Vec<PersistentVolumeClaim>,
     /// Beside the manifest.
     pub options: RunOptions,
 }
@@ -46,6 +52,7 @@ impl PodRecord {
         pod: Pod,
         config_maps: Vec<ConfigMap>,
         secrets: Vec<Secret>,
+        claims: Vec<PersistentVolumeClaim>,
         options: RunOptions,
     ) -> Self {
         Self {
@@ -53,6 +60,7 @@ impl PodRecord {
             pod,
             config_maps,
             secrets,
+            claims,
             options,
         }
     }

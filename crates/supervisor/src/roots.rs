@@ -62,6 +62,30 @@ impl Roots {
         self.data.join("names")
     }
 
+    /// Objects that pods refer to and that were not given with them.
+    #[must_use]
+    pub fn objects(&self) -> PathBuf {
+        self.data.join("objects")
+    }
+
+    /// Volumes that outlive pods: `<namespace>/<claim>`.
+    #[must_use]
+    pub fn volumes(&self) -> PathBuf {
+        self.data.join("volumes")
+    }
+
+    /// One file for each range of users that a pod has for itself.
+    #[must_use]
+    pub fn users(&self) -> PathBuf {
+        self.data.join("users")
+    }
+
+    /// Seccomp profiles that a `localhostProfile` names, as below the kubelet's directory of this name.
+    #[must_use]
+    pub fn seccomp_profiles(&self) -> PathBuf {
+        self.data.join("seccomp")
+    }
+
     /// Address leases and the network's own state; gone after a reboot, as the interfaces are.
     #[must_use]
     pub fn network(&self) -> PathBuf {

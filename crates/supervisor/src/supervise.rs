@@ -9,10 +9,10 @@ use std::rc::Rc;
 
 use podyard_image::Store;
 use podyard_lifecycle::{End, PodMachine};
-use podyard_linux::cgroup::CgroupRoot;
+use podyard_linux::cgroup::{CgroupError, CgroupRoot};
 use tokio::sync::{mpsc, watch};
 
-use crate::drivers::{Live, World};
+use crate::drivers::{self, Live, Objects, World};
 use crate::event_loop::{LoopError, Parts, Supervisor};
 use crate::journal::{Journal, Restored};
 use crate::link::{self, KeeperLink};
@@ -21,7 +21,7 @@ use crate::role::RoleArguments;
 use crate::roots::{PodDirs, Roots};
 use crate::socket::serve::{self, Service};
 use crate::translate::security::Seccomp;
-use crate::{clock, keeper, lock, pods, ready, translate};
+use crate::{clock, keeper, lock, node, pods, ready};
 
 /// Why a supervisor could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub enum SuperviseError {
     Images(#[from] podyard_image::StoreError),
     /// The machine has no cgroup hierarchy that can be used.
     #[error("cannot find the cgroup hierarchies")]
-    Cgroups(#[from] podyard_linux::cgroup::CgroupError),
+    Cgroups(#[from] CgroupError),
     /// The loop cannot go on.
     #[error(transparent)]
     Loop(#[from] LoopError),
@@ -167,13 +167,15 @@ async fn supervise(
 
     let (observe, observations) = mpsc::unbounded_channel();
     let (ask, asked) = mpsc::unbounded_channel();
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let world = Rc::new(World {
         roots: roots.clone(),
         dirs: dirs.clone(),
         pod: pod_record.pod.clone(),
-        config_maps: pod_record.config_maps.clone(),
-        secrets: pod_record.secrets.clone(),
+        given: Objects {
+            config_maps: pod_record.config_maps.clone(),
+            secrets: pod_record.secrets.clone(),
+            claims: pod_record.claims.clone(),
+        },
         host_ips: pod_record.options.settings.host_ips.clone(),
         node_name: pods::node_name(),
         default_seccomp: if pod_record.options.seccomp_unconfined {
@@ -181,9 +183,10 @@ async fn supervise(
         } else {
             Seccomp::RuntimeDefault
         },
-        machine_memory: translate::resources::machine_memory(&meminfo),
+        machine: node::machine(dirs),
+        allowed_sysctls: pod_record.options.allowed_unsafe_sysctls.clone(),
         store: Store::open(&roots.images())?,
-        cgroups: CgroupRoot::detect()?,
+        cgroups: cgroups()?,
         keeper,
         observations: observe,
         logs_grew: watch::channel(0).0,
@@ -214,6 +217,7 @@ async fn supervise(
         asked: ask,
     });
     tokio::task::spawn_local(serve::run(listener, service));
+    tokio::task::spawn_local(drivers::follow_objects(Rc::clone(&world)));
 
     crate::drivers::housekeeping::start(&world);
     let keeper_gone = world
@@ -238,6 +242,14 @@ async fn supervise(
         .try_clone()
         .map_err(system("keep the keeper's link"))?;
     Ok(Some((end, keeper)))
+}
+
+/// A machine without any cgroup runs pods all the same; what is not limited then is said at each container.
+fn cgroups() -> Result<CgroupRoot, CgroupError> {
+    match CgroupRoot::detect() {
+        Err(CgroupError::NoHierarchy { .. }) => Ok(CgroupRoot::absent()),
+        found => found,
+    }
 }
 
 /// Another boot than that of the last supervisor: every process and mount of before is gone. Without a note of the boot, the volatile

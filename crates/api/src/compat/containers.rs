@@ -14,11 +14,6 @@ pub(super) const CONTAINER: &[Row] = &[
     honoured("container.args"),
     honoured("container.workingDir"),
     honoured("container.env"),
-    row(
-        "container.env[].valueFrom.fileKeyRef",
-        Any,
-        Refused("variables from files are not read by this version"),
-    ),
     honoured("container.envFrom"),
     honoured("container.ports"),
     row(
@@ -28,16 +23,6 @@ pub(super) const CONTAINER: &[Row] = &[
     ),
     honoured("container.resources.limits"),
     honoured("container.resources.requests"),
-    row(
-        "container.resources.limits[ephemeral-storage]",
-        Any,
-        Warning("what a container writes is not measured, so nothing is evicted"),
-    ),
-    row(
-        "container.resources.limits[hugepages-*]",
-        Any,
-        Warning("limits of huge pages are not set by this version"),
-    ),
     row(
         "container.resources.limits[*/*]",
         Any,
@@ -58,11 +43,6 @@ pub(super) const CONTAINER: &[Row] = &[
     honoured("container.restartPolicy"),
     honoured("container.restartPolicyRules"),
     honoured("container.volumeMounts"),
-    row(
-        "container.volumeMounts[].subPathExpr",
-        But(&[""]),
-        Refused("not expanded by this version; use `subPath`"),
-    ),
     row(
         "container.volumeDevices",
         Any,
@@ -125,9 +105,9 @@ pub(super) const SECURITY: &[Row] = &[
     ),
     honoured("container.securityContext.seccompProfile"),
     row(
-        "container.securityContext.seccompProfile.type",
-        Only(&["Localhost"]),
-        Refused("profiles from files are not applied by this version"),
+        "container.securityContext.seccompProfile.localhostProfile",
+        Any,
+        Remark("a file below `seccomp` in podyard's state directory, `/var/lib/podyard/seccomp`"),
     ),
     honoured("container.securityContext.appArmorProfile"),
     row(

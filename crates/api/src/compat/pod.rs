@@ -100,11 +100,7 @@ pub(super) const SPEC: &[Row] = &[
         Any,
         Remark("stands in `/etc/hosts`; there is no cluster DNS that other pods could ask"),
     ),
-    row(
-        "spec.setHostnameAsFQDN",
-        Only(&["true"]),
-        Warning("not done by this version: the host name is the short one"),
-    ),
+    honoured("spec.setHostnameAsFQDN"),
     honoured("spec.hostAliases"),
     honoured("spec.dnsConfig"),
     honoured("spec.dnsPolicy"),
@@ -182,18 +178,8 @@ pub(super) const SPEC: &[Row] = &[
             "podyard starts containers itself, there is no other runtime to choose; remove the field to run without",
         ),
     ),
-    row(
-        "spec.overhead",
-        Any,
-        Warning("counted as a request, but not added to the pod's cgroup by this version"),
-    ),
-    row(
-        "spec.resources",
-        Any,
-        Warning(
-            "requests and limits of the pod as a whole are not set by this version; its containers' are",
-        ),
-    ),
+    honoured("spec.overhead"),
+    honoured("spec.resources"),
     row(
         "spec.resourceClaims",
         Any,
@@ -213,13 +199,7 @@ pub(super) const SECURITY: &[Row] = &[
     honoured("spec.securityContext.runAsNonRoot"),
     honoured("spec.securityContext.supplementalGroups"),
     honoured("spec.securityContext.supplementalGroupsPolicy"),
-    row(
-        "spec.securityContext.fsGroup",
-        Any,
-        Warning(
-            "given to every process; the files of volumes are not given to the group by this version",
-        ),
-    ),
+    honoured("spec.securityContext.fsGroup"),
     row(
         "spec.securityContext.fsGroupChangePolicy",
         Any,
@@ -228,9 +208,9 @@ pub(super) const SECURITY: &[Row] = &[
     honoured("spec.securityContext.sysctls"),
     honoured("spec.securityContext.seccompProfile"),
     row(
-        "spec.securityContext.seccompProfile.type",
-        Only(&["Localhost"]),
-        Refused("profiles from files are not applied by this version"),
+        "spec.securityContext.seccompProfile.localhostProfile",
+        Any,
+        Remark("a file below `seccomp` in podyard's state directory, `/var/lib/podyard/seccomp`"),
     ),
     honoured("spec.securityContext.appArmorProfile"),
     row(

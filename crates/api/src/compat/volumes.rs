@@ -1,28 +1,20 @@
 //! Rows for volumes. A source that is not made must be refused: an empty directory in its place would be worse.
 
-use super::Status::{Refused, Remark, Warning};
-use super::Values::{Any, But};
+use super::Status::{Refused, Remark};
+use super::Values::{Any, Only};
 use super::{Row, honoured, row};
 
 const REMOTE: &str =
     "disks of a network or a cloud are not attached: mount it on the machine and use a `hostPath`";
 const DRIVER: &str = "there are no volume drivers here";
-const CLAIM: &str = "claims are not bound by this version: use a `hostPath`";
+const CLAIM: &str = "a directory of this machine; its size is not limited";
 const GATE: &str = "belongs to a feature that is off in Kubernetes 1.36, and is dropped as there";
 
 pub(super) const VOLUMES: &[Row] = &[
     honoured("spec.volumes[].name"),
     honoured("spec.volumes[].emptyDir"),
-    row(
-        "spec.volumes[].emptyDir.medium",
-        But(&["", "Memory"]),
-        Warning("only the default medium and `Memory` are known to this version"),
-    ),
-    row(
-        "spec.volumes[].emptyDir.sizeLimit",
-        Any,
-        Remark("holds for the medium `Memory`; a directory on disk is not measured"),
-    ),
+    honoured("spec.volumes[].emptyDir.medium"),
+    honoured("spec.volumes[].emptyDir.sizeLimit"),
     honoured("spec.volumes[].hostPath"),
     honoured("spec.volumes[].configMap"),
     honoured("spec.volumes[].secret"),
@@ -44,13 +36,25 @@ pub(super) const VOLUMES: &[Row] = &[
         Any,
         Remark(GATE),
     ),
-    row("spec.volumes[].persistentVolumeClaim", Any, Refused(CLAIM)),
-    row("spec.volumes[].ephemeral", Any, Refused(CLAIM)),
+    row("spec.volumes[].persistentVolumeClaim", Any, Remark(CLAIM)),
+    honoured("spec.volumes[].persistentVolumeClaim.readOnly"),
+    row("spec.volumes[].ephemeral", Any, Remark(CLAIM)),
     row(
-        "spec.volumes[].image",
-        Any,
-        Refused("images are not mounted as volumes by this version"),
+        "spec.volumes[].ephemeral.volumeClaimTemplate.spec.volumeMode",
+        Only(&["Block"]),
+        Refused("block devices are not given to containers by this version"),
     ),
+    row(
+        "spec.volumes[].ephemeral.volumeClaimTemplate.spec.dataSource",
+        Any,
+        Refused("claims are not filled from a data source: use an init container"),
+    ),
+    row(
+        "spec.volumes[].ephemeral.volumeClaimTemplate.spec.dataSourceRef",
+        Any,
+        Refused("claims are not filled from a data source: use an init container"),
+    ),
+    honoured("spec.volumes[].image"),
     row(
         "spec.volumes[].gitRepo",
         Any,

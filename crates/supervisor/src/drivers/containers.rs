@@ -309,7 +309,7 @@ fn report_exit(
     });
     live.pump.finish();
     let exit = match status {
-        Some(status) if ran_out_of_memory && status.code() != 0 => Exit::OomKilled {
+        Some(status) if ran_out_of_memory => Exit::OomKilled {
             code: status.code(),
         },
         Some(WaitStatus::Exited(code)) => Exit::Code(code),
@@ -610,7 +610,7 @@ fn report_lost(
     let (exit, at) = match known {
         Some(record) => {
             let exit = match (record.code, record.signal) {
-                (Some(code), _) if out_of_memory && code != 0 => Exit::OomKilled { code },
+                (Some(code), _) if out_of_memory => Exit::OomKilled { code },
                 (None, Some(signal)) if out_of_memory => Exit::OomKilled { code: 128 + signal },
                 (Some(code), _) => Exit::Code(code),
                 (None, Some(signal)) => Exit::Signal(signal),

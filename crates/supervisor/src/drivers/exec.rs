@@ -8,9 +8,9 @@ use std::rc::Rc;
 use podyard_linux::{CapabilitySets, ExecPlan, Launch, LaunchEvent, Process, Stdio};
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::World;
 use super::containers::LiveContainer;
 use super::world::Key;
-use super::{World, launch_plan};
 use crate::pull::chain;
 use crate::ready::{self, Ready};
 
@@ -99,7 +99,8 @@ impl ExecSession {
         let mut plan = ExecPlan::new(&live.process, args, stdio);
         plan.user = persona.user();
         plan.oom_score_adj = Some(persona.oom_score_adj());
-        plan.seccomp = launch_plan::filter(world, persona.seccomp, persona.capabilities);
+        plan.seccomp = persona.filter.clone();
+        plan.security_label = persona.label.clone();
         plan.capabilities = CapabilitySets::of(persona.capabilities);
         plan.no_new_privileges = persona.no_new_privileges;
         plan.working_dir = persona.working_dir.clone();

@@ -41,7 +41,7 @@ enum Owner {
 async fn look(world: &World) -> Option<String> {
     let mut measured: Vec<(Owner, PathBuf)> = storage::on_disk(world.spec())
         .map(|volume| {
-            let path = volumes::host_path(volume, &world.dirs);
+            let path = volumes::host_path(world, volume);
             (Owner::Volume(volume.name.clone()), path)
         })
         .collect();

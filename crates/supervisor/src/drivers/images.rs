@@ -1,4 +1,5 @@
-//! Finds a container's image, pulling it in a child process when the policy says so (`pod-lifecycle.md` section 4.4).
+//! Finds a container's image, and those of the volumes that it mounts, pulling them in a child process when the policy says so
+//! (`pod-lifecycle.md` section 4.4).
 
 use std::process::Stdio;
 use std::rc::Rc;
@@ -10,7 +11,7 @@ use podyard_lifecycle::{
 };
 use tokio::sync::oneshot;
 
-use super::World;
+use super::{World, volumes};
 use crate::child::ChildProcess;
 use crate::pull::{self, PullAnswer};
 
@@ -25,38 +26,82 @@ struct Failure {
     message: String,
 }
 
+/// An image of a volume, and what is to be done for it.
+struct OfVolume {
+    volume: String,
+    plan: Plan,
+}
+
 pub(super) fn ensure(world: &Rc<World>, container: ContainerIndex, attempt: Attempt) {
-    let plan = match plan(world, container) {
-        Ok(Plan::Use(image)) => return ready(world, container, attempt, image, None),
-        Ok(plan) => plan,
+    let plans =
+        plan(world, container).and_then(|own| Ok((own, plans_of_volumes(world, container)?)));
+    let (own, of_volumes) = match plans {
+        Ok((Plan::Use(image), of_volumes)) if of_volumes.is_empty() => {
+            return ready(world, container, attempt, image, None);
+        }
+        Ok(plans) => plans,
         Err(failure) => return failed(world, container, attempt, failure),
     };
-    let Plan::Pull(reference) = plan else { return };
-    let (cancel, cancelled) = oneshot::channel();
+    let (cancel, mut cancelled) = oneshot::channel();
     world
         .live
         .pulls
         .borrow_mut()
         .insert((container, attempt), cancel);
-    world.report(Observation::ImagePulling { container, attempt });
+    if matches!(own, Plan::Pull(_)) {
+        world.report(Observation::ImagePulling { container, attempt });
+    }
     let world = Rc::clone(world);
     tokio::task::spawn_local(async move {
-        let began = Instant::now();
-        let result = pull(&world, &reference, cancelled).await;
+        let result = fetch(&world, own, of_volumes, &mut cancelled).await;
         world.live.pulls.borrow_mut().remove(&(container, attempt));
         match result {
-            Ok((image, bytes)) => {
-                let took = began.elapsed();
-                let facts = PullFacts {
-                    took,
-                    including_waiting: took,
-                    bytes,
-                };
-                ready(&world, container, attempt, image, Some(facts));
-            }
+            Ok((image, pulled)) => ready(&world, container, attempt, image, pulled),
             Err(failure) => failed(&world, container, attempt, failure),
         }
     });
+}
+
+/// Everything that is not there yet, one after the other.
+async fn fetch(
+    world: &World,
+    own: Plan,
+    of_volumes: Vec<OfVolume>,
+    cancelled: &mut oneshot::Receiver<()>,
+) -> Result<(Rc<Image>, Option<PullFacts>), Failure> {
+    let (image, pulled) = match own {
+        Plan::Use(image) => (image, None),
+        Plan::Pull(reference) => {
+            let began = Instant::now();
+            let (image, bytes) = pull(world, &reference, cancelled).await?;
+            let took = began.elapsed();
+            let facts = PullFacts {
+                took,
+                including_waiting: took,
+                bytes,
+            };
+            (image, Some(facts))
+        }
+    };
+    for OfVolume { volume, plan } in of_volumes {
+        let image = match plan {
+            Plan::Use(image) => image,
+            Plan::Pull(reference) => {
+                let pulled = pull(world, &reference, cancelled).await;
+                pulled.map_err(|failure| of_volume(&volume, failure))?.0
+            }
+        };
+        lease(world, &image).map_err(|failure| of_volume(&volume, failure))?;
+        world.live.volume_images.borrow_mut().insert(volume, image);
+    }
+    Ok((image, pulled))
+}
+
+fn of_volume(volume: &str, failure: Failure) -> Failure {
+    Failure {
+        message: format!("image of volume {volume:?}: {}", failure.message),
+        ..failure
+    }
 }
 
 pub(super) fn cancel(world: &Rc<World>, container: ContainerIndex, attempt: Attempt) {
@@ -65,13 +110,33 @@ pub(super) fn cancel(world: &Rc<World>, container: ContainerIndex, attempt: Atte
     }
 }
 
-/// The decision by policy. An image that was imported came from no registry, so there is none to ask about it: `Always` finds it present.
 fn plan(world: &World, container: ContainerIndex) -> Result<Plan, Failure> {
     let container = world.container(container).ok_or_else(|| Failure {
         reason: ImageFailure::ImageInspectError,
         message: "no such container".to_owned(),
     })?;
     let text = container.image.as_deref().unwrap_or_default();
+    plan_for(world, text, container.image_pull_policy.as_deref())
+}
+
+fn plans_of_volumes(world: &World, container: ContainerIndex) -> Result<Vec<OfVolume>, Failure> {
+    let Some(container) = world.container(container) else {
+        return Ok(Vec::new());
+    };
+    volumes::image::of_container(world, container)
+        .map(|(volume, source)| {
+            let text = source.reference.as_deref().unwrap_or_default();
+            let plan = plan_for(world, text, source.pull_policy.as_deref());
+            Ok(OfVolume {
+                volume: volume.to_owned(),
+                plan: plan.map_err(|failure| of_volume(volume, failure))?,
+            })
+        })
+        .collect()
+}
+
+/// The decision by policy. An image that was imported came from no registry, so there is none to ask about it: `Always` finds it present.
+fn plan_for(world: &World, text: &str, policy: Option<&str>) -> Result<Plan, Failure> {
     let reference = Reference::parse(text).map_err(|error| Failure {
         reason: ImageFailure::InvalidImageName,
         message: format!("Failed to apply default image tag {text:?}: couldn't parse image name {text:?}: {error}"),
@@ -80,7 +145,7 @@ fn plan(world: &World, container: ContainerIndex) -> Result<Plan, Failure> {
         reason: ImageFailure::ImageInspectError,
         message: format!("Failed to inspect image {text:?}: {}", pull::chain(&error)),
     })?;
-    match (container.image_pull_policy.as_deref(), present) {
+    match (policy, present) {
         (Some("Always"), Some(image)) if image.origin == Origin::Pulled => {
             Ok(Plan::Pull(reference))
         }
@@ -93,10 +158,19 @@ fn plan(world: &World, container: ContainerIndex) -> Result<Plan, Failure> {
     }
 }
 
+/// From here on a clean-up of the store must leave the image alone.
+fn lease(world: &World, image: &Image) -> Result<(), Failure> {
+    let leased = world.store.lease(image, &world.dirs.uid);
+    leased.map_err(|error| Failure {
+        reason: ImageFailure::ImageInspectError,
+        message: pull::chain(&error),
+    })
+}
+
 async fn pull(
     world: &World,
     reference: &Reference,
-    cancelled: oneshot::Receiver<()>,
+    cancelled: &mut oneshot::Receiver<()>,
 ) -> Result<(Rc<Image>, u64), Failure> {
     let failure = |message: String| Failure {
         reason: ImageFailure::ErrImagePull,
@@ -131,12 +205,7 @@ fn ready(
     image: Rc<Image>,
     pulled: Option<PullFacts>,
 ) {
-    // From here on a clean-up of the store must leave it alone.
-    if let Err(error) = world.store.lease(&image, &world.dirs.uid) {
-        let failure = Failure {
-            reason: ImageFailure::ImageInspectError,
-            message: pull::chain(&error),
-        };
+    if let Err(failure) = lease(world, &image) {
         return failed(world, container, attempt, failure);
     }
     let name = image

@@ -12,7 +12,7 @@ pub(crate) mod housekeeping;
 mod images;
 mod launch_plan;
 pub(crate) mod logs;
-mod payload;
+mod objects;
 mod probes;
 mod sandbox;
 pub(crate) mod volumes;
@@ -24,23 +24,28 @@ use podyard_lifecycle::{Action, Observation};
 
 pub(crate) use exec::{ExecRequest, ExecSession};
 pub use handlers::run_resolve;
+pub(crate) use objects::{Objects, follow as follow_objects};
+pub use volumes::claims::remove as remove_claim;
 pub(crate) use world::{Live, World};
 
 /// Begins one action; never waits.
 pub(crate) fn begin(world: &Rc<World>, action: Action) {
     match action {
         Action::PrepareVolumes => {
-            world.report(match volumes::set_up(world) {
-                Ok(()) => Observation::VolumesReady,
-                Err(error) => Observation::VolumesFailed {
-                    volume: error.volume,
-                    message: error.message,
-                },
+            let world = Rc::clone(world);
+            tokio::task::spawn_local(async move {
+                world.report(match volumes::set_up(&world).await {
+                    Ok(()) => Observation::VolumesReady,
+                    Err(error) => Observation::VolumesFailed {
+                        volume: error.volume,
+                        message: error.message,
+                    },
+                });
             });
         }
         Action::RemoveVolumes => {
             // What cannot be removed now is removed with the pod's directory; the pod has ended either way.
-            let _ = volumes::remove(&world.pod, &world.dirs);
+            let _ = volumes::remove(world);
             world.report(Observation::VolumesRemoved);
         }
         Action::CreateSandbox { attempt } => sandbox::create(world, attempt),

@@ -14,6 +14,8 @@ use super::World;
 use crate::pull::chain;
 use crate::ready;
 use crate::record::{self, SandboxRecord};
+use crate::translate::sysctls;
+use crate::users;
 
 pub(super) fn create(world: &Rc<World>, attempt: u32) {
     // Whatever an earlier try of this very action left behind goes first.
@@ -42,11 +44,14 @@ pub(super) fn stop(world: &Rc<World>, attempt: u32) {
 fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> {
     let spec = world.spec();
     let host_network = spec.host_network == Some(true);
-    let hostname = world.with_facts(|facts| facts.hostname());
-    let sysctls = spec
-        .security_context
-        .iter()
-        .flat_map(|context| context.sysctls.iter().flatten());
+    let hostname = world.with_facts(|facts| facts.hostname())?;
+    let sysctls = sysctls::of_pod(spec, &world.allowed_sysctls)?;
+    let user_namespace = if spec.host_users == Some(false) {
+        let users = users::reserve(&world.roots, &world.dirs.uid);
+        Some(users.map_err(|error| format!("cannot give the pod users of its own: {error}"))?)
+    } else {
+        None
+    };
     let plan = SandboxPlan {
         hostname,
         domainname: None,
@@ -58,11 +63,8 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
         new_ipc: spec.host_ipc != Some(true),
         new_uts: !host_network,
         share_process_namespace: spec.share_process_namespace == Some(true),
-        user_namespace: None,
-        sysctls: default_sysctls(host_network)
-            .into_iter()
-            .chain(sysctls.map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())))
-            .collect(),
+        user_namespace,
+        sysctls,
         program: program(&world.dirs.run.to_string_lossy(), &world.title()),
         cgroup: None,
         oom_score_adj: Some(podyard_linux::OomScoreAdj {
@@ -99,23 +101,6 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
     }
     save(world, &sandbox_record)?;
     Ok(sandbox_record)
-}
-
-/// What containerd sets in a pod's own network namespace, so that low ports and ping need no capability.
-fn default_sysctls(host_network: bool) -> Vec<(String, String)> {
-    if host_network {
-        return Vec::new();
-    }
-    vec![
-        (
-            "net.ipv4.ip_unprivileged_port_start".to_owned(),
-            "0".to_owned(),
-        ),
-        (
-            "net.ipv4.ping_group_range".to_owned(),
-            "0 2147483647".to_owned(),
-        ),
-    ]
 }
 
 /// For people who read a process list: whose sandbox this is, and of which instance.

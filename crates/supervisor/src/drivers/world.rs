@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use podyard_api::core::{ConfigMap, Container, Pod, PodSpec, Secret};
+use podyard_api::core::{Container, Pod, PodSpec};
 use podyard_image::{Digest, Image, Store};
 use podyard_lifecycle::{Attempt, ContainerIndex, Hook, Observation};
 use podyard_linux::cgroup::Resources;
@@ -15,9 +15,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::accounts::{self, AccountFiles};
 use super::containers::{LiveContainer, NotStarted};
 use super::logs;
+use super::objects::Objects;
 use crate::limits;
 use crate::link::KeeperLink;
 use crate::roots::{PodDirs, Roots};
+use crate::translate::machine::Machine;
 use crate::translate::security::Seccomp;
 use crate::translate::{self, PodFacts};
 
@@ -28,13 +30,14 @@ pub(crate) struct World {
     pub(crate) roots: Roots,
     pub(crate) dirs: PodDirs,
     pub(crate) pod: Pod,
-    pub(crate) config_maps: Vec<ConfigMap>,
-    pub(crate) secrets: Vec<Secret>,
+    /// What came with the pod for its containers and volumes to refer to; [`Live::objects`] is what there is now.
+    pub(crate) given: Objects,
     pub(crate) host_ips: Vec<String>,
     pub(crate) node_name: String,
     pub(crate) default_seccomp: Seccomp,
-    /// Bytes.
-    pub(crate) machine_memory: u64,
+    pub(crate) machine: Machine,
+    /// Sysctls that this machine's owner allows beside the safe ones.
+    pub(crate) allowed_sysctls: Vec<String>,
     pub(crate) store: Store,
     pub(crate) cgroups: CgroupRoot,
     pub(crate) keeper: KeeperLink,
@@ -49,6 +52,12 @@ pub(crate) struct World {
 pub(crate) struct Live {
     pub(crate) sandbox: RefCell<Option<Rc<Sandbox>>>,
     pub(crate) pod_ips: RefCell<Vec<String>>,
+    /// As of [`World::look_at_objects`].
+    pub(crate) objects: RefCell<Rc<Objects>>,
+    /// Images found for volumes, by the volume's name.
+    pub(crate) volume_images: RefCell<HashMap<String, Rc<Image>>>,
+    /// Digests of the images that this supervisor has mounted as volumes.
+    pub(crate) mounted_images: RefCell<HashMap<String, String>>,
     pub(crate) images: RefCell<HashMap<Key, Rc<Image>>>,
     pub(crate) pulls: RefCell<HashMap<Key, oneshot::Sender<()>>>,
     pub(crate) containers: RefCell<HashMap<ContainerIndex, Rc<LiveContainer>>>,
@@ -65,6 +74,8 @@ pub(crate) struct Live {
     /// What to clear away once an exit stands in the journal.
     pub(crate) ended: RefCell<HashMap<Key, Box<dyn FnOnce()>>>,
     pub(crate) has_pod_cgroup: Cell<bool>,
+    /// Containers of which it was said what is not enforced.
+    pub(crate) told_unenforced: RefCell<HashSet<String>>,
 }
 
 impl World {
@@ -78,14 +89,16 @@ impl World {
 
     pub(crate) fn with_facts<T>(&self, then: impl FnOnce(&PodFacts<'_>) -> T) -> T {
         let pod_ips = self.live.pod_ips.borrow();
+        let objects = Rc::clone(&self.live.objects.borrow());
         then(&PodFacts {
             pod: &self.pod,
             spec: self.spec(),
-            config_maps: &self.config_maps,
-            secrets: &self.secrets,
+            config_maps: &objects.config_maps,
+            secrets: &objects.secrets,
             pod_ips: &pod_ips,
             host_ips: &self.host_ips,
             node_name: &self.node_name,
+            machine: &self.machine,
         })
     }
 
@@ -198,13 +211,32 @@ impl World {
             Cgroup::create(&self.cgroups, &self.pod_cgroup_path(), &resources).map_err(failed)?;
             self.live.has_pod_cgroup.set(true);
         }
-        Cgroup::create(
-            &self.cgroups,
-            &self.container_cgroup_path(name, attempt),
-            resources,
-        )
-        .map(Some)
-        .map_err(failed)
+        let path = self.container_cgroup_path(name, attempt);
+        let cgroup = Cgroup::create(&self.cgroups, &path, resources).map_err(failed)?;
+        self.tell_unenforced(&cgroup, name);
+        Ok(Some(cgroup))
+    }
+
+    /// The pod runs where the machine cannot hold it to everything, but not silently.
+    fn tell_unenforced(&self, cgroup: &Cgroup, whose: &str) {
+        let limits: Vec<String> = cgroup
+            .unenforced()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        if limits.is_empty()
+            || !self
+                .live
+                .told_unenforced
+                .borrow_mut()
+                .insert(whose.to_owned())
+        {
+            return;
+        }
+        self.complain(&format!(
+            "container {whose} runs without its {}: the cgroups of this machine cannot enforce it",
+            limits.join(", ")
+        ));
     }
 
     pub(super) fn open_container_cgroup(&self, name: &str, attempt: Attempt) -> Option<Cgroup> {

@@ -1,5 +1,7 @@
 //! `$(VAR)` as Kubernetes expands it (`pod-api.md` section 3.2): no nesting, no defaults; an unknown name stays as it is written.
 
+use std::cell::RefCell;
+
 /// Replaces every `$(NAME)` that `value` knows; `$$` becomes `$`.
 pub(crate) fn expand<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut out = String::with_capacity(text.len());
@@ -29,6 +31,31 @@ pub(crate) fn expand<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) ->
     }
     out.push_str(rest);
     out
+}
+
+/// The same where every name has to be known.
+///
+/// # Errors
+///
+/// The names that are not.
+pub(crate) fn expand_known<'a>(
+    text: &str,
+    value: impl Fn(&str) -> Option<&'a str>,
+) -> Result<String, Vec<String>> {
+    let missing = RefCell::new(Vec::new());
+    let expanded = expand(text, |name| {
+        let found = value(name);
+        if found.is_none() {
+            missing.borrow_mut().push(name.to_owned());
+        }
+        found
+    });
+    let missing = missing.into_inner();
+    if missing.is_empty() {
+        Ok(expanded)
+    } else {
+        Err(missing)
+    }
 }
 
 #[cfg(test)]

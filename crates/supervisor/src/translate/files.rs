@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 
 use super::PodFacts;
 
-/// At most this many name servers and search domains reach a container (section 8.3).
+/// At most this many name servers and search domains reach a container, and search domains of this length, alone and together
+/// (section 8.3).
 const MAX_NAMESERVERS: usize = 3;
 const MAX_SEARCHES: usize = 32;
+const MAX_SEARCH_BYTES: usize = 253;
+const MAX_SEARCHES_BYTES: usize = 2048;
 
 /// `/etc/hosts`.
 pub(crate) fn hosts(facts: &PodFacts<'_>, host_file: &str) -> String {
@@ -19,16 +22,10 @@ pub(crate) fn hosts(facts: &PodFacts<'_>, host_file: &str) -> String {
             "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
              fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n",
         );
-        let hostname = facts.hostname();
+        let hostname = facts.short_hostname();
         for ip in facts.pod_ips {
-            let _ = match &facts.spec.subdomain {
-                Some(subdomain) => {
-                    writeln!(
-                        text,
-                        "{ip}\t{hostname}.{subdomain}.{}.svc.cluster.local\t{hostname}",
-                        facts.namespace()
-                    )
-                }
+            let _ = match facts.domain() {
+                Some(domain) => writeln!(text, "{ip}\t{hostname}.{domain}\t{hostname}"),
                 None => writeln!(text, "{ip}\t{hostname}"),
             };
         }
@@ -56,8 +53,8 @@ pub(crate) fn resolv_conf(facts: &PodFacts<'_>, host_file: &str) -> String {
                 Some("nameserver") => nameservers.extend(words.next().map(str::to_owned)),
                 Some("search") => {
                     searches = words
-                        .filter(|word| *word != ".")
-                        .map(|word| word.trim_end_matches('.').to_owned())
+                        .map(|word| word.strip_suffix('.').unwrap_or(word).to_owned())
+                        .filter(|word| !word.is_empty())
                         .collect();
                 }
                 Some("options") => options.extend(words.map(str::to_owned)),
@@ -78,7 +75,7 @@ pub(crate) fn resolv_conf(facts: &PodFacts<'_>, host_file: &str) -> String {
         }
     }
     nameservers.truncate(MAX_NAMESERVERS);
-    searches.truncate(MAX_SEARCHES);
+    limit_searches(&mut searches);
     let mut text = String::new();
     if !searches.is_empty() {
         let _ = writeln!(text, "search {}", searches.join(" "));
@@ -90,6 +87,14 @@ pub(crate) fn resolv_conf(facts: &PodFacts<'_>, host_file: &str) -> String {
         let _ = writeln!(text, "options {}", options.join(" "));
     }
     text
+}
+
+fn limit_searches(searches: &mut Vec<String>) {
+    searches.retain(|search| search.len() <= MAX_SEARCH_BYTES);
+    searches.truncate(MAX_SEARCHES);
+    while searches.join(" ").len() > MAX_SEARCHES_BYTES {
+        searches.pop();
+    }
 }
 
 fn extend_unique<'a>(list: &mut Vec<String>, more: impl Iterator<Item = &'a String>) {
@@ -116,6 +121,7 @@ pub(crate) fn resolv_conf_source(host_file: &str) -> &'static str {
 mod tests {
     use podyard_api::core::{HostAlias, Pod, PodDNSConfig, PodDNSConfigOption, PodSpec};
 
+    use super::super::machine::Machine;
     use super::*;
 
     fn with<T>(spec: PodSpec, then: impl FnOnce(&PodFacts<'_>) -> T) -> T {
@@ -130,7 +136,58 @@ mod tests {
             pod_ips: &pod_ips,
             host_ips: &[],
             node_name: "n",
+            machine: &Machine::default(),
         })
+    }
+
+    #[test]
+    fn hosts_of_the_hosts_network() {
+        let spec: PodSpec = serde_json::from_value(serde_json::json!({
+            "containers": [], "hostNetwork": true, "hostAliases": [{"ip": "1.2.3.4"}],
+        }))
+        .expect("a spec");
+        assert_eq!(
+            with(spec, |facts| hosts(facts, "127.0.0.1 localhost\n")),
+            "# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost\n\n# Entries added by HostAliases.\n1.2.3.4\t\n"
+        );
+    }
+
+    #[test]
+    fn every_policy_for_names() {
+        let host = "# comment\nsearch old.test\nnameserver 1.1.1.1\nsearch a.test. . b.test\noptions rotate\n";
+        let of_host = "search a.test b.test\nnameserver 1.1.1.1\noptions rotate\n";
+        for policy in ["ClusterFirst", "ClusterFirstWithHostNet", "Default"] {
+            let spec = PodSpec {
+                dns_policy: Some(policy.to_owned()),
+                ..PodSpec::default()
+            };
+            assert_eq!(
+                with(spec, |facts| resolv_conf(facts, host)),
+                of_host,
+                "{policy}"
+            );
+        }
+        let spec: PodSpec = serde_json::from_value(serde_json::json!({
+            "containers": [], "dnsPolicy": "None", "dnsConfig": {
+                "nameservers": ["9.9.9.9"], "searches": ["x.test", "."], "options": [{"name": "ndots", "value": ""}]},
+        }))
+        .expect("a spec");
+        assert_eq!(
+            with(spec, |facts| resolv_conf(facts, host)),
+            "search x.test .\nnameserver 9.9.9.9\noptions ndots\n"
+        );
+    }
+
+    #[test]
+    fn search_domains_are_bounded() {
+        let mut searches: Vec<String> = (0..40).map(|number| format!("s{number}.test")).collect();
+        searches.insert(0, "x".repeat(254));
+        limit_searches(&mut searches);
+        assert_eq!(searches.len(), 32);
+        assert_eq!(searches[0], "s0.test");
+        let mut searches: Vec<String> = (0..20).map(|_| "y".repeat(200)).collect();
+        limit_searches(&mut searches);
+        assert_eq!(searches.len(), 10);
     }
 
     #[test]

@@ -2,16 +2,26 @@
 //!
 //! The one place that knows both vocabularies. Pure as far as it goes: what has to be read (an image's `/etc/passwd`) comes in as text.
 
+pub(crate) mod env_file;
 pub(crate) mod environment;
 pub(crate) mod expand;
 pub(crate) mod files;
+pub(crate) mod machine;
 pub(crate) mod resources;
 pub(crate) mod security;
 pub(crate) mod storage;
+pub(crate) mod sysctls;
 pub(crate) mod user;
 
 use podyard_api::core::{ConfigMap, Container, Pod, PodSpec, Secret};
 use podyard_image::ImageConfig;
+
+use machine::Machine;
+
+/// What follows the namespace in the names of pods and Services. Nothing answers for it here; it is what manifests expect.
+const CLUSTER_DOMAIN: &str = "cluster.local";
+/// The longest host name that the kernel takes.
+const HOSTNAME_BYTES: usize = 64;
 
 /// Everything about a pod that a container of it may refer to.
 #[derive(Clone, Copy)]
@@ -23,6 +33,7 @@ pub(crate) struct PodFacts<'a> {
     pub(crate) pod_ips: &'a [String],
     pub(crate) host_ips: &'a [String],
     pub(crate) node_name: &'a str,
+    pub(crate) machine: &'a Machine,
 }
 
 impl PodFacts<'_> {
@@ -43,16 +54,55 @@ impl PodFacts<'_> {
         format!("{}_{}({})", self.name(), self.namespace(), self.uid())
     }
 
-    /// The host name of the pod (`pod-api.md` section 8.2).
-    pub(crate) fn hostname(&self) -> String {
-        if let Some(name) = &self.spec.hostname_override {
-            return name.clone();
+    /// The name of the pod without its domain (`pod-api.md` section 8.2).
+    pub(crate) fn short_hostname(&self) -> String {
+        if self.spec.host_network == Some(true) {
+            return self.machine.hostname.clone();
         }
-        if let Some(name) = &self.spec.hostname {
+        if let Some(name) = self
+            .spec
+            .hostname_override
+            .as_ref()
+            .or(self.spec.hostname.as_ref())
+        {
             return name.clone();
         }
         let cut: String = self.name().chars().take(63).collect();
         cut.trim_end_matches(['-', '.']).to_owned()
+    }
+
+    /// The domain that the name is in, if any.
+    pub(crate) fn domain(&self) -> Option<String> {
+        let subdomain = self
+            .spec
+            .subdomain
+            .as_deref()
+            .filter(|name| !name.is_empty())?;
+        let has_own_name =
+            self.spec.host_network == Some(true) || self.spec.hostname_override.is_some();
+        (!has_own_name).then(|| format!("{subdomain}.{}.svc.{CLUSTER_DOMAIN}", self.namespace()))
+    }
+
+    /// What `uname`, `/etc/hostname` and `HOSTNAME` say: the name, with its domain if the pod wants that.
+    ///
+    /// # Errors
+    ///
+    /// The kubelet's text when the kernel would not take it.
+    pub(crate) fn hostname(&self) -> Result<String, String> {
+        let name = self.short_hostname();
+        let wants_domain = self.spec.set_hostname_as_fqdn == Some(true);
+        let Some(domain) = self.domain().filter(|_| wants_domain) else {
+            return Ok(name);
+        };
+        let full = format!("{name}.{domain}");
+        if full.len() > HOSTNAME_BYTES {
+            return Err(format!(
+                "failed to construct FQDN from pod hostname and cluster domain, FQDN {full} is too long \
+                 ({HOSTNAME_BYTES} characters is the max, {} characters requested)",
+                full.len()
+            ));
+        }
+        Ok(full)
     }
 }
 
@@ -93,6 +143,88 @@ pub(crate) fn command_line(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_the_pod() {
+        let machine = Machine {
+            hostname: "Box".to_owned(),
+            ..Machine::default()
+        };
+        let names = |name: &str, spec: serde_json::Value| {
+            let mut pod = Pod::default();
+            pod.metadata.name = Some(name.to_owned());
+            let spec: PodSpec = serde_json::from_value(spec).expect("a spec");
+            let facts = PodFacts {
+                pod: &pod,
+                spec: &spec,
+                config_maps: &[],
+                secrets: &[],
+                pod_ips: &[],
+                host_ips: &[],
+                node_name: "box",
+                machine: &machine,
+            };
+            (facts.hostname(), facts.domain())
+        };
+        let domain = Some("sub.default.svc.cluster.local".to_owned());
+        let (long, cut) = (
+            format!("{}-{}", "a".repeat(62), "b".repeat(9)),
+            "a".repeat(62),
+        );
+        for (name, spec, hostname, domain) in [
+            ("web", serde_json::json!({}), "web", None),
+            ("web.a", serde_json::json!({}), "web.a", None),
+            (long.as_str(), serde_json::json!({}), cut.as_str(), None),
+            ("web", serde_json::json!({"hostname": "h"}), "h", None),
+            (
+                "web",
+                serde_json::json!({"hostname": "h", "subdomain": "sub"}),
+                "h",
+                domain.clone(),
+            ),
+            (
+                "web",
+                serde_json::json!({"setHostnameAsFQDN": true}),
+                "web",
+                None,
+            ),
+            (
+                "web",
+                serde_json::json!({"setHostnameAsFQDN": true, "subdomain": "sub"}),
+                "web.sub.default.svc.cluster.local",
+                domain,
+            ),
+            (
+                "web",
+                serde_json::json!({"hostnameOverride": "o.example", "hostname": "h", "subdomain": "sub"}),
+                "o.example",
+                None,
+            ),
+            (
+                "web",
+                serde_json::json!({"hostNetwork": true, "hostname": "h"}),
+                "Box",
+                None,
+            ),
+        ] {
+            let spec_text = spec.to_string();
+            assert_eq!(
+                names(name, spec),
+                (Ok(hostname.to_owned()), domain),
+                "{spec_text}"
+            );
+        }
+        let long = "h".repeat(40);
+        let (refused, _) = names(
+            "web",
+            serde_json::json!({"hostname": long, "subdomain": "sub", "setHostnameAsFQDN": true}),
+        );
+        let message = format!(
+            "failed to construct FQDN from pod hostname and cluster domain, FQDN {long}.sub.default.svc.cluster.local \
+             is too long (64 characters is the max, 70 characters requested)"
+        );
+        assert_eq!(refused, Err(message));
+    }
 
     #[test]
     fn command_and_arguments_over_entrypoint_and_cmd() {

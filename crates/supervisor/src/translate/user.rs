@@ -185,6 +185,7 @@ fn check_non_root(
 mod tests {
     use podyard_api::core::{Pod, PodSecurityContext, PodSpec, SecurityContext};
 
+    use super::super::machine::Machine;
     use super::*;
 
     const ACCOUNTS: Accounts<'_> = Accounts {
@@ -210,6 +211,7 @@ mod tests {
             pod_ips: &[],
             host_ips: &[],
             node_name: "n",
+            machine: &Machine::default(),
         };
         let container = Container {
             name: "c".to_owned(),

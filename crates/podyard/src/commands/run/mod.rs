@@ -3,7 +3,7 @@
 mod foreground;
 mod screen;
 
-use podyard_api::core::{ConfigMap, Pod, Secret};
+use podyard_api::core::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use podyard_lifecycle::Settings as NodeSettings;
 use podyard_supervisor::{NewPod, PodHandle};
 
@@ -30,6 +30,8 @@ pub(super) fn run(context: &Context, settings: &RunSettings) -> Result<ExitCode,
             settings: node_settings(&pod, settings)?,
             config_maps: of_namespace(&objects.config_maps, &namespace, context)?,
             secrets: of_namespace(&objects.secrets, &namespace, context)?,
+            claims: of_namespace(&objects.claims, &namespace, context)?,
+            allowed_unsafe_sysctls: settings.allowed_unsafe_sysctls.clone(),
             seccomp_unconfined: settings.seccomp_unconfined,
             pod,
         });
@@ -141,6 +143,12 @@ impl Namespaced for ConfigMap {
 }
 
 impl Namespaced for Secret {
+    fn namespace_mut(&mut self) -> &mut Option<String> {
+        &mut self.metadata.namespace
+    }
+}
+
+impl Namespaced for PersistentVolumeClaim {
     fn namespace_mut(&mut self) -> &mut Option<String> {
         &mut self.metadata.namespace
     }
