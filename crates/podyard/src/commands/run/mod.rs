@@ -194,6 +194,7 @@ mod tests {
             on_init_failure: flag,
             backoff_per_mille: 1000,
             seccomp_unconfined: false,
+            allowed_unsafe_sysctls: Vec::new(),
         };
         node_settings(&pod, &settings)
             .ok()
