@@ -1,7 +1,7 @@
 //! Decides what should happen next to one pod.
 //!
 //! Pure: no I/O, no clock, no randomness, no hash order. Facts and wishes go in with the time; instructions, Events, a status and one
-//! deadline come out. The rules are those of the kubelet 1.36 (`pod-lifecycle.md`; its section numbers stand beside them).
+//! deadline come out. The rules are those of the kubelet 1.36. `pod-lifecycle.md` beside the README tells them; its numbers stand beside them here.
 //!
 //! The contract:
 //! 1. [`Observation`]s are facts, [`Action`]s are instructions, [`Request`]s are wishes of people.
