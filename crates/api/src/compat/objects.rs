@@ -203,11 +203,7 @@ pub(super) const JOB: &[Row] = &[
     honoured("spec.ttlSecondsAfterFinished"),
     honoured("spec.suspend"),
     honoured("spec.template"),
-    row(
-        "spec.successPolicy",
-        Any,
-        Refused("not looked at by this version: the job would run on after its success"),
-    ),
+    honoured("spec.successPolicy"),
     row(
         "spec.managedBy",
         But(&["kubernetes.io/job-controller"]),
