@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::core::{Container, Pod, PodSpec, Probe, VolumeMount};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Kind, Severity};
 use crate::go::quote;
 use crate::names;
 use crate::path::Path;
@@ -178,6 +178,30 @@ fn ports(found: &mut Vec<Diagnostic>, path: &Path, container: &Container) {
             seen.insert(key, own);
         }
     }
+}
+
+/// The ports of the machine that each of `replicas` pods like this one would want to have.
+pub(crate) fn shared_ports(pod: &Pod, replicas: usize) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    for (index, container) in containers.enumerate().filter(|_| replicas > 1) {
+        let path = Path::fields("spec.containers").index(index).field("ports");
+        for (index, port) in container.ports.iter().flatten().enumerate() {
+            if let Some(number) = port.host_port.filter(|number| *number != 0) {
+                let at = path.index(index).field("hostPort");
+                let message = format!(
+                    "{at}: port {number} of the machine cannot be given to {replicas} pods; a cluster would need as many nodes"
+                );
+                found.push(Diagnostic::new(
+                    Severity::Error,
+                    Kind::NotSupportedYet,
+                    at,
+                    message,
+                ));
+            }
+        }
+    }
+    found
 }
 
 fn variables(found: &mut Vec<Diagnostic>, path: &Path, container: &Container) {

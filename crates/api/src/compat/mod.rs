@@ -11,6 +11,7 @@ use crate::path::Path;
 use crate::tree::{Node, Value};
 
 mod containers;
+mod objects;
 mod pod;
 mod volumes;
 
@@ -97,14 +98,47 @@ pub fn table() -> impl Iterator<Item = &'static Row> {
         .chain(volumes::VOLUMES)
 }
 
+/// The rows of every kind but Pod, besides [`metadata_table`]. The fields of a template are a pod's, and in [`table`].
+pub fn kinds() -> impl Iterator<Item = (&'static str, &'static [Row])> {
+    objects::KINDS.iter().copied()
+}
+
+/// The rows for what all kinds but Pod have.
+pub fn metadata_table() -> impl Iterator<Item = &'static Row> {
+    objects::METADATA.iter()
+}
+
 /// What the table says about the pod, or the template of one, that stands at `base` of the document.
 #[must_use]
 pub fn check(document: &Document, base: &Path) -> Vec<Diagnostic> {
+    rows(document, base, table())
+}
+
+/// What is to be said about an object of another kind, without its template.
+#[must_use]
+pub fn check_object(document: &Document, kind: &str) -> Vec<Diagnostic> {
+    let own = kinds().filter(|(name, _)| *name == kind);
+    let own = own.flat_map(|(_, rows)| rows);
+    let mut found = rows(document, &Path::root(), metadata_table().chain(own));
+    if kind == "CronJob" {
+        let of_job = objects::JOB
+            .iter()
+            .filter(|row| row.path.starts_with("spec"));
+        found.extend(rows(document, &Path::fields("spec.jobTemplate"), of_job));
+    }
+    found
+}
+
+fn rows(
+    document: &Document,
+    base: &Path,
+    table: impl Iterator<Item = &'static Row>,
+) -> Vec<Diagnostic> {
     let Some(root) = document.root.at(base) else {
         return Vec::new();
     };
     let mut found = Vec::new();
-    for row in table().filter(|row| row.status != Status::Honoured) {
+    for row in table.filter(|row| row.status != Status::Honoured) {
         if found.len() > MAX_PROBLEMS {
             break;
         }

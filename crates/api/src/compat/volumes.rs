@@ -7,7 +7,9 @@ use super::{Row, honoured, row};
 const REMOTE: &str =
     "disks of a network or a cloud are not attached: mount it on the machine and use a `hostPath`";
 const DRIVER: &str = "there are no volume drivers here";
-const CLAIM: &str = "a directory of this machine; its size is not limited";
+pub(super) const CLAIM: &str = "a directory of this machine; its size is not limited";
+pub(super) const BLOCK: &str = "block devices are not given to containers by this version";
+pub(super) const FILLED: &str = "claims are not filled from a data source: use an init container";
 const GATE: &str = "belongs to a feature that is off in Kubernetes 1.36, and is dropped as there";
 
 pub(super) const VOLUMES: &[Row] = &[
@@ -42,17 +44,17 @@ pub(super) const VOLUMES: &[Row] = &[
     row(
         "spec.volumes[].ephemeral.volumeClaimTemplate.spec.volumeMode",
         Only(&["Block"]),
-        Refused("block devices are not given to containers by this version"),
+        Refused(BLOCK),
     ),
     row(
         "spec.volumes[].ephemeral.volumeClaimTemplate.spec.dataSource",
         Any,
-        Refused("claims are not filled from a data source: use an init container"),
+        Refused(FILLED),
     ),
     row(
         "spec.volumes[].ephemeral.volumeClaimTemplate.spec.dataSourceRef",
         Any,
-        Refused("claims are not filled from a data source: use an init container"),
+        Refused(FILLED),
     ),
     honoured("spec.volumes[].image"),
     row(

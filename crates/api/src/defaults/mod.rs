@@ -14,6 +14,7 @@ use crate::core::{
 use crate::{names, quantity};
 
 mod app_armor;
+mod empty;
 mod gates;
 mod image;
 mod pod_level;
@@ -39,12 +40,14 @@ pub fn apply(pod: &mut Pod, name_suffix: &str) {
     gates::drop_disabled(spec);
     template(spec);
     of_pods_alone(spec);
+    empty::metadata(pod);
     app_armor::from_annotations(pod);
     server::reset(pod);
 }
 
 /// What a pod's specification gets wherever it stands, in a Pod or in the template of a workload.
 pub fn template(spec: &mut PodSpec) {
+    empty::spec(spec);
     round_resources(spec);
     default_to(&mut spec.restart_policy, "Always");
     default_to(&mut spec.dns_policy, "ClusterFirst");

@@ -47,35 +47,36 @@ impl<'o> Taking<'o> {
     pub(super) fn object(&mut self, object: Object, document: &Document) {
         let random = self.options.random.wrapping_add(self.count);
         self.count += 1;
-        let problems = match object {
+        let (kind, problems) = match object {
             Object::Pod(pod) => return self.pod(*pod, document, random),
             Object::Workload(workload) => return self.workload(workload, document, random),
             Object::ConfigMap(mut map) => {
                 defaults::config_map(&mut map);
                 let problems = validate::config_map(&map);
                 self.objects.config_maps.push(*map);
-                problems
+                ("ConfigMap", problems)
             }
             Object::Secret(mut secret) => {
                 defaults::secret(&mut secret);
                 let problems = validate::secret(&secret);
                 self.objects.secrets.push(*secret);
-                problems
+                ("Secret", problems)
             }
             Object::PersistentVolumeClaim(mut claim) => {
                 defaults::persistent_volume_claim(&mut claim);
                 let problems = validate::persistent_volume_claim(&claim);
                 self.objects.claims.push(*claim);
-                problems
+                ("PersistentVolumeClaim", problems)
             }
             Object::Service(mut service) => {
                 defaults::service(&mut service);
                 let problems = validate::service(&service);
                 self.objects.services.push(*service);
-                problems
+                ("Service", problems)
             }
         };
-        self.found.extend(place(document, problems));
+        let remarks = compat::check_object(document, kind);
+        self.say(document, problems, remarks, Vec::new);
     }
 
     fn pod(&mut self, mut pod: Pod, document: &Document, random: u64) {
@@ -87,7 +88,7 @@ impl<'o> Taking<'o> {
             .partition(Diagnostic::is_error);
         problems.extend(wrong);
         let base = Path::root();
-        self.say(document, &base, problems, || {
+        self.say(document, problems, compat::check(document, &base), || {
             let mut notices = notices::pod(&pod, grace);
             notices.extend(unknown);
             notices
@@ -115,24 +116,29 @@ impl<'o> Taking<'o> {
         {
             problems.clone_from(&of_pod.0);
         }
-        self.say(document, &base, problems, || {
-            let notices = first.map(|pod| notices::pod(pod.pod(), grace));
-            let notices = notices.unwrap_or_default().into_iter();
+        let mut remarks = compat::check_object(document, workload.workload().kind());
+        remarks.extend(compat::check(document, &base));
+        self.say(document, problems, remarks, || {
+            let Ok(first) = first else { return Vec::new() };
+            let mut notices = notices::pod(first.pod(), grace);
+            let job = workload.scheduled_job(0);
+            let at_once = job.as_ref().unwrap_or(&workload).replicas();
+            notices.extend(notices::shared_ports(first.pod(), at_once));
+            let notices = notices.into_iter();
             notices.map(|notice| notice.under(&base)).collect()
         });
         self.objects.workloads.push(workload);
     }
 
-    /// Keeps what is wrong with a pod or template and what the table says about it. Remarks and notices are for pods that
-    /// are right: of one that is wrong, only what is refused besides is said.
+    /// Keeps what is wrong with an object and what the table says about it. Remarks and notices are for objects that are
+    /// right: of one that is wrong, only what is refused besides is said.
     fn say(
         &mut self,
         document: &Document,
-        base: &Path,
         problems: Vec<Diagnostic>,
+        mut remarks: Vec<Diagnostic>,
         notices: impl FnOnce() -> Vec<Diagnostic>,
     ) {
-        let mut remarks = compat::check(document, base);
         if problems.is_empty() {
             remarks.extend(place(document, notices()));
         } else {

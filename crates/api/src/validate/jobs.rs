@@ -7,6 +7,7 @@ use k8s_openapi::api::batch::v1::{
 };
 
 use super::pod::text;
+use super::success::success_policy;
 use super::{Found, pod, selectors};
 use crate::diagnostic::Diagnostic;
 use crate::go::json_map;
@@ -15,6 +16,9 @@ use crate::path::Path;
 use crate::workloads::cron;
 
 const MAX_INDEXES: i32 = 100_000;
+/// Of an Indexed Job with more indexes than [`MAX_INDEXES`].
+const MAX_OF_HIGH: i32 = 10_000;
+const MAX_MANAGER: usize = 63;
 const MAX_RULES: usize = 20;
 const MAX_EXIT_CODES: usize = 255;
 const MAX_CRON_NAME: usize = 52;
@@ -86,6 +90,9 @@ fn job_spec(found: &mut Found, path: &Path, spec: &JobSpec) {
             ));
         }
     }
+    if let Some(manager) = &spec.managed_by {
+        managed_by(found, &path.field("managedBy"), manager);
+    }
     completion_mode(found, path, spec);
     if let Some(policy) = &spec.pod_failure_policy {
         let path = path.field("podFailurePolicy.rules");
@@ -107,6 +114,9 @@ fn job_spec(found: &mut Found, path: &Path, spec: &JobSpec) {
         for (index, rule) in policy.rules.iter().enumerate() {
             failure_rule(found, &path.index(index), rule, spec, &containers);
         }
+    }
+    if let Some(policy) = &spec.success_policy {
+        success_policy(found, &path.field("successPolicy"), spec, policy);
     }
     let replacement = text(spec.pod_replacement_policy.as_ref());
     let supported: &[&str] = if spec.pod_failure_policy.is_some() {
@@ -130,19 +140,7 @@ fn completion_mode(found: &mut Found, path: &Path, spec: &JobSpec) {
             let message = "when completion mode is Indexed";
             found.add(Diagnostic::required(&path.field("completions"), message));
         }
-        for (field, count) in [
-            ("parallelism", spec.parallelism),
-            ("completions", spec.completions),
-        ] {
-            if let Some(count) = count.filter(|count| *count > MAX_INDEXES)
-                && (field == "parallelism" || spec.backoff_limit_per_index.is_some())
-            {
-                let message = format!(
-                    "must be less than or equal to {MAX_INDEXES} when completion mode is Indexed"
-                );
-                found.number(&path.field(field), count, &message);
-            }
-        }
+        indexed_limits(found, path, spec);
         return;
     }
     for (field, number) in [
@@ -156,6 +154,68 @@ fn completion_mode(found: &mut Found, path: &Path, spec: &JobSpec) {
                 "requires indexed completion mode",
             );
         }
+    }
+}
+
+/// How large an Indexed Job may be.
+fn indexed_limits(found: &mut Found, path: &Path, spec: &JobSpec) {
+    let parallelism = path.field("parallelism");
+    let most_failed = path.field("maxFailedIndexes");
+    let most = spec.max_failed_indexes;
+    if let Some(count) = spec.parallelism.filter(|count| *count > MAX_INDEXES) {
+        let message =
+            format!("must be less than or equal to {MAX_INDEXES} when completion mode is Indexed");
+        found.number(&parallelism, count, &message);
+    }
+    if let (Some(most), Some(completions)) = (most, spec.completions)
+        && most > completions
+    {
+        let message = "must be less than or equal to completions";
+        found.number(&most_failed, most, message);
+    }
+    if let Some(most) = most.filter(|most| *most > MAX_INDEXES) {
+        let message = format!("must be less than or equal to {MAX_INDEXES}");
+        found.number(&most_failed, most, &message);
+    }
+    let is_high = spec.completions.is_some_and(|count| count > MAX_INDEXES);
+    if !is_high || spec.backoff_limit_per_index.is_none() {
+        return;
+    }
+    if most.is_none() {
+        let message = format!("must be specified when completions is above {MAX_INDEXES}");
+        found.add(Diagnostic::required(&most_failed, &message));
+    }
+    let message = format!(
+        "must be less than or equal to {MAX_OF_HIGH} when completions are above {MAX_INDEXES} and used with backoff limit per index"
+    );
+    for (path, count) in [(parallelism, spec.parallelism), (most_failed, most)] {
+        if let Some(count) = count.filter(|count| *count > MAX_OF_HIGH) {
+            found.number(&path, count, &message);
+        }
+    }
+}
+
+fn managed_by(found: &mut Found, path: &Path, name: &str) {
+    match name.split_once('/') {
+        _ if name.is_empty() => found.add(Diagnostic::required(path, "")),
+        Some((host, rest)) if !host.is_empty() && !rest.is_empty() => {
+            for message in names::dns_subdomain(host) {
+                found.add(Diagnostic::invalid(path, host, &message));
+            }
+            let is_plain =
+                |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte);
+            if !rest.bytes().all(is_plain) {
+                let message = r"Invalid path (regex used for validation is '[A-Za-z0-9/\-._~%!$&'()*+,;=:]+')";
+                found.add(Diagnostic::invalid(path, rest, message));
+            }
+        }
+        _ => {
+            let message = r#"must be a domain-prefixed path (such as "acme.io/foo")"#;
+            found.add(Diagnostic::invalid(path, name, message));
+        }
+    }
+    if name.len() > MAX_MANAGER {
+        found.add(Diagnostic::too_long(path, MAX_MANAGER));
     }
 }
 

@@ -30,6 +30,7 @@ mod scheduling;
 mod security;
 mod selectors;
 mod service;
+mod success;
 mod volume_sources;
 mod volumes;
 mod workloads;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::{JobSpec, PodFailurePolicyRule};
 
+use super::indexes::is_met;
 use crate::core::{ContainerStatus, Pod};
 
 const SHORTEST_WAIT: Duration = Duration::from_secs(10);
@@ -35,11 +36,11 @@ pub enum Step {
     },
     /// Nothing, until one of the running pods ends.
     Wait,
-    /// The job is done.
+    /// The job is done; with a success policy, some of its pods may still run: stop them.
     Complete,
     /// The job has failed: stop what still runs.
     Failed {
-        /// `BackoffLimitExceeded`, `PodFailurePolicy`, `FailedIndexes`
+        /// `BackoffLimitExceeded`, `PodFailurePolicy`, `MaxFailedIndexesExceeded`, `FailedIndexes`
         reason: &'static str,
         /// As the job's condition says it.
         message: String,
@@ -172,6 +173,10 @@ fn indexed(spec: &JobSpec, tally: &Tally) -> Step {
             message: "Job has exceeded the specified maximal number of failed indexes".to_owned(),
         };
     }
+    let rules = spec.success_policy.iter().flat_map(|policy| &policy.rules);
+    if rules.into_iter().any(|rule| is_met(rule, &tally.done)) {
+        return Step::Complete;
+    }
     let over = |index: &usize| tally.done.contains(index) || tally.failed_indexes.contains(index);
     let left: Vec<usize> = (0..completions).filter(|index| !over(index)).collect();
     if left.is_empty() && tally.active == 0 {
@@ -288,6 +293,7 @@ fn exit_code(container: &ContainerStatus) -> Option<i32> {
 mod tests {
     use super::*;
     use crate::core::{ContainerState, ContainerStateTerminated, PodStatus};
+    use k8s_openapi::api::batch::v1::{SuccessPolicy, SuccessPolicyRule};
 
     /// Pods in short: `s` succeeded, `f` failed with 1, `k` failed with 42, `r` running; in an Indexed Job each after its
     /// index.
@@ -409,6 +415,40 @@ mod tests {
             ("0s 1s 2s", "complete"),
         ] {
             assert_eq!(next(&spec, pods), expected, "{pods}");
+        }
+    }
+
+    #[test]
+    fn a_success_policy_ends_the_job_early() {
+        let rule = |indexes: Option<&str>, count| SuccessPolicyRule {
+            succeeded_indexes: indexes.map(str::to_owned),
+            succeeded_count: count,
+        };
+        let with = |rules: Vec<SuccessPolicyRule>| JobSpec {
+            completions: Some(4),
+            parallelism: Some(4),
+            completion_mode: Some("Indexed".to_owned()),
+            success_policy: Some(SuccessPolicy { rules }),
+            ..JobSpec::default()
+        };
+        for (rules, pods, expected) in [
+            (vec![rule(None, Some(2))], "0s 1r 2r 3r", "wait"),
+            (vec![rule(None, Some(2))], "0s 1s 2r 3r", "complete"),
+            (vec![rule(Some("0,2-3"), None)], "0s 1r 2s 3r", "wait"),
+            (vec![rule(Some("0,2-3"), None)], "0s 1r 2s 3s", "complete"),
+            (vec![rule(Some("2-3"), Some(1))], "0s 1s 2r 3r", "wait"),
+            (vec![rule(Some("2-3"), Some(1))], "0r 1r 2r 3s", "complete"),
+            (
+                vec![rule(Some("0"), None), rule(Some("1"), None)],
+                "0r 1s 2r 3r",
+                "complete",
+            ),
+        ] {
+            assert_eq!(
+                next(&with(rules.clone()), pods),
+                expected,
+                "{rules:?} {pods}"
+            );
         }
     }
 

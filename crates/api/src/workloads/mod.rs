@@ -15,6 +15,7 @@ use crate::meta::ObjectMeta;
 use crate::path::Path;
 
 pub mod cron;
+pub(crate) mod indexes;
 pub mod job;
 pub(crate) mod pods;
 

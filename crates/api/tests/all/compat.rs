@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use podyard_api::compat::{self, Row, Status, Values};
-use podyard_api::core::{PodSpec, PodStatus};
+use podyard_api::core::{ConfigMap, PersistentVolumeClaim, PodSpec, PodStatus, Secret, Service};
+use podyard_api::k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use podyard_api::k8s_openapi::api::batch::v1::{CronJob, Job};
 use podyard_api::meta::ObjectMeta;
 
 use crate::{fields, golden};
@@ -31,6 +33,33 @@ fn pod_fields() -> BTreeSet<String> {
     all
 }
 
+/// Every field of another kind below its `spec`, or beside its metadata; of a template, only that it is there.
+fn fields_of(kind: &str) -> BTreeSet<String> {
+    let fields = match kind {
+        "ConfigMap" => fields::of_object::<ConfigMap>(),
+        "Secret" => fields::of_object::<Secret>(),
+        "PersistentVolumeClaim" => fields::of_object::<PersistentVolumeClaim>(),
+        "Service" => fields::of_object::<Service>(),
+        "Deployment" => fields::of_object::<Deployment>(),
+        "ReplicaSet" => fields::of_object::<ReplicaSet>(),
+        "StatefulSet" => fields::of_object::<StatefulSet>(),
+        "DaemonSet" => fields::of_object::<DaemonSet>(),
+        "Job" => fields::of_object::<Job>(),
+        "CronJob" => fields::of_object::<CronJob>(),
+        _ => panic!("{kind} is not known to this test"),
+    };
+    let hidden = [
+        "spec.template.",
+        "spec.jobTemplate.",
+        "spec.volumeClaimTemplates[]",
+        "status.",
+    ];
+    fields
+        .into_iter()
+        .filter(|field| hidden.iter().all(|hidden| !field.starts_with(hidden)))
+        .collect()
+}
+
 /// Whether `field` is the one of the row or below it.
 fn is_below(field: &str, row: &str) -> bool {
     field
@@ -38,9 +67,13 @@ fn is_below(field: &str, row: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[', '{']))
 }
 
-/// The rows that decide about a field: of the longest path that it is below.
+/// The rows that decide about a field of a Pod: of the longest path that it is below.
 fn deciding(field: &str) -> Option<&'static str> {
-    compat::table()
+    deciding_of(compat::table(), field)
+}
+
+fn deciding_of(table: impl Iterator<Item = &'static Row>, field: &str) -> Option<&'static str> {
+    table
         .map(|row| row.path)
         .filter(|path| is_below(field, path))
         .max_by_key(|path| path.len())
@@ -82,6 +115,33 @@ fn every_row_is_about_a_field() {
 }
 
 #[test]
+fn every_field_of_the_other_kinds_has_a_row() {
+    for (kind, rows) in compat::kinds() {
+        let table = || compat::metadata_table().chain(rows);
+        let missing: Vec<String> = fields_of(kind)
+            .into_iter()
+            .filter(|field| !["metadata", "spec"].contains(&field.as_str()))
+            .filter(|field| deciding_of(table(), field).is_none())
+            .collect();
+        assert_eq!(missing, Vec::<String>::new(), "{kind}");
+    }
+}
+
+#[test]
+fn every_row_of_the_other_kinds_is_about_a_field() {
+    for (kind, rows) in compat::kinds() {
+        let mut fields = fields_of(kind);
+        if kind == "StatefulSet" {
+            fields.extend(fields::of_object::<StatefulSet>());
+        }
+        for row in rows {
+            let path = row.path.trim_end_matches("[]");
+            assert!(fields.contains(path), "{path} is no field of a {kind}");
+        }
+    }
+}
+
+#[test]
 fn the_status_of_a_pod_is_the_servers() {
     // The walker sees it; the table has one row for all of it.
     assert!(fields::of::<PodStatus>().contains("conditions[].type"));
@@ -94,7 +154,7 @@ fn the_documentation_is_the_table() {
     golden::compare(&path, &documentation());
 }
 
-const HEAD: &str = "# Fields of a Pod\n\n\
+const HEAD: &str = "# Fields of a Pod, and of other kinds\n\n\
 This page is written from the table that podyard itself goes by (`crates/api/src/compat`): do not edit it by hand.\n\n\
 Every field of a Kubernetes 1.36 Pod is decoded, gets Kubernetes' defaults and is checked by Kubernetes' rules. Then it is\n\n\
 - **honoured**: it does what it does in Kubernetes;\n\
@@ -103,6 +163,11 @@ Every field of a Kubernetes 1.36 Pod is decoded, gets Kubernetes' defaults and i
 - **refused**: the pod is not run, because it would not be what its author wanted.\n\n\
 A line holds for a field and for everything below it that has no line of its own; the fields below are named in the last\n\
 column.\n";
+
+const OTHERS: &str = "\n## Other kinds\n\n\
+The template of a pod has the lines of a Pod. For a CronJob, those of a Job hold below `spec.jobTemplate`. A kind that is not\n\
+here is refused. While the pods of a kind are not started, *honoured* says that the rules for them are there\n\
+(`crates/api/src/workloads`). All kinds have:\n\n";
 
 const SECTIONS: &[(&str, &str)] = &[
     ("The object", ""),
@@ -151,7 +216,18 @@ fn documentation() -> String {
             out.push_str(&line(row, fields));
         }
     }
+    out.push_str(OTHERS);
+    table_without_below(&mut out, compat::metadata_table());
+    for (kind, rows) in compat::kinds() {
+        let _ = write!(out, "\n### {kind}\n\n");
+        table_without_below(&mut out, rows.iter());
+    }
     out
+}
+
+fn table_without_below(out: &mut String, rows: impl Iterator<Item = &'static Row>) {
+    out.push_str("| Field | Status | | Fields below |\n|---|---|---|---|\n");
+    rows.for_each(|row| out.push_str(&line(row, &[])));
 }
 
 fn line(row: &Row, below: &[String]) -> String {

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use podyard_api::k8s_openapi::Resource;
 use serde::de::value::StrDeserializer;
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess,
@@ -14,10 +15,26 @@ use serde::de::{
 /// The path of every field of `T`, parents before children: `spec`, `spec.containers`, `spec.containers[].name`. Entries
 /// of maps are `{}`. A struct inside itself is not gone into again.
 pub(crate) fn of<T: DeserializeOwned>() -> BTreeSet<String> {
+    walk::<T>(&[])
+}
+
+/// The same for a kind of object.
+pub(crate) fn of_object<T: DeserializeOwned + Resource>() -> BTreeSet<String> {
+    walk::<T>(&[
+        ("apiVersion", T::API_VERSION),
+        ("kind", T::KIND),
+        ("spec.volumeClaimTemplates[].apiVersion", "v1"),
+        ("spec.volumeClaimTemplates[].kind", "PersistentVolumeClaim"),
+    ])
+}
+
+/// `texts` are those that a field has to have.
+fn walk<T: DeserializeOwned>(texts: &[(&str, &str)]) -> BTreeSet<String> {
     let seen = RefCell::default();
     let probe = Probe {
         path: String::new(),
         inside: Vec::new(),
+        texts,
         seen: &seen,
     };
     // The value that comes out is nothing; that the types could be made up shows that every branch was taken.
@@ -31,6 +48,7 @@ pub(crate) fn of<T: DeserializeOwned>() -> BTreeSet<String> {
 struct Probe<'p> {
     path: String,
     inside: Vec<&'static str>,
+    texts: &'p [(&'p str, &'p str)],
     seen: &'p RefCell<BTreeSet<String>>,
 }
 
@@ -85,7 +103,8 @@ impl<'de> Deserializer<'de> for Probe<'_> {
 
     /// Quantities, base64 texts and times are all content with one of these.
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_str("1")
+        let text = self.texts.iter().find(|(path, _)| *path == self.path);
+        visitor.visit_str(text.map_or("1", |(_, text)| text))
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

@@ -49,6 +49,7 @@ const COUNTS: &[(char, usize)] = &[
     ('T', 36),
     ('U', 40),
     ('V', 21),
+    ('W', 16),
 ];
 
 #[derive(Default)]

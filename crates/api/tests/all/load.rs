@@ -2,6 +2,8 @@
 
 use podyard_api::{LoadOptions, Objects, Source, load, render, restart_pod};
 
+use crate::golden;
+
 fn read(text: &str) -> Result<Objects, String> {
     load(&[Source::new("f.yaml", text)], &LoadOptions::default())
         .map_err(|diagnostics| render::render_all(&diagnostics, false))
@@ -175,4 +177,24 @@ fn the_pod_of_a_cron_job_knows_its_place() {
         pod.in_document(&path).to_string(),
         "spec.jobTemplate.spec.template.spec.containers[0].image"
     );
+}
+
+#[test]
+fn what_other_kinds_mean_on_one_machine_is_said() {
+    let text = golden::read(&golden::data("kinds.yaml"));
+    let options = LoadOptions {
+        accept_unsupported: true,
+        ..LoadOptions::default()
+    };
+    let objects = load(&[Source::new("f.yaml", text.as_str())], &options)
+        .unwrap_or_else(|error| panic!("{}", render::render_all(&error, false)));
+    let mut said = String::new();
+    for warning in &objects.warnings {
+        said.push_str(&render::render(warning, false));
+    }
+    golden::compare(&golden::data("kinds.rendered"), &said);
+
+    let error = read(&text).unwrap_err();
+    let errors = error.lines().filter(|line| line.contains(": error: "));
+    assert_eq!(errors.count(), 6, "{error}");
 }

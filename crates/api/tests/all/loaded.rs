@@ -4,7 +4,8 @@
 use std::fs;
 
 use podyard_api::{LoadOptions, Objects, Source, ValidWorkload, Workload, load, render};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::golden;
 
@@ -21,6 +22,25 @@ fn objects_are_defaulted_as_the_api_server_does() {
         golden::compare(&path.with_extension("json"), &printed(&objects));
     }
     assert!(checked >= 10, "only {checked} manifests were found");
+}
+
+/// Pods as a real API server 1.36.2 stored them, without what the scheduler and admission plugins wrote.
+#[test]
+fn defaults_are_those_of_a_recorded_server() {
+    #[derive(Deserialize)]
+    struct Recorded {
+        name: String,
+        given: Value,
+        stored: Value,
+    }
+    let text = golden::read(&golden::data("recorded.json"));
+    let all: Vec<Recorded> = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(all.len(), 27);
+    for recorded in all {
+        let objects = read(&recorded.given.to_string());
+        let ours = serde_json::to_value(objects.pods[0].pod()).expect("JSON");
+        assert_eq!(ours, recorded.stored, "{}", recorded.name);
+    }
 }
 
 #[test]
