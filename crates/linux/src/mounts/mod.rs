@@ -6,6 +6,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod prepare;
+mod propagation;
 mod sub_path;
 pub(crate) mod target;
 
@@ -112,7 +113,7 @@ pub enum Propagation {
     /// Nothing (Kubernetes `None`).
     #[default]
     Private,
-    /// Mounts of the host appear in the container (`HostToContainer`).
+    /// Mounts of the host appear in the container (`HostToContainer`). The source must be on a shared or slave mount.
     Slave,
     /// In both directions (`Bidirectional`). The source must be on a shared mount of the host.
     Shared,

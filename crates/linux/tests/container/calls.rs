@@ -51,6 +51,7 @@ pub(crate) fn start_a_container() {
     running.launch.wait_running().unwrap();
     mark(END);
     assert_eq!(running.finish().code(), 0);
+    crate::image::clean_up();
 }
 
 fn mark(path: &str) {
