@@ -5,11 +5,13 @@
 //! a container does concurrently in a shared volume can redirect a mount.
 
 pub(crate) mod attach;
+mod points;
 pub(crate) mod prepare;
 mod propagation;
 mod sub_path;
 pub(crate) mod target;
 
+pub use points::make_mount_points;
 pub use sub_path::{SubPathError, open_sub_path};
 
 use std::ffi::{CStr, CString};
