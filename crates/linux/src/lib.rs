@@ -42,7 +42,8 @@ pub use executable::protect_own_program;
 pub use idmap::UserNamespace;
 pub use lsm::{SecurityLabel, has_apparmor, has_selinux};
 pub use mounts::{
-    Access, Mount, MountFlags, MountSource, Propagation, SubPathError, open_sub_path,
+    Access, Mount, MountFlags, MountSource, Propagation, SubPathError, make_mount_points,
+    open_sub_path,
 };
 pub use plan::{ContainerPlan, OomScoreAdj, PidNamespace, Rlimit, Stdio, User};
 pub use process::{

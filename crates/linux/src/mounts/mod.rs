@@ -5,10 +5,13 @@
 //! a container does concurrently in a shared volume can redirect a mount.
 
 pub(crate) mod attach;
+mod points;
 pub(crate) mod prepare;
+mod propagation;
 mod sub_path;
 pub(crate) mod target;
 
+pub use points::make_mount_points;
 pub use sub_path::{SubPathError, open_sub_path};
 
 use std::ffi::{CStr, CString};
@@ -112,7 +115,7 @@ pub enum Propagation {
     /// Nothing (Kubernetes `None`).
     #[default]
     Private,
-    /// Mounts of the host appear in the container (`HostToContainer`).
+    /// Mounts of the host appear in the container (`HostToContainer`). The source must be on a shared or slave mount.
     Slave,
     /// In both directions (`Bidirectional`). The source must be on a shared mount of the host.
     Shared,

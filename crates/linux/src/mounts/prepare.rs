@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Access, Mount, MountFlags, MountSource, Propagation};
+use super::{Access, Mount, MountFlags, MountSource, Propagation, propagation};
 use crate::cgroup::Cgroup;
 use crate::process::LaunchError;
 use crate::sys::mount::{self, MountAttr};
@@ -96,6 +96,9 @@ fn prepare_one<'p>(
     cgroup: Option<&'p Cgroup>,
     user_namespace: bool,
 ) -> Result<PreparedMount<'p>, LaunchError> {
+    if mount.propagation != Propagation::Private {
+        propagation::check(mount)?;
+    }
     let read_only = mount.access != Access::ReadWrite;
     let flags = attribute_flags(mount.flags, read_only);
     let source = match &mount.source {

@@ -79,6 +79,17 @@ pub enum LaunchEvent {
 
 /// A process on its way to its program.
 ///
+/// **Made early, started late.** A container may be made long before its program may run, such as the next init container while
+/// the one before it works. When it is [`LaunchEvent::Ready`], all that takes time is behind it (the wait for cgroup v1
+/// above all), and nothing of the container has run: no program, no hook, no interpreter of the image. From then on
+///
+/// - what others write into its volumes is there when it starts, since volumes are mounts and not copies; so is what is
+///   written into a file that is mounted by itself, but not another file that takes its name;
+/// - a mount that others make below a volume is there only if its propagation says so, as for a container that runs;
+/// - its program, the working directory aside, is looked for when it starts;
+/// - it waits in its cgroup, and is ended by whatever ends that;
+/// - it ends by itself, with code 125, when its creator is gone.
+///
 /// Pollable by [`AsFd`]: readable when [`Launch::next`] has something to say. When it is dropped before the barrier was
 /// opened, the child ends without having run anything.
 #[derive(Debug)]

@@ -6,10 +6,18 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+static LAYER: OnceLock<PathBuf> = OnceLock::new();
+
 /// A directory with the unpacked image, shared by all tests of this process as a read-only layer.
 pub(crate) fn layer() -> &'static Path {
-    static LAYER: OnceLock<tempfile::TempDir> = OnceLock::new();
-    LAYER.get_or_init(unpack).path()
+    LAYER.get_or_init(unpack)
+}
+
+/// Removes what [`layer`] made, if it did.
+pub(crate) fn clean_up() {
+    if let Some(layer) = LAYER.get() {
+        let _ = std::fs::remove_dir_all(layer);
+    }
 }
 
 fn archive() -> PathBuf {
@@ -26,7 +34,7 @@ fn archive() -> PathBuf {
     archive
 }
 
-fn unpack() -> tempfile::TempDir {
+fn unpack() -> PathBuf {
     let image = tempfile::tempdir().unwrap();
     tar(&archive(), image.path());
     let manifest = &json(&image.path().join("index.json"))["manifests"][0]["digest"];
@@ -38,7 +46,7 @@ fn unpack() -> tempfile::TempDir {
     for layer in layers.as_array().unwrap() {
         tar(&blob(image.path(), &layer["digest"]), root.path());
     }
-    root
+    root.keep()
 }
 
 fn blob(image: &Path, digest: &Value) -> PathBuf {

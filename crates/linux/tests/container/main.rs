@@ -10,7 +10,7 @@ macro_rules! tests {
             let module = module_path!().rsplit("::").next().unwrap_or_default();
             vec![$(::libtest_mimic::Trial::test(
                 format!("{module}::{}", stringify!($name)),
-                || { $name(); Ok(()) },
+                || { $crate::alone($name); Ok(()) },
             )),*]
         }
     };
@@ -37,6 +37,13 @@ use libtest_mimic::{Arguments, Trial};
 
 /// The argument with which this program is the sandbox of a pod.
 const SANDBOX_ROLE: &str = "sandbox";
+
+/// Runs a test in a thread of its own: some give their thread another view of the machine, and do not give it back.
+fn alone(test: fn()) {
+    if let Err(panic) = std::thread::spawn(test).join() {
+        std::panic::resume_unwind(panic);
+    }
+}
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
@@ -68,5 +75,10 @@ fn main() {
     .flatten()
     .collect();
     tests.push(threats::agreement(&tests));
-    libtest_mimic::run(&Arguments::from_args(), tests).exit();
+    let mut arguments = Arguments::from_args();
+    // In one process, one after the other: they look at what the process has open. cargo-nextest gives each its own.
+    arguments.test_threads.get_or_insert(1);
+    let conclusion = libtest_mimic::run(&arguments, tests);
+    image::clean_up();
+    conclusion.exit();
 }

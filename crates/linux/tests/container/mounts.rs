@@ -22,6 +22,7 @@ tests![
     read_only_is_for_the_mount_alone_or_for_all_below,
     propagation_is_as_planned,
     bidirectional_mounts_reach_the_host,
+    propagation_needs_a_mount_that_has_it,
     an_open_directory_is_mounted_whatever_its_name_is_by_now,
     containers_of_a_pod_share_volumes_and_shm,
     masked_paths_show_nothing,
@@ -378,6 +379,34 @@ fn bidirectional_mounts_reach_the_host() {
     assert!(!seen(Propagation::Private));
     assert!(!seen(Propagation::Slave));
     assert!(seen(Propagation::Shared));
+}
+
+fn propagation_needs_a_mount_that_has_it() {
+    own_mounts();
+    let pod = Pod::new();
+    let volume = pod.host_directory("volume");
+    mount_tmpfs(&volume);
+    let refused = |propagation| {
+        let result = pod.spawn(&["true"], |plan| {
+            plan.mounts.push(Mount {
+                propagation,
+                ..Mount::bind(&volume, "/data")
+            });
+        });
+        match result {
+            Ok(_) => None,
+            Err(LaunchError::Path { path, what }) if path == volume => Some(what),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let not_shared = Some("is not on a shared mount");
+    let not_slave = Some("is not on a shared or slave mount");
+    assert_eq!(refused(Propagation::Private), None);
+    assert_eq!(refused(Propagation::Shared), not_shared);
+    assert_eq!(refused(Propagation::Slave), not_slave);
+    rustix::mount::mount_change(&volume, MountPropagationFlags::SHARED).unwrap();
+    assert_eq!(refused(Propagation::Shared), None);
+    assert_eq!(refused(Propagation::Slave), None);
 }
 
 fn privileged() -> podyard_linux::CapabilitySets {

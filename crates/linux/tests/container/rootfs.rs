@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use podyard_linux::{LaunchError, Mount, Rootfs, Stage};
+use podyard_linux::{LaunchError, Mount, Rootfs, Stage, make_mount_points};
 
 use crate::world::{Pod, string};
 
@@ -13,6 +13,7 @@ tests![
     many_layers_with_long_paths_are_taken,
     impossible_layer_counts_are_refused,
     a_missing_layer_is_named,
+    places_of_mounts_can_be_a_layer,
     a_read_only_root_takes_no_writes,
     a_directory_can_be_the_root,
     the_hosts_mount_table_never_shows_it,
@@ -109,6 +110,39 @@ fn a_missing_layer_is_named() {
     });
     assert_eq!((error.stage, error.errno), (Stage::Rootfs, libc::ENOENT));
     assert_eq!(error.subject, missing.to_str().unwrap());
+}
+
+/// A container that writes nothing then leaves nothing, and an image that has something at the place keeps it.
+fn places_of_mounts_can_be_a_layer() {
+    let pod = Pod::new();
+    let volume = pod.host_directory("volume");
+    let points = pod.directory.path().join("points");
+    let image = pod.layer("image", |root| {
+        std::fs::create_dir_all(root.join("data")).unwrap();
+        std::fs::write(root.join("data/of-the-image"), "").unwrap();
+        std::os::unix::fs::symlink("/elsewhere", root.join("link")).unwrap();
+    });
+    let rootfs = pod.rootfs_over(&[&image]);
+    let upper = upper(&rootfs);
+    let script =
+        "ls /data; touch /data/volume/x /volume/x /link/x; readlink /link; stat -c %a /volume";
+    let printed = pod.sh(script, |plan| {
+        plan.rootfs = rootfs;
+        for place in ["/volume", "/data/volume", "/link"] {
+            plan.mounts.push(Mount::bind(&volume, place));
+        }
+        make_mount_points(&points, &plan.mounts).unwrap();
+        if let Rootfs::Overlay { layers, .. } = &mut plan.rootfs {
+            layers.insert(0, points.clone());
+        }
+    });
+    assert_eq!(printed, "of-the-image\nvolume\n/elsewhere\n755");
+    // The image's link leads to where nothing was prepared.
+    let made: Vec<_> = std::fs::read_dir(upper)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(made, ["elsewhere"]);
 }
 
 fn a_read_only_root_takes_no_writes() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use podyard_linux::cgroup::{Devices, Layout, Limit, Resources};
 use podyard_linux::{Cgroup, CgroupRoot};
 
-use crate::world::{PATIENCE, Pod, mount_tmpfs, own_mounts};
+use crate::world::{PATIENCE, Pod, mount_tmpfs, own_mounts, unmount_below};
 
 tests![
     a_container_is_born_into_its_cgroup,
@@ -148,4 +148,5 @@ fn a_hierarchy_that_is_read_only_limits_nothing() {
         pod.sh("echo runs", |plan| plan.cgroup = Some(&cgroup)),
         "runs"
     );
+    unmount_below(directory.path());
 }

@@ -183,6 +183,7 @@ impl Drop for Pod {
         let _ = self.sandbox.process().signal(libc::SIGKILL);
         let _ = self.sandbox.process().wait_exited(Some(PATIENCE));
         let _ = self.sandbox.process().reap();
+        unmount_below(self.directory.path());
         if let Ok(Some(cgroup)) = Cgroup::open(&self.cgroup_root, &self.cgroup_path) {
             let removed = cgroup.remove(PATIENCE);
             assert!(
@@ -375,6 +376,15 @@ pub(crate) fn own_mounts() {
     let flags =
         rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC;
     rustix::mount::mount_change("/", flags).unwrap();
+}
+
+/// Takes away what a thread with mounts of its own has mounted below a directory, which could not be removed otherwise.
+pub(crate) fn unmount_below(directory: &Path) {
+    let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    for place in places.filter(|place| Path::new(place).starts_with(directory)) {
+        let _ = rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH);
+    }
 }
 
 /// Mounts a small tmpfs for the calling thread, after [`own_mounts`].
