@@ -20,6 +20,20 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> std::io::Result<()> {
 /// As the underlying file operations.
 pub(crate) fn write_durable(path: &Path, content: &[u8]) -> std::io::Result<()> {
     put(path, content, true)?;
+    sync_parent(path)
+}
+
+/// Brings to the disk what [`write`] has written.
+///
+/// # Errors
+///
+/// As the underlying file operations.
+pub(crate) fn sync(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()?;
+    sync_parent(path)
+}
+
+fn sync_parent(path: &Path) -> std::io::Result<()> {
     let parent = path.parent().unwrap_or_else(|| Path::new("."));
     File::open(parent)?.sync_all()
 }

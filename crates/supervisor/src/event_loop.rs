@@ -261,7 +261,8 @@ impl Supervisor {
             self.has_new_events = events_file.is_err();
         }
         let (mut last, mut last_events) = (Ok(()), Ok(()));
-        if end.is_some() {
+        // Nothing is left of a pod that was deleted, so there is nothing to bring to the disk.
+        if matches!(end, Some(End::Terminal(_))) {
             last_events = atomic::write(&self.dirs.final_events(), events.as_bytes());
             last = atomic::write_durable(&self.dirs.final_status(), pod.as_bytes());
         }

@@ -95,7 +95,8 @@ pub struct PodHandle {
 ///
 /// # Errors
 ///
-/// When one of that name is alive, or a file cannot be written; nothing is left behind then.
+/// When one of that name is alive, or a file cannot be written; nothing is left behind then. If it is the disk that fails, in the end,
+/// the pod may run all the same.
 pub fn create(root: Option<&Path>, new: NewPod) -> Result<PodHandle, PodError> {
     let roots = Roots::resolve(root).map_err(PodError::Start)?;
     let uid = new_uid();
@@ -145,7 +146,7 @@ pub fn create(root: Option<&Path>, new: NewPod) -> Result<PodHandle, PodError> {
         let text = serde_json::to_vec(&record)
             .map_err(std::io::Error::from)
             .map_err(io("write", &dirs.record()))?;
-        atomic::write_durable(&dirs.record(), &text).map_err(io("write", &dirs.record()))?;
+        atomic::write(&dirs.record(), &text).map_err(io("write", &dirs.record()))?;
         private(&dirs.run)?;
         handle.reserve_name()
     })();
@@ -155,6 +156,8 @@ pub fn create(root: Option<&Path>, new: NewPod) -> Result<PodHandle, PodError> {
         handle.remove_files();
         return Err(error);
     }
+    // On the disk before anybody hears that the pod was accepted. Its start need not wait for a disk.
+    atomic::sync(&dirs.record()).map_err(io("write", &dirs.record()))?;
     Ok(handle)
 }
 
