@@ -1,6 +1,7 @@
 //! The end of a pod (section 7): everything is stopped, within one grace period; then the sandbox, then the volumes; of a deleted pod, then
 //! everything else.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 
 use serde::{Deserialize, Serialize};
@@ -38,16 +39,19 @@ pub(crate) enum EndingCause {
     Deadline,
     /// It used more local storage than it may; the text says which limit it was.
     Evicted(String),
+    /// This machine does not take it.
+    Rejected { reason: String, message: String },
     /// Somebody asked for it.
     Deleted,
 }
 
 impl EndingCause {
     /// `status.reason` and `status.message` of a pod that failed for this, if its containers alone do not tell.
-    pub(crate) fn reason(&self) -> Option<(&'static str, &str)> {
+    pub(crate) fn reason(&self) -> Option<(&str, &str)> {
         match self {
             Self::Deadline => Some(("DeadlineExceeded", DEADLINE_MESSAGE)),
             Self::Evicted(message) => Some(("Evicted", message)),
+            Self::Rejected { reason, message } => Some((reason, message)),
             Self::Finished | Self::Deleted => None,
         }
     }
@@ -95,6 +99,19 @@ impl PodMachine {
         if let Some(ending) = self.ending_mut() {
             ending.until = ending.until.min(until);
         }
+    }
+
+    /// Nothing of the pod is made, and it is not tried again. A rejection that comes later is none.
+    pub(crate) fn reject(&mut self, reason: &str, message: &str) {
+        let is_untouched = self.volumes == Volumes::Absent;
+        if self.ending().is_some() || !is_untouched {
+            return;
+        }
+        self.pod_event(Warning, reason, message);
+        self.begin_ending(EndingCause::Rejected {
+            reason: reason.to_string(),
+            message: format!("Pod was rejected: {message}"),
+        });
     }
 
     /// From here on nothing starts.

@@ -149,6 +149,13 @@ pub enum Observation {
         /// The kubelet's text, which says whose limit it is.
         message: String,
     },
+    /// This machine does not take the pod: found before anything of it was made.
+    Rejected {
+        /// The kubelet's word for it, `SysctlForbidden` and the like.
+        reason: String,
+        /// Why.
+        message: String,
+    },
     /// The machine was started anew: no sandbox, no container and no mount of before exists, and `since_boot` began again.
     HostRebooted,
 }

@@ -60,6 +60,7 @@ impl PodMachine {
                 }
             }
             Observation::StorageExceeded { message } => self.evict(message),
+            Observation::Rejected { reason, message } => self.reject(reason, message),
             Observation::HostRebooted => {}
             Observation::ImagePulling { container, .. }
             | Observation::ImageReady { container, .. }

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1 as api;
 
 use crate::ContainerIndex;
 use crate::container::Ended;
+use crate::ending::EndingCause;
 use crate::machine::PodMachine;
 use crate::phase::{Phase, Shown};
 use crate::plan::Kind;
@@ -23,7 +24,12 @@ pub(crate) fn pod_status(machine: &PodMachine) -> api::PodStatus {
     };
     let cause = machine.ending().and_then(|ending| ending.cause.reason());
     let cause = cause.filter(|_| machine.published_phase == Phase::Failed);
+    // Of a pod that was not taken there is nothing to tell.
+    let is_rejected = machine
+        .ending()
+        .is_some_and(|ending| matches!(ending.cause, EndingCause::Rejected { .. }));
     let statuses = |indices: &mut dyn Iterator<Item = ContainerIndex>| {
+        let indices = indices.filter(|_| !is_rejected);
         list(indices.map(|index| container_status(machine, index)))
     };
     api::PodStatus {

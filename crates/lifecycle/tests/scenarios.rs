@@ -15,7 +15,7 @@
 //! turn the machine is saved and restored, as if its supervisor had been killed. Inputs:
 //!
 //! ```text
-//! create                                           delete [GRACE] | kill | retry [NAME]
+//! create [rejected REASON TEXT…]                   delete [GRACE] | kill | retry [NAME]
 //! exit NAME END [MESSAGE…]                         sandbox dies ATTEMPT | reboot
 //! image IMAGE fails [REASON] TEXT… | takes S | ok  start NAME fails config|create|binary TEXT… | takes S | ok
 //! volume NAME fails TEXT… | takes S | ok           sandbox 0 fails TEXT… | takes S | ok

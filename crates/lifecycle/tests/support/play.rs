@@ -58,15 +58,21 @@ impl Play {
         self.turn(said.as_slice(), &[]);
     }
 
+    fn create(&mut self, found: &[Observation]) {
+        let pod = &self.world.pod;
+        let now = self.clocks.now(self.world.at);
+        self.machine = Some(PodMachine::new(&pod.pod, pod.settings.clone(), now));
+        self.turn(found, &[]);
+    }
+
     /// What somebody does, or what befalls the world. See `scenarios.rs` for the list.
     pub(crate) fn input(&mut self, words: &[&str]) {
         let rest = |from: usize| words[from..].join(" ");
         match *words {
-            ["create"] => {
-                let pod = &self.world.pod;
-                let now = self.clocks.now(self.world.at);
-                self.machine = Some(PodMachine::new(&pod.pod, pod.settings.clone(), now));
-                self.turn(&[], &[]);
+            ["create"] => self.create(&[]),
+            ["create", "rejected", reason, ..] => {
+                let (reason, message) = (reason.into(), rest(3));
+                self.create(&[Observation::Rejected { reason, message }]);
             }
             ["delete"] => self.ask(Request::Delete {
                 grace_seconds: None,
