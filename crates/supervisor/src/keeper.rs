@@ -172,6 +172,11 @@ impl Keeper {
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .spawn()?;
+        for (key, descriptors) in &self.held {
+            if let (true, [held]) = (key.starts_with(link::TERMINAL), descriptors.as_slice()) {
+                link::hand_back(&ours, key, held)?;
+            }
+        }
         link::hand_over_listener(&ours, self.listener.as_fd())?;
         let pid = Pid::from_raw(i32::try_from(child.id()).map_err(std::io::Error::other)?);
         // Reaped with everything else below, by process id.

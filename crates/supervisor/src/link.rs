@@ -1,8 +1,9 @@
 //! The private link between a keeper and its supervisor: datagrams with descriptors attached.
 //!
-//! Keeper → supervisor, once: the pod's listening socket. Supervisor → keeper: hold these descriptors under this name, drop them, and
+//! Keeper → supervisor, once: terminals that it holds, then the pod's listening socket. Supervisor → keeper: hold these descriptors under this name, drop them, and
 //! finally "finished". A datagram is small and the socket's buffer far larger than all that can be outstanding, so sending never waits.
 
+use std::collections::HashMap;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -39,17 +40,37 @@ pub(crate) fn pair() -> std::io::Result<(OwnedFd, OwnedFd)> {
     )?)
 }
 
-/// Keeper side: the first and only message of a keeper.
+/// How the names of descriptors begin that are of no use to anybody in the keeper alone: the next supervisor gets them back.
+pub(crate) const TERMINAL: &str = "tty:";
+
+/// Keeper side, before the last message of a keeper: what the last supervisor left.
+pub(crate) fn hand_back(link: &OwnedFd, key: &str, held: &OwnedFd) -> std::io::Result<()> {
+    send(link.as_fd(), format!("B{key}").as_bytes(), &[held.as_fd()])
+}
+
+/// Keeper side: the last message of a keeper.
 pub(crate) fn hand_over_listener(link: &OwnedFd, listener: BorrowedFd<'_>) -> std::io::Result<()> {
     send(link.as_fd(), b"L", &[listener])
 }
 
-/// Supervisor side: waits for the listening socket.
-pub(crate) fn take_listener(link: &OwnedFd) -> std::io::Result<OwnedFd> {
-    let (_, mut descriptors) = receive_raw(link.as_fd(), RecvFlags::empty())?;
-    descriptors
-        .pop()
-        .ok_or_else(|| std::io::Error::other("the keeper handed over no socket"))
+/// Supervisor side: waits for the listening socket, and takes what is handed back before it.
+pub(crate) fn take_listener(
+    link: &OwnedFd,
+) -> std::io::Result<(OwnedFd, HashMap<String, OwnedFd>)> {
+    let mut handed_back = HashMap::new();
+    loop {
+        let (message, mut descriptors) = receive_raw(link.as_fd(), RecvFlags::empty())?;
+        let descriptor = descriptors
+            .pop()
+            .ok_or_else(|| std::io::Error::other("the keeper handed over no descriptor"))?;
+        match message.split_first() {
+            Some((b'B', key)) => {
+                let key = String::from_utf8_lossy(key).into_owned();
+                handed_back.insert(key, descriptor);
+            }
+            _ => return Ok((descriptor, handed_back)),
+        }
+    }
 }
 
 /// Keeper side: the next message that is already there.
@@ -143,6 +164,22 @@ fn receive_raw(link: BorrowedFd<'_>, flags: RecvFlags) -> std::io::Result<(Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_held_comes_back_before_the_socket() {
+        let (keeper, supervisor) = pair().expect("socketpair");
+        let (listener, _) = pair().expect("socketpair");
+        let (read_end, write_end) = rustix::pipe::pipe().expect("pipe");
+        hand_back(&keeper, "tty:app.1", &write_end).expect("sent");
+        drop(write_end);
+        hand_over_listener(&keeper, listener.as_fd()).expect("sent");
+        let (_, mut held) = take_listener(&supervisor).expect("taken");
+        let back = held.remove("tty:app.1").expect("handed back");
+        assert!(held.is_empty());
+        rustix::io::write(&back, b"x").expect("it is the same pipe");
+        let mut byte = [0; 1];
+        assert_eq!(rustix::io::read(&read_end, &mut byte), Ok(1));
+    }
 
     #[test]
     fn descriptors_cross_the_link_and_stay_open() {

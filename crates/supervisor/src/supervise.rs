@@ -3,8 +3,10 @@
 //! Start-up in order, each line with its reason: its own session (no terminal's signals), its lock (one supervisor per pod), the listening
 //! socket from the keeper, the journal replayed, then the loop. At the end of a deleted pod everything of it is removed.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io::Write as _;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 
 use podyard_image::Store;
@@ -92,7 +94,8 @@ pub fn run(arguments: &RoleArguments) -> Result<(), SuperviseError> {
     let _ = occupied
         .set_len(0)
         .and_then(|()| writeln!(occupied, "{}", std::process::id()));
-    let listener = link::take_listener(&link).map_err(system("take the pod's socket"))?;
+    let (listener, terminals) =
+        link::take_listener(&link).map_err(system("take the pod's socket"))?;
     let keeper = KeeperLink::new(link);
     let pod_record: PodRecord = record::read(&dirs.record()).ok_or(SuperviseError::Record)?;
     let spare_listener = listener
@@ -110,7 +113,7 @@ pub fn run(arguments: &RoleArguments) -> Result<(), SuperviseError> {
             &dirs,
             pod_record.clone(),
             keeper,
-            listener,
+            (listener, terminals),
         )))?
     };
     let Some(end) = end else {
@@ -143,7 +146,7 @@ async fn supervise(
     dirs: &PodDirs,
     pod_record: PodRecord,
     keeper: KeeperLink,
-    listener: std::os::fd::OwnedFd,
+    (listener, terminals): (OwnedFd, HashMap<String, OwnedFd>),
 ) -> Result<Option<(End, KeeperLink)>, SuperviseError> {
     let now = clock::now();
     let settings = pod_record.options.settings.clone();
@@ -190,9 +193,15 @@ async fn supervise(
         keeper,
         observations: observe,
         logs_grew: watch::channel(0).0,
-        live: Live::default(),
+        live: Live {
+            terminals: RefCell::new(terminals),
+            ..Live::default()
+        },
     });
 
+    if is_new && let Err(rejection) = drivers::admit(&world) {
+        world.report(rejection);
+    }
     let pending = machine.pending_actions().to_vec();
     let parts = Parts {
         dirs: dirs.clone(),

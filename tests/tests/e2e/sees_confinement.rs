@@ -29,7 +29,7 @@ fn users_groups_and_capabilities() {
     );
     let plain = printed(&podyard, "plain", &script, json!({}));
     // CHOWN to AUDIT_WRITE: the fourteen of containerd.
-    assert_eq!(plain, "0\n0\n0 10\n00000000a80425fb\n00000000a80425fb\n0\n");
+    assert_eq!(plain, "0\n0\n0\n00000000a80425fb\n00000000a80425fb\n0\n");
     let context = json!({"runAsUser": 1000, "runAsGroup": 1001, "allowPrivilegeEscalation": false,
         "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}});
     let user = printed(&podyard, "user", &script, context);
@@ -114,6 +114,74 @@ fn sysctls_of_the_pod_that_are_safe_or_allowed() {
     let output = podyard.foreground(&allowed, &["--allowed-unsafe-sysctls", "net.core.*"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(podyard.logs("p", "app"), "0\n1234\n0\n");
+    podyard.finish();
+}
+
+#[test]
+fn what_the_machine_does_not_allow_is_rejected() {
+    let podyard = Instance::new();
+    let sysctls =
+        json!({"securityContext": {"sysctls": [{"name": "net.core.somaxconn", "value": "1234"}]}});
+    let pod = with_spec(pod("p", "Always", &[], &[sh("app", "true")]), sysctls);
+    let output = podyard.foreground(&pod, &[]);
+    assert_ne!(output.status.code(), Some(0), "{output:?}");
+    let status = podyard.pod("p")["status"].clone();
+    assert_eq!(status["phase"], "Failed");
+    assert_eq!(status["reason"], "SysctlForbidden");
+    assert_eq!(
+        status["message"],
+        "Pod was rejected: forbidden sysctl: \"net.core.somaxconn\" not allowlisted"
+    );
+    assert!(status["containerStatuses"].is_null());
+    podyard.finish();
+}
+
+#[test]
+fn users_of_its_own_are_nobody_outside() {
+    let podyard = Instance::new();
+    let write = sh("init", "touch /d/by-root; chown 1000 /d; id -u");
+    let app = with(
+        sh(
+            "app",
+            "id -u; cut -c1-12 /proc/self/uid_map; stat -c '%u %n' /d /d/by-root /etc /k/key; touch /d/x; touch /x; stat -c %u /x; cat /k/key; echo kept > /c/file",
+        ),
+        json!({"volumeMounts": [{"name": "d", "mountPath": "/d"}, {"name": "k", "mountPath": "/k"}, {"name": "c", "mountPath": "/c"}]}),
+    );
+    let pod = with_spec(
+        pod("p", "Never", &[write], &[app]),
+        json!({"hostUsers": false, "volumes": [
+            {"name": "d", "emptyDir": {}}, {"name": "k", "secret": {"secretName": "keys"}},
+            {"name": "c", "persistentVolumeClaim": {"claimName": "data"}}]}),
+    );
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": {"key": "s\n"}},
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}},
+        pod]});
+    let path = podyard.manifest("objects.yaml", &list.to_string());
+    let output = podyard.run(&["run", &path]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(
+        podyard.logs("p", "app"),
+        "0\n         0  \n1000 /d\n0 /d/by-root\n0 /etc\n0 /k/key\n0\ns\n"
+    );
+    // On the disk of the machine the numbers are those inside, so that another pod finds them as they were.
+    let file = podyard.roots().volumes().join("default/data/file");
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(&file).expect("the file"));
+    assert_eq!(owner, 0);
+    assert_eq!(
+        std::fs::read_dir(podyard.roots().users())
+            .expect("list")
+            .count(),
+        1
+    );
+    podyard.ok(&["delete", "pod", "p"]);
+    assert_eq!(
+        std::fs::read_dir(podyard.roots().users())
+            .expect("list")
+            .count(),
+        0
+    );
     podyard.finish();
 }
 

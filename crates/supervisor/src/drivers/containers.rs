@@ -9,7 +9,7 @@
 
 use std::cell::OnceCell;
 use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -17,10 +17,11 @@ use podyard_image::Image;
 use podyard_lifecycle::{
     Action, Attempt, ContainerIndex, Exit, Observation, StartStage, StopSignal, Timestamp,
 };
-use podyard_linux::{Cgroup, Launch, LaunchRecord, Process, WaitStatus};
+use podyard_linux::{Cgroup, Launch, LaunchRecord, Process, Stdio, WaitStatus};
 
 use super::launch_plan::Persona;
 use super::logs::{self, LogPump};
+use super::streams::{self, Terminal};
 use super::{World, launch_plan};
 use crate::clock;
 use crate::keeper;
@@ -39,6 +40,7 @@ pub(crate) struct LiveContainer {
     stop_signal: i32,
     pub(crate) cgroup: Option<Cgroup>,
     pump: Rc<LogPump>,
+    terminal: OnceCell<Rc<Terminal>>,
     /// Put together at the first exec; it does not change while the instance lives.
     persona: OnceCell<Rc<Persona>>,
 }
@@ -167,13 +169,23 @@ fn create(
         .clone()
         .ok_or_else(|| NotStarted::create("the pod has no sandbox"))?;
     let stop_signal = config.stop_signal;
-    let stdin = OwnedFd::from(File::open("/dev/null").map_err(io("cannot open /dev/null"))?);
+    let spec = world.container(container);
+    let has_terminal = spec.is_some_and(|spec| spec.tty == Some(true));
+    let stdio = match spec {
+        Some(spec) if !has_terminal => Stdio::Files {
+            stdin: streams::input(world, spec, attempt, &run)
+                .map_err(io("cannot open the standard input"))?,
+            stdout,
+            stderr,
+        },
+        _ => Stdio::Terminal { size: None },
+    };
     let launch = launch_plan::spawn(
         world,
         &sandbox,
         config,
         cgroup.as_ref(),
-        [stdin, stdout, stderr],
+        stdio,
         launch_record.into(),
     )
     .map_err(|error| NotStarted::create(chain(&error)))?;
@@ -196,7 +208,10 @@ fn create(
     };
     // Written before anything of the container's own can run: from here on its exit cannot go unnoticed.
     save(&run, &instance).map_err(io("cannot write the container's record"))?;
-    launch.start().map_err(io("cannot start the container"))?;
+    // Its terminal must be out of danger before anything is printed on it.
+    if !has_terminal {
+        launch.start().map_err(io("cannot start the container"))?;
+    }
     pump.start();
     Ok((
         LiveContainer {
@@ -206,6 +221,7 @@ fn create(
             stop_signal,
             cgroup,
             pump,
+            terminal: OnceCell::new(),
             persona: OnceCell::new(),
         },
         launch,
@@ -225,7 +241,16 @@ async fn see_through(
     container_id: String,
 ) {
     let attempt = live.attempt;
-    match super::exec::launched(&mut launch).await {
+    let take_terminal = |launch: &mut Launch| {
+        let Some(master) = launch.take_terminal() else {
+            return Ok(());
+        };
+        let name = world.container_name(container);
+        let terminal = Terminal::start(&world, name, attempt, master)?;
+        let _ = live.terminal.set(terminal);
+        launch.start()
+    };
+    match super::exec::launched(&mut launch, take_terminal).await {
         Ok(()) => {
             drop(launch);
             let at = clock::wall();
@@ -307,6 +332,9 @@ fn report_exit(
         let _ = cgroup.kill_all();
         cgroup.oom_kills().is_ok_and(|kills| kills > 0)
     });
+    if let Some(terminal) = live.terminal.get() {
+        terminal.finish(&live.pump);
+    }
     live.pump.finish();
     let exit = match status {
         Some(status) if ran_out_of_memory => Exit::OomKilled {
@@ -388,9 +416,7 @@ fn forget(world: &World, container: ContainerIndex, live: &LiveContainer) {
     {
         world.complain(&format!("cannot remove the cgroup of {name}: {error}"));
     }
-    world
-        .keeper
-        .drop_held(&logs::keeper_key(name, live.attempt));
+    streams::release(world, name, live.attempt);
     let _ = std::fs::remove_dir_all(world.dirs.container_run(name, live.attempt));
     let mut containers = world.live.containers.borrow_mut();
     if containers
@@ -429,7 +455,7 @@ fn clear(world: &World, container: ContainerIndex, attempt: Attempt) {
     if !launch_is_over(&run) {
         world.complain(&format!("an interrupted start of {name} does not end"));
     }
-    world.keeper.drop_held(&logs::keeper_key(name, attempt));
+    streams::release(world, name, attempt);
     // An overlay that was mounted once cannot be mounted again (its work directory says `volatile`).
     let _ = std::fs::remove_dir_all(data);
     let _ = std::fs::remove_dir_all(run);
@@ -577,8 +603,17 @@ fn adopt_one(
                 stop_signal: instance.stop_signal,
                 cgroup,
                 pump: Rc::clone(&pump),
+                terminal: OnceCell::new(),
                 persona: OnceCell::new(),
             });
+            match Terminal::adopt(world, &instance.container, attempt) {
+                Ok(Some(terminal)) => drop(live.terminal.set(terminal)),
+                Ok(None) => {}
+                Err(error) => world.complain(&format!(
+                    "cannot take over the terminal of {}: {error}",
+                    instance.container
+                )),
+            }
             world
                 .live
                 .containers
@@ -626,6 +661,9 @@ fn report_lost(
         }
         None => (Exit::Lost, clock::wall()),
     };
+    if let Ok(Some(terminal)) = Terminal::adopt(world, &instance.container, instance.attempt) {
+        terminal.finish(pump);
+    }
     pump.finish();
     let attempt = instance.attempt;
     let file = world
@@ -641,12 +679,9 @@ fn report_lost(
     }
     let run = world.dirs.container_run(&instance.container, attempt);
     let clear = {
-        let (world, key) = (
-            Rc::clone(world),
-            logs::keeper_key(&instance.container, attempt),
-        );
+        let (world, name) = (Rc::clone(world), instance.container.clone());
         Box::new(move || {
-            world.keeper.drop_held(&key);
+            streams::release(&world, &name, attempt);
             let _ = std::fs::remove_dir_all(run);
         })
     };

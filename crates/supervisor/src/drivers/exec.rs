@@ -245,7 +245,7 @@ impl ExecSession {
     pub(crate) async fn wait(&self) -> Result<i32, String> {
         let launch = self.launch.borrow_mut().take();
         let failed = match launch {
-            Some(mut launch) => launched(&mut launch).await.err(),
+            Some(mut launch) => launched(&mut launch, |_| Ok(())).await.err(),
             None => None,
         };
         ready::readable(&self.process)
@@ -264,12 +264,19 @@ fn not_running(container: &str) -> String {
     format!("unable to upgrade connection: container not found ({container:?} is not running)")
 }
 
-pub(super) async fn launched(launch: &mut Launch) -> Result<(), String> {
+/// Follows a start to its success or failure; `when_ready` is called when the child waits at the barrier.
+pub(super) async fn launched(
+    launch: &mut Launch,
+    when_ready: impl Fn(&mut Launch) -> std::io::Result<()>,
+) -> Result<(), String> {
     loop {
         match launch.next() {
             Ok(Some(LaunchEvent::Running)) => return Ok(()),
             Ok(Some(LaunchEvent::Failed(error))) => return Err(error.oci_text()),
-            Ok(Some(LaunchEvent::Ready)) => {}
+            Ok(Some(LaunchEvent::Ready)) => {
+                when_ready(launch)
+                    .map_err(|error| format!("cannot go on with the start: {error}"))?;
+            }
             Ok(None) => {
                 ready::readable(&*launch)
                     .await

@@ -15,12 +15,16 @@ pub(crate) mod logs;
 mod objects;
 mod probes;
 mod sandbox;
+mod streams;
 pub(crate) mod volumes;
 mod world;
 
 use std::rc::Rc;
 
 use podyard_lifecycle::{Action, Observation};
+
+use crate::translate::admission;
+use crate::translate::security::Modules;
 
 pub(crate) use exec::{ExecRequest, ExecSession};
 pub use handlers::run_resolve;
@@ -86,6 +90,24 @@ pub(crate) fn begin(world: &Rc<World>, action: Action) {
             round,
         } => probes::begin(world, container, attempt, kind, round),
     }
+}
+
+/// Whether this machine takes the pod at all, asked once, before anything of it is made.
+///
+/// # Errors
+///
+/// What to report instead.
+pub(crate) fn admit(world: &World) -> Result<(), Observation> {
+    let modules = Modules {
+        apparmor: podyard_linux::has_apparmor(),
+        selinux: podyard_linux::has_selinux(),
+    };
+    let admitted =
+        world.with_facts(|facts| admission::check(facts, &world.allowed_sysctls, modules));
+    admitted.map_err(|rejection| Observation::Rejected {
+        reason: rejection.reason.to_owned(),
+        message: rejection.message,
+    })
 }
 
 /// After a restart: takes over what runs and answers what the last supervisor left unanswered.

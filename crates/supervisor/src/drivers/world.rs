@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -61,6 +62,8 @@ pub(crate) struct Live {
     pub(crate) images: RefCell<HashMap<Key, Rc<Image>>>,
     pub(crate) pulls: RefCell<HashMap<Key, oneshot::Sender<()>>>,
     pub(crate) containers: RefCell<HashMap<ContainerIndex, Rc<LiveContainer>>>,
+    /// Terminals of the last supervisor's containers, by the keeper's name for them.
+    pub(crate) terminals: RefCell<HashMap<String, OwnedFd>>,
     /// Hooks that run, and how to give one up.
     pub(crate) hooks: RefCell<HashMap<(ContainerIndex, Attempt, Hook), oneshot::Sender<()>>>,
     /// Which log file an instance writes.

@@ -1,5 +1,6 @@
 //! Puts a container together for the launcher: command, environment, identity, mounts, limits.
 
+mod devices;
 mod mounts;
 mod persona;
 mod stop_signal;
@@ -94,20 +95,11 @@ pub(super) fn spawn(
     sandbox: &Sandbox,
     config: Config,
     cgroup: Option<&Cgroup>,
-    [stdin, stdout, stderr]: [OwnedFd; 3],
+    stdio: Stdio,
     launch_record: OwnedFd,
 ) -> Result<Launch, LaunchError> {
     let persona = config.persona;
-    let mut plan = ContainerPlan::new(
-        sandbox,
-        config.rootfs,
-        config.args,
-        Stdio::Files {
-            stdin,
-            stdout,
-            stderr,
-        },
-    );
+    let mut plan = ContainerPlan::new(sandbox, config.rootfs, config.args, stdio);
     plan.user = persona.user();
     plan.capabilities = CapabilitySets::of(capabilities(&persona, config.privileged, cgroup));
     plan.oom_score_adj = Some(persona.oom_score_adj());

@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::super::containers::NotStarted;
 use super::super::{World, volumes};
+use super::devices;
 use crate::pull::chain;
 use crate::translate::{environment, expand, files, security};
 
@@ -52,6 +53,12 @@ pub(super) fn with_defaults(
             _ => mount,
         })
         .collect();
+    // With users of its own a pod has no rights to them.
+    if privileged && world.spec().host_users != Some(false) {
+        let nodes = devices::below(Path::new("/dev")).into_iter();
+        let nodes = nodes.filter(|node| is_free(&wanted, node));
+        all.extend(nodes.map(|node| Mount::bind(node.clone(), node)));
+    }
     all.extend(wanted);
     all
 }

@@ -1,0 +1,175 @@
+//! A container's standard streams beside its output pipes: what it reads, and its terminal (`pod-api.md` section 4.6).
+//!
+//! ```text
+//! attach ─▶ run/stdin (FIFO) ─▶ 0                  stdin: true
+//!           /dev/null ────────▶ 0                  otherwise
+//! terminal ─▶ its master ─▶ run/stdout (FIFO) ─▶ log     tty: true
+//! ```
+//!
+//! The keeper holds the FIFO and the master as well: nobody's input ends, and no terminal hangs up, because a supervisor has died.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use podyard_api::core::Container;
+use podyard_lifecycle::Attempt;
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::World;
+use super::logs::{self, LogPump};
+use crate::ready::{self, Ready};
+
+/// Read at once from a terminal.
+const CHUNK: usize = 32 << 10;
+
+/// What the container's descriptor 0 is. With `stdin: true` reads wait for somebody who attaches, and nobody's going ends them.
+pub(super) fn input(
+    world: &World,
+    container: &Container,
+    attempt: Attempt,
+    run: &Path,
+) -> std::io::Result<OwnedFd> {
+    if container.stdin != Some(true) {
+        return Ok(File::open("/dev/null")?.into());
+    }
+    let path = run.join("stdin");
+    let mode = Mode::RUSR | Mode::WUSR;
+    match rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    // For writing as well, so that the container's own end does not wait for a writer and never finds the end.
+    let both = rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let own = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let key = input_key(&container.name, attempt);
+    world.keeper.hold(&key, &[both.as_fd()]);
+    Ok(own)
+}
+
+/// Everything that the keeper holds for an instance can go.
+pub(super) fn release(world: &World, container: &str, attempt: Attempt) {
+    for key in [
+        logs::keeper_key(container, attempt),
+        input_key(container, attempt),
+        terminal_key(container, attempt),
+    ] {
+        world.keeper.drop_held(&key);
+    }
+}
+
+fn input_key(container: &str, attempt: Attempt) -> String {
+    format!("in:{container}.{attempt}")
+}
+
+fn terminal_key(container: &str, attempt: Attempt) -> String {
+    format!("{}{container}.{attempt}", crate::link::TERMINAL)
+}
+
+/// The terminal of a running container. What is printed on it goes into the pipe of its standard output, and on like all output.
+pub(super) struct Terminal {
+    master: Ready,
+    output: Ready,
+    task: Cell<Option<tokio::task::JoinHandle<()>>>,
+}
+
+impl Terminal {
+    /// Takes a new terminal; from here on it outlives this process.
+    pub(super) fn start(
+        world: &World,
+        container: &str,
+        attempt: Attempt,
+        master: OwnedFd,
+    ) -> std::io::Result<Rc<Self>> {
+        let key = terminal_key(container, attempt);
+        world.keeper.hold(&key, &[master.as_fd()]);
+        Self::relayed(master, &world.dirs.container_run(container, attempt))
+    }
+
+    /// Takes over the terminal of the last supervisor, which the keeper has handed back. `None` if the container has none.
+    pub(super) fn adopt(
+        world: &World,
+        container: &str,
+        attempt: Attempt,
+    ) -> std::io::Result<Option<Rc<Self>>> {
+        let key = terminal_key(container, attempt);
+        let master = world.live.terminals.borrow_mut().remove(&key);
+        let run = world.dirs.container_run(container, attempt);
+        master.map(|master| Self::relayed(master, &run)).transpose()
+    }
+
+    fn relayed(master: OwnedFd, run: &Path) -> std::io::Result<Rc<Self>> {
+        let flags = rustix::fs::fcntl_getfl(&master)?;
+        rustix::fs::fcntl_setfl(&master, flags | OFlags::NONBLOCK)?;
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let output = rustix::fs::open(run.join("stdout"), flags, Mode::empty())?;
+        let terminal = Rc::new(Self {
+            master: ready::watch(master)?,
+            output: ready::watch(output)?,
+            task: Cell::new(None),
+        });
+        let task = tokio::task::spawn_local({
+            let terminal = Rc::clone(&terminal);
+            async move { terminal.relay().await }
+        });
+        terminal.task.set(Some(task));
+        Ok(terminal)
+    }
+
+    async fn relay(&self) {
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let Ok(mut ready) = self.master.readable().await else {
+                return;
+            };
+            let read = match rustix::io::read(self.master.get_ref(), &mut chunk) {
+                Ok(read) if read > 0 => read,
+                Err(Errno::AGAIN) => {
+                    ready.clear_ready();
+                    continue;
+                }
+                Err(Errno::INTR) => continue,
+                // Its last user is gone.
+                _ => return,
+            };
+            let mut rest = &chunk[..read];
+            while !rest.is_empty() {
+                let Ok(mut ready) = self.output.writable().await else {
+                    return;
+                };
+                match rustix::io::write(self.output.get_ref(), rest) {
+                    Ok(written) => rest = &rest[written..],
+                    Err(Errno::AGAIN) => ready.clear_ready(),
+                    Err(Errno::INTR) => {}
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+
+    /// Moves on what is still in the terminal, when no process is left that could print more.
+    pub(super) fn finish(&self, pump: &LogPump) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let mut rest = match rustix::io::read(self.master.get_ref(), &mut chunk) {
+                Ok(read) if read > 0 => &chunk[..read],
+                Err(Errno::INTR) => continue,
+                _ => return,
+            };
+            while !rest.is_empty() {
+                match rustix::io::write(self.output.get_ref(), rest) {
+                    Ok(written) => rest = &rest[written..],
+                    Err(Errno::AGAIN) => pump.drain(),
+                    Err(Errno::INTR) => {}
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+}
