@@ -300,6 +300,12 @@ impl Instance {
         Self::kill(self.supervisor(pod))
     }
 
+    /// Makes a file in an emptyDir of the pod, from outside: a command in a container that ends for it would not be sure to end first.
+    pub fn touch(&self, pod: &str, volume: &str, file: &str) {
+        let path = self.dirs(pod).volume("empty-dir", volume).join(file);
+        std::fs::write(&path, "").unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
     /// The process id of the pod's keeper.
     #[must_use]
     pub fn keeper(&self, pod: &str) -> i32 {
