@@ -50,6 +50,9 @@ fn main() {
         Some(SANDBOX_ROLE) => podyard_linux::pause(),
         Some(threats::launcher::OVERWRITE_ROLE) => return threats::launcher::overwrite(),
         Some(calls::START_ROLE) => return calls::start_a_container(),
+        Some(threats::launcher::REPLACED_ROLE) => {
+            return threats::launcher::protect_a_replaced_program();
+        }
         Some(threats::launcher::KEYRING_ROLE) => return threats::launcher::print_keyring(),
         _ => {}
     }
