@@ -196,15 +196,17 @@ impl Instance {
     pub fn wait_for(&self, name: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + LIMIT;
         loop {
-            let pod = self.pod(name);
-            if is_so(&pod) {
+            // There may be no pod of this name yet.
+            let output = self.run(&["get", "pod", name, "-o", "json"]);
+            let pod = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+            if !pod.is_null() && is_so(&pod) {
                 return pod;
             }
             assert!(
                 Instant::now() < deadline,
                 "{what} did not happen: {}\n{}",
                 serde_json::to_string_pretty(&pod["status"]).expect("JSON"),
-                std::fs::read_to_string(self.dirs(name).own_log()).unwrap_or_default()
+                String::from_utf8_lossy(&output.stderr)
             );
             std::thread::sleep(std::time::Duration::from_millis(5));
         }

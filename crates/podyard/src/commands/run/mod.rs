@@ -2,6 +2,7 @@
 
 mod foreground;
 mod screen;
+mod troubles;
 
 use podyard_api::core::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use podyard_lifecycle::Settings as NodeSettings;
@@ -47,6 +48,13 @@ pub(super) fn run(context: &Context, settings: &RunSettings) -> Result<ExitCode,
             "note: back-offs last {factor} of their time (--backoff); a cluster waits in full"
         );
         note(context.stderr.paint(Tone::Attention, &text));
+    }
+    // Said before anything is made, and not as the first thing that the kernel refuses.
+    if !rustix::process::geteuid().is_root() {
+        return Err(CliError::failed(
+            "cannot run a pod as this user: it needs namespaces, mounts, cgroups and interfaces",
+            std::io::Error::from(std::io::ErrorKind::PermissionDenied),
+        ));
     }
     match settings.mode {
         RunMode::Detached => {
