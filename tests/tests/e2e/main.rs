@@ -1,10 +1,12 @@
 //! End-to-end tests: the real binary, real namespaces, real processes.
 
+mod check;
 mod crash;
 mod examples;
 mod foreground;
 mod hooks;
 mod init;
+mod plan;
 mod probes;
 mod replay;
 mod restart_pod;
