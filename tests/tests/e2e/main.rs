@@ -1,5 +1,6 @@
 //! End-to-end tests: the real binary, real namespaces, real processes.
 
+mod check;
 mod commands;
 mod crash;
 mod errors;
@@ -10,6 +11,7 @@ mod hooks;
 mod images;
 mod init;
 mod logs;
+mod plan;
 mod probes;
 mod replay;
 mod restart_pod;
