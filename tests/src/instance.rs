@@ -196,15 +196,17 @@ impl Instance {
     pub fn wait_for(&self, name: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + LIMIT;
         loop {
-            let pod = self.pod(name);
-            if is_so(&pod) {
+            // There may be no pod of this name yet.
+            let output = self.run(&["get", "pod", name, "-o", "json"]);
+            let pod = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+            if !pod.is_null() && is_so(&pod) {
                 return pod;
             }
             assert!(
                 Instant::now() < deadline,
                 "{what} did not happen: {}\n{}",
                 serde_json::to_string_pretty(&pod["status"]).expect("JSON"),
-                std::fs::read_to_string(self.dirs(name).own_log()).unwrap_or_default()
+                String::from_utf8_lossy(&output.stderr)
             );
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
@@ -298,6 +300,12 @@ impl Instance {
     /// `kill -9` of the pod's supervisor; false when there was none.
     pub fn kill_supervisor(&self, pod: &str) -> bool {
         Self::kill(self.supervisor(pod))
+    }
+
+    /// Makes a file in an emptyDir of the pod, from outside: a command in a container that ends for it would not be sure to end first.
+    pub fn touch(&self, pod: &str, volume: &str, file: &str) {
+        let path = self.dirs(pod).volume("empty-dir", volume).join(file);
+        std::fs::write(&path, "").unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
     /// The process id of the pod's keeper.

@@ -26,6 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "podyard",
         &[
             "podyard-api",
+            "podyard-check",
             "podyard-image",
             "podyard-lifecycle",
             "podyard-linux",

@@ -79,12 +79,14 @@ pub fn document() -> String {
          | Option | |\n|---|---|\n\
          | `--severity LEVEL` | report from this level on: `remark`, `warning` (default) or `error` |\n\
          | `--fail-on LEVEL` | exit with 1 from this level on: `remark`, `warning` (default), `error` or `never` |\n\
+         | `--list` | print the table below |\n\
          | `-o json`, `-o sarif` | for programs; SARIF is what code scanning services read |\n\n\
          Exit codes: 0 nothing found, 1 findings at or above `--fail-on`, 2 the manifest is invalid.\n\n\
          To keep something as it is, name the check in a comment on the line that is reported, or in the comment above it:\n\n\
          ```yaml\n\
-         # The file is for whoever opens a shell.  podyard:ignore must begin the comment:\n\
+         # Somebody looks at it by hand, in a debug container.\n\
          # podyard:ignore init-volume-unread\n\
+         - name: generated\n\
          ```\n\n\
          or, for a whole object, in its annotation (of the object or of its pod template):\n\n\
          ```yaml\n\

@@ -280,10 +280,7 @@ pub(crate) fn effects(run: &Run) -> Effects {
             asks_network = true;
             match plain.as_slice() {
                 [verb, _, directory, ..] if verb.0 == "clone" => write(directory, How::Tree, false),
-                _ => {
-                    is_closed = false;
-                    write(&Arg(".".to_owned()), How::Tree, false);
-                }
+                _ => is_closed = false,
             }
         }
         "tar" => {
@@ -301,7 +298,8 @@ pub(crate) fn effects(run: &Run) -> Effects {
                 is_closed = false;
             }
         }
-        "unzip" => {
+        // `-l`, `-p`, `-t` and `-z` only show.
+        "unzip" if !options.has("lptz", &[]) => {
             let directory = options.value("d", "");
             let directory = directory.unwrap_or_else(|| Arg(".".to_owned()));
             write(&directory, How::Tree, false);
@@ -357,6 +355,7 @@ pub(crate) fn effects(run: &Run) -> Effects {
                 .iter()
                 .any(|argument| argument.0.starts_with("-exec") || argument.0 == "-ok");
         }
+        "unzip" => {}
         program if ASKERS.contains(&program) => asks_network = true,
         program => is_closed = HARMLESS.contains(&program) && is_known(run),
     }

@@ -49,6 +49,8 @@ pub(crate) struct ContainerFacts<'a> {
     pub(crate) trace: Option<Trace>,
     /// What each command of the trace does.
     effects: OnceCell<Vec<Effects>>,
+    /// The files that it evidently writes, in order.
+    pub(crate) files: OnceCell<Vec<String>>,
     /// Everything the manifest says to the container: words, script, values of variables.
     text: String,
 }
@@ -203,6 +205,7 @@ impl<'a> ContainerFacts<'a> {
             has_command,
             trace,
             effects: OnceCell::new(),
+            files: OnceCell::new(),
             text,
         }
     }
@@ -494,6 +497,34 @@ mod tests {
         ] {
             assert_eq!(expand(text, &variables, |_| "?".to_owned()), expected);
         }
+    }
+
+    /// Nothing is found in a script that cannot be read: the ordinary manifests would prove nothing if theirs were such.
+    #[test]
+    fn the_scripts_of_ordinary_manifests_are_read() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/clean");
+        let mut scripts = 0;
+        for entry in std::fs::read_dir(directory).expect("manifests") {
+            let path = entry.expect("an entry").path();
+            let text = std::fs::read_to_string(&path).expect("a manifest");
+            let source = podyard_api::Source::new(path.display().to_string(), text);
+            let options = podyard_api::LoadOptions {
+                accept_unsupported: true,
+                ..podyard_api::LoadOptions::default()
+            };
+            let objects = podyard_api::load(&[source], &options)
+                .unwrap_or_else(|problems| panic!("{problems}"));
+            let templates = objects.workloads.iter().filter_map(crate::template_pod);
+            for pod in objects.pods.iter().cloned().chain(templates) {
+                for container in Facts::new(&pod, &objects, "Pod", false).containers {
+                    let is_script = trace::script_index(&container.argv).is_some();
+                    scripts += usize::from(is_script);
+                    let is_followed = !container.has_command || container.trace.is_some();
+                    assert!(is_followed, "{}: {}", path.display(), container.name());
+                }
+            }
+        }
+        assert!(scripts >= 20, "only {scripts} scripts");
     }
 
     #[test]

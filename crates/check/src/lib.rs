@@ -64,6 +64,36 @@ pub fn check_objects(objects: &Objects) -> Vec<Finding> {
     findings
 }
 
+/// A file that a container evidently writes into a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The container.
+    pub container: String,
+    /// The volume.
+    pub volume: String,
+    /// The file, seen from the root of the volume, without a slash in front.
+    pub path: String,
+}
+
+/// The files that the containers of a pod are seen to write into its volumes, as far as their commands tell.
+#[must_use]
+pub fn written_files(pod: &ValidPod, objects: &Objects) -> Vec<Written> {
+    let facts = Facts::new(pod, objects, "Pod", false);
+    let mut written = Vec::new();
+    for container in &facts.containers {
+        for file in checks::flow::files(container) {
+            if let Some(inside) = container.in_volume(file) {
+                written.push(Written {
+                    container: container.name().to_owned(),
+                    volume: inside.mount.name.clone(),
+                    path: inside.path.trim_start_matches('/').to_owned(),
+                });
+            }
+        }
+    }
+    written
+}
+
 /// A pod as the workload would make it, whose fields are those of the template.
 fn template_pod(workload: &ValidWorkload) -> Option<ValidPod> {
     let job = workload.scheduled_job(0);

@@ -275,14 +275,11 @@ impl Container {
             .map(|ended| ended.finished)
     }
 
-    /// Every stored moment, for the day the clock begins again.
+    /// Every stored moment that outlives a reboot, for the day the clock begins again. What runs does not, nor does what concerns it alone.
     pub(crate) fn rebase(&mut self, rebase: impl Fn(&mut Moment) + Copy) {
         if let Some(record) = &mut self.record {
             match &mut record.life {
-                Life::Running(running) => {
-                    rebase(&mut running.since);
-                    running.stop.iter_mut().for_each(|stop| stop.rebase(rebase));
-                }
+                Life::Running(running) => rebase(&mut running.since),
                 Life::Ended(ended) => rebase(&mut ended.finished),
             }
         }
@@ -296,6 +293,5 @@ impl Container {
             .filter_map(|owed| owed.since.as_mut())
             .for_each(rebase);
         self.backoff.rebase(rebase);
-        self.probes.rebase(rebase);
     }
 }

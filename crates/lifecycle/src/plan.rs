@@ -341,3 +341,44 @@ fn volume_mount(mount: &api::VolumeMount) -> api::VolumeMountStatus {
 fn seconds(seconds: i64) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_policy_the_tag_says_when_to_pull() {
+        use PullPolicy::{Always, IfNotPresent, Never};
+        let digest = "x@sha256:0000000000000000000000000000000000000000000000000000000000000000";
+        let cases = [
+            (None, "busybox", Always),
+            (None, "busybox:latest", Always),
+            (None, "busybox:1", IfNotPresent),
+            (None, digest, IfNotPresent),
+            (None, "localhost:5000/busybox", Always),
+            (None, "localhost:5000/busybox:1", IfNotPresent),
+            (Some("Always"), "busybox:1", Always),
+            (Some("IfNotPresent"), "busybox", IfNotPresent),
+            (Some("Never"), "busybox", Never),
+        ];
+        for (policy, image, expected) in cases {
+            assert_eq!(pull_policy(policy, image), expected, "{policy:?} {image}");
+        }
+    }
+
+    #[test]
+    fn a_zero_in_a_probe_is_a_default() {
+        let zeros = api::Probe {
+            period_seconds: Some(0),
+            success_threshold: Some(0),
+            failure_threshold: Some(0),
+            ..api::Probe::default()
+        };
+        for unset in [api::Probe::default(), zeros] {
+            let plan = probe(&unset);
+            assert_eq!(plan.initial_delay, Duration::ZERO);
+            assert_eq!(plan.period, Duration::from_secs(10));
+            assert_eq!((plan.success_threshold, plan.failure_threshold), (1, 3));
+        }
+    }
+}

@@ -62,13 +62,6 @@ impl Probes {
         }
     }
 
-    pub(crate) fn rebase(&mut self, rebase: impl Fn(&mut Moment)) {
-        self.workers
-            .iter_mut()
-            .filter_map(|worker| worker.due.as_mut())
-            .for_each(rebase);
-    }
-
     fn worker(&mut self, kind: ProbeKind) -> &mut Worker {
         &mut self.workers[kind as usize]
     }

@@ -25,3 +25,15 @@ impl<'de> Deserialize<'de> for Version {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_version_is_refused() {
+        assert!(serde_json::from_str::<Version>("1").is_ok());
+        assert!(serde_json::from_str::<Version>("2").is_err());
+        assert!(serde_json::from_str::<Version>("0").is_err());
+    }
+}

@@ -62,13 +62,6 @@ impl Stop {
     pub(crate) fn shorten(&mut self, until: Moment) {
         self.until = self.until.min(until);
     }
-
-    pub(crate) fn rebase(&mut self, rebase: impl Fn(&mut Moment)) {
-        rebase(&mut self.until);
-        if let StopStep::Signalled { earliest } = &mut self.step {
-            rebase(earliest);
-        }
-    }
 }
 
 impl PodMachine {
@@ -85,7 +78,6 @@ impl PodMachine {
         };
         if let Some(stop) = &mut running.stop {
             stop.shorten(order.until);
-            stop.in_order |= order.in_order;
             stop.then_start &= order.then_start;
             return;
         }

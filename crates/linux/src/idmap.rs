@@ -20,6 +20,15 @@ pub struct UserNamespace {
 }
 
 impl UserNamespace {
+    /// Whether this machine can give pods user namespaces: Linux 6.15, where they are not switched off.
+    #[must_use]
+    pub fn are_supported() -> bool {
+        let release = rustix::system::uname();
+        let allowed = std::fs::read_to_string("/proc/sys/user/max_user_namespaces");
+        is_recent(&release.release().to_string_lossy())
+            && allowed.is_ok_and(|count| count.trim() != "0")
+    }
+
     /// The machine's number of a user of the pod, if it has that user.
     #[must_use]
     pub fn host_uid(&self, uid: u32) -> Option<u32> {
@@ -59,6 +68,14 @@ impl UserNamespace {
     }
 }
 
+/// Whether a kernel can make overlays of detached mounts, by its release, such as `6.15.2-amd64`.
+fn is_recent(release: &str) -> bool {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(6), Some(15))
+}
+
 /// First outer number and count of a map's first line, `inner outer count`.
 fn parse(map: &str) -> Option<(u32, u32)> {
     let mut numbers = map.split_ascii_whitespace().map(str::parse);
@@ -87,6 +104,20 @@ mod tests {
             ..users
         };
         assert_eq!(last.host_uid(1), None);
+    }
+
+    #[test]
+    fn kernels_are_compared_by_number() {
+        for (release, expected) in [
+            ("6.15.0", true),
+            ("6.18.44-fc-v595", true),
+            ("7.0", true),
+            ("6.9.1", false),
+            ("5.20.0", false),
+            ("nonsense", false),
+        ] {
+            assert_eq!(is_recent(release), expected, "{release}");
+        }
     }
 
     #[test]

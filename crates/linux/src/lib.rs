@@ -50,5 +50,5 @@ pub use process::{
     Launch, LaunchError, LaunchEvent, LaunchRecord, Process, ProcessId, Stage, StageError,
     WaitStatus, read_launch_record,
 };
-pub use rootfs::Rootfs;
+pub use rootfs::{LAYER_LIMIT, Rootfs};
 pub use sandbox::{Namespaces, Sandbox, SandboxError, SandboxNetwork, SandboxPlan, pause};

@@ -20,7 +20,7 @@ use crate::process::stage::{Failure, InStage, Stage};
 use crate::sys::{self, mount::MountAttr};
 
 /// Layers overlayfs takes at most; more give `EINVAL` from the kernel.
-pub(crate) const LAYER_LIMIT: usize = 500;
+pub const LAYER_LIMIT: usize = 500;
 
 /// Where a container's root filesystem comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

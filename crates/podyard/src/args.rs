@@ -86,6 +86,10 @@ pub(crate) enum Verb {
     /// Run a pod from its manifest, in the foreground or detached
     #[command(after_long_help = crate::exit_code::help())]
     Run(RunArgs),
+    /// Show what a manifest would do, and start nothing
+    Plan(PlanArgs),
+    /// Find what is valid in a manifest and still does not do what was meant
+    Check(CheckArgs),
     /// List pods, or print them as objects
     Get(GetArgs),
     /// Show everything about a pod, and why it is (not) running
@@ -151,6 +155,98 @@ pub(crate) struct RunArgs {
     /// Sysctls beside the safe ones that the pod may set, such as net.core.somaxconn or net.*
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     pub(crate) allowed_unsafe_sysctls: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Manifests: files, directories of them, or `-` for stdin
+    #[arg(value_name = "FILE", required_unless_present = "filename")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The same, as kubectl spells it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) filename: Vec<PathBuf>,
+    /// yaml or json (the effective objects), svg or mermaid (a picture)
+    #[arg(short, long, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) output: Option<PlanOutputArg>,
+    /// As for `run`; `-o yaml` then prints what makes a cluster do the same
+    #[arg(
+        long,
+        value_name = "WHAT",
+        env = "PODYARD_ON_INIT_FAILURE",
+        hide_env_values = true
+    )]
+    pub(crate) on_init_failure: Option<OnInitFailureArg>,
+    /// Only what one machine does not do exactly as a cluster would
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) fidelity: bool,
+}
+
+/// How to print a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanOutputArg {
+    /// The effective manifest.
+    Yaml,
+    /// The effective objects as a list; of an invalid manifest the API server's answer.
+    Json,
+    /// A picture.
+    Svg,
+    /// A picture as text, which Markdown renderers draw.
+    Mermaid,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Manifests: files, directories of them, or `-` for stdin
+    #[arg(value_name = "FILE", required_unless_present_any = ["filename", "list"])]
+    pub(crate) files: Vec<PathBuf>,
+    /// The same, as kubectl spells it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) filename: Vec<PathBuf>,
+    /// json or sarif
+    #[arg(short, long, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) output: Option<CheckOutputArg>,
+    /// Report from this level on
+    #[arg(long, value_name = "LEVEL", default_value = "warning")]
+    pub(crate) severity: SeverityArg,
+    /// End with 1 from this level on
+    #[arg(long, value_name = "LEVEL", default_value = "warning")]
+    pub(crate) fail_on: FailOnArg,
+    /// List the checks
+    #[arg(long, conflicts_with_all = ["files", "filename", "output"])]
+    pub(crate) list: bool,
+}
+
+/// How to print findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckOutputArg {
+    /// Our own form.
+    Json,
+    /// What code scanning services read.
+    Sarif,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SeverityArg {
+    /// Worth knowing; often intended.
+    Remark,
+    /// Something does not do what it seems to.
+    Warning,
+    /// It cannot work as it stands.
+    Error,
+}
+
+/// What ends with 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOnArg {
+    /// Anything that is found.
+    Remark,
+    /// Warnings and errors.
+    Warning,
+    /// Errors.
+    Error,
+    /// Nothing.
+    Never,
 }
 
 /// What a failed init container means.
@@ -496,6 +592,10 @@ mod tests {
             "events web -o json",
             "run pod.yaml",
             "run -f - -d",
+            "plan -f pod.yaml -o yaml",
+            "plan pod.yaml --fidelity --on-init-failure restart-pod",
+            "check -f - -o sarif --severity remark --fail-on never",
+            "check --list",
             "--root /x -v run pod.yaml --backoff 0.1 --on-init-failure restart-pod",
         ] {
             let parsed = Cli::try_parse_from(["podyard"].into_iter().chain(line.split(' ')));
@@ -508,6 +608,10 @@ mod tests {
         for line in [
             "run",
             "run -d --rm pod.yaml",
+            "check",
+            "check pod.yaml --list",
+            "plan",
+            "plan pod.yaml --fidelity -o yaml",
             "get",
             "exec web",
             "logs web app -c app",

@@ -37,6 +37,31 @@ pub(crate) fn hint(error: &CliError) -> Option<String> {
     }
 }
 
+/// What to try about a warning of a pod.
+pub(crate) fn for_event(reason: &str, message: &str) -> Option<String> {
+    let text = match reason {
+        "FailedCreatePodSandBox" if message.contains("in use") => {
+            "take another hostPort, or end who has this one; the pod starts as soon as it is free"
+        }
+        "FailedCreatePodSandBox" => "`podyard system info` says what this machine lacks",
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+/// What to try about a container that waits.
+pub(crate) fn for_waiting(reason: &str, image: &str) -> Option<String> {
+    match reason {
+        "ErrImageNeverPull" => Some(format!(
+            "`podyard image pull {image}` or `podyard image import FILE` puts it into the store"
+        )),
+        "ErrImagePull" | "ImagePullBackOff" => Some(format!(
+            "is `{image}` spelled right? `podyard image import FILE` puts an image into the store without a registry"
+        )),
+        _ => None,
+    }
+}
+
 /// Whether a cause, or a cause of it, is the machine's or the user's privileges.
 pub(crate) fn is_host_trouble(error: &(dyn Error + 'static)) -> bool {
     matches!(

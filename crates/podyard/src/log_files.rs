@@ -80,6 +80,17 @@ impl LogFiles {
         self.files.iter_mut().try_for_each(|file| file.read(out))
     }
 
+    /// Appends what is left of the last lines of instances that are over, for which `is_over` is asked.
+    pub(crate) fn finish_ended(&mut self, is_over: impl Fn(&str, u32) -> bool, out: &mut Vec<u8>) {
+        for file in &mut self.files {
+            if let Some(prefixer) = &mut file.prefixer
+                && is_over(&file.container, file.instance)
+            {
+                prefixer.finish(out);
+            }
+        }
+    }
+
     /// Appends what is left of lines that never ended.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         for prefixer in self

@@ -4,10 +4,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use podyard_api::{Diagnostics, LoadOptions, Objects, Source, render};
+use podyard_api::{Diagnostic, Diagnostics, LoadOptions, Objects, Severity, Source, render};
 
 use crate::error::CliError;
-use crate::output::style::Palette;
+use crate::output::escape::one_line;
+use crate::output::style::{Palette, Tone};
 
 /// Reads and checks everything; warnings go to `warn`.
 pub(crate) fn load(
@@ -20,18 +21,40 @@ pub(crate) fn load(
         random: random(),
         ..LoadOptions::default()
     };
-    let colour = palette.is_enabled();
     let objects = podyard_api::load(&sources, &options)
-        .map_err(|diagnostics| invalid(&diagnostics, colour))?;
-    let warnings: String = objects
-        .warnings
-        .iter()
-        .map(|warning| render::render(warning, colour))
-        .collect();
+        .map_err(|diagnostics| invalid(&diagnostics, palette))?;
+    let warnings = describe(&objects.warnings, palette);
     if !warnings.is_empty() {
         warn(warnings.trim_end());
     }
     Ok(objects)
+}
+
+/// Reads everything only to look at it: what cannot be run on this machine, or is of a kind that is not known, is accepted.
+pub(crate) fn inspect(files: &[PathBuf]) -> Result<Result<Objects, Diagnostics>, CliError> {
+    let sources = read(files)?;
+    let options = LoadOptions {
+        random: 0,
+        skip_unknown: true,
+        accept_unsupported: true,
+    };
+    Ok(podyard_api::load(&sources, &options))
+}
+
+/// What was accepted and is worth knowing. A remark only says what a field means on one machine: one line is enough.
+pub(crate) fn describe(warnings: &[Diagnostic], palette: Palette) -> String {
+    let mut text = String::new();
+    for warning in warnings {
+        if warning.severity == Severity::Remark {
+            let place = warning.span.as_ref().map(|span| format!("{span}: "));
+            let word = palette.paint(Tone::Active, "remark:");
+            let message = one_line(&warning.message);
+            text.push_str(&format!("{}{word} {message}\n", place.unwrap_or_default()));
+        } else {
+            text.push_str(&render::render(warning, palette.is_enabled()));
+        }
+    }
+    text
 }
 
 /// Namespace and name of every pod in the manifests.
@@ -63,14 +86,14 @@ pub(crate) fn namespace_of(own: &str, asked: Option<&str>) -> Result<String, Cli
     }
 }
 
-fn invalid(diagnostics: &Diagnostics, colour: bool) -> CliError {
+pub(crate) fn invalid(diagnostics: &Diagnostics, palette: Palette) -> CliError {
     let count = diagnostics
         .0
         .iter()
         .filter(|diagnostic| diagnostic.is_error())
         .count();
     CliError::Manifest {
-        rendered: render::render_all(diagnostics, colour),
+        rendered: render::render_all(diagnostics, palette.is_enabled()),
         count,
     }
 }

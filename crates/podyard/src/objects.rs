@@ -8,6 +8,7 @@ pub(crate) use self::core::{
 };
 pub(crate) use self::jiff::Timestamp;
 pub(crate) use self::meta::Time;
+pub(crate) use podyard_api::k8s_openapi::apimachinery::pkg::util::intstr::IntOrString as Port;
 
 /// Questions about a whole pod.
 pub(crate) trait PodExt {

@@ -5,9 +5,12 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use podyard_check::Severity;
+
 use crate::args::{
-    Cli, ColorArg, DebugVerb, DeleteArgs, ExecArgs, GetArgs, GlobalArgs, ImageVerb, LogsArgs,
-    ObjectOutputArg, OnInitFailureArg, OutputArg, RunArgs, ScopeArgs, SeccompArg, SystemVerb, Verb,
+    CheckArgs, CheckOutputArg, Cli, ColorArg, DebugVerb, DeleteArgs, ExecArgs, FailOnArg, GetArgs,
+    GlobalArgs, ImageVerb, LogsArgs, ObjectOutputArg, OnInitFailureArg, OutputArg, PlanArgs,
+    PlanOutputArg, RunArgs, ScopeArgs, SeccompArg, SeverityArg, SystemVerb, Verb,
 };
 use crate::duration;
 use crate::error::CliError;
@@ -95,6 +98,8 @@ pub(crate) enum Scope {
 #[derive(Debug)]
 pub(crate) enum Command {
     Run(RunSettings),
+    Plan(PlanSettings),
+    Check(CheckSettings),
     Get(GetSettings),
     Describe {
         target: Target,
@@ -145,6 +150,44 @@ pub(crate) struct RunSettings {
     pub(crate) seccomp_unconfined: bool,
     /// Sysctls beside the safe ones that the pod may set.
     pub(crate) allowed_unsafe_sysctls: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct PlanSettings {
+    /// Manifests; `-` is stdin.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) form: PlanForm,
+    /// None: as the pod's annotation says, or Kubernetes' default.
+    pub(crate) on_init_failure: Option<OnInitFailure>,
+}
+
+/// What `plan` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlanForm {
+    Text,
+    Objects(Format),
+    Svg,
+    Mermaid,
+    Fidelity,
+}
+
+#[derive(Debug)]
+pub(crate) struct CheckSettings {
+    /// Manifests; `-` is stdin. None: list the checks.
+    pub(crate) files: Option<Vec<PathBuf>>,
+    pub(crate) form: CheckForm,
+    /// What is less bad is not reported.
+    pub(crate) severity: Severity,
+    /// What is less bad is no failure; None: nothing is.
+    pub(crate) fail_on: Option<Severity>,
+}
+
+/// How `check` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CheckForm {
+    Text,
+    Json,
+    Sarif,
 }
 
 /// How long `run` stays.
@@ -281,6 +324,8 @@ pub(crate) fn resolve(cli: Cli, environment: &Environment) -> Result<(Context, C
     let context = context(cli.global, environment);
     let command = match cli.verb {
         Verb::Run(args) => Command::Run(run(args)?),
+        Verb::Plan(args) => Command::Plan(plan(args)),
+        Verb::Check(args) => Command::Check(check(args)),
         Verb::Get(args) => Command::Get(get(args)?),
         Verb::Describe(args) => Command::Describe {
             target: Target::parse(&args.target)?,
@@ -368,14 +413,57 @@ fn run(args: RunArgs) -> Result<RunSettings, CliError> {
         } else {
             RunMode::Foreground { remove: args.rm }
         },
-        on_init_failure: args.on_init_failure.map(|choice| match choice {
-            OnInitFailureArg::RetryContainer => OnInitFailure::RetryContainer,
-            OnInitFailureArg::RestartPod => OnInitFailure::RestartPod,
-        }),
+        on_init_failure: args.on_init_failure.map(Into::into),
         backoff_per_mille,
         seccomp_unconfined: args.seccomp_default == SeccompArg::Unconfined,
         allowed_unsafe_sysctls: args.allowed_unsafe_sysctls,
     })
+}
+
+impl From<OnInitFailureArg> for OnInitFailure {
+    fn from(choice: OnInitFailureArg) -> Self {
+        match choice {
+            OnInitFailureArg::RetryContainer => Self::RetryContainer,
+            OnInitFailureArg::RestartPod => Self::RestartPod,
+        }
+    }
+}
+
+fn plan(args: PlanArgs) -> PlanSettings {
+    PlanSettings {
+        files: [args.files, args.filename].concat(),
+        form: match args.output {
+            _ if args.fidelity => PlanForm::Fidelity,
+            None => PlanForm::Text,
+            Some(PlanOutputArg::Yaml) => PlanForm::Objects(Format::Yaml),
+            Some(PlanOutputArg::Json) => PlanForm::Objects(Format::Json),
+            Some(PlanOutputArg::Svg) => PlanForm::Svg,
+            Some(PlanOutputArg::Mermaid) => PlanForm::Mermaid,
+        },
+        on_init_failure: args.on_init_failure.map(Into::into),
+    }
+}
+
+fn check(args: CheckArgs) -> CheckSettings {
+    CheckSettings {
+        files: (!args.list).then(|| [args.files, args.filename].concat()),
+        form: match args.output {
+            None => CheckForm::Text,
+            Some(CheckOutputArg::Json) => CheckForm::Json,
+            Some(CheckOutputArg::Sarif) => CheckForm::Sarif,
+        },
+        severity: match args.severity {
+            SeverityArg::Remark => Severity::Remark,
+            SeverityArg::Warning => Severity::Warning,
+            SeverityArg::Error => Severity::Error,
+        },
+        fail_on: match args.fail_on {
+            FailOnArg::Remark => Some(Severity::Remark),
+            FailOnArg::Warning => Some(Severity::Warning),
+            FailOnArg::Error => Some(Severity::Error),
+            FailOnArg::Never => None,
+        },
+    }
 }
 
 fn get(args: GetArgs) -> Result<GetSettings, CliError> {

@@ -217,7 +217,7 @@ fn no_line_is_lost_over_many_supervisors() {
         // The next one has taken over as soon as it answers.
         podyard.ok(&["exec", "p", "--", "true"]);
     }
-    podyard.ok(&["exec", "p", "--", "touch", "/d/go"]);
+    podyard.touch("p", "d", "go");
     podyard.wait_for_phase("p", "Succeeded");
     let expected: String = (1..=lines).map(|i| format!("{i}\n")).collect();
     assert!(
@@ -235,7 +235,7 @@ fn followers_of_a_log_do_not_notice() {
     podyard.wait_for_log("p", "app", "one");
     let follower = podyard.spawn(&["logs", "p", "-f"]);
     assert!(podyard.kill_supervisor("p"));
-    podyard.ok(&["exec", "p", "--", "touch", "/d/go"]);
+    podyard.touch("p", "d", "go");
     let output = follower.wait_with_output().expect("a child");
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
@@ -264,7 +264,7 @@ fn a_foreground_run_does_not_notice_either() {
             .then_some(())
     });
     assert!(podyard.kill_supervisor("p"));
-    podyard.ok(&["exec", "p", "--", "touch", "/d/go"]);
+    podyard.touch("p", "d", "go");
     let output = run.wait_with_output().expect("a child");
     assert_says(&output, 9, &["ended with exit code 9"]);
     assert_eq!(
@@ -315,9 +315,15 @@ fn without_its_keeper_a_pod_goes_on() {
     podyard.start(&pod("p", "Always", &[], &[sh("app", &app)]));
     podyard.wait_for_log("p", "app", "ready");
     let before = podyard.wait_for_condition("p", "Ready");
-    kill(podyard.keeper("p"));
+    let keeper = podyard.keeper("p");
+    kill(keeper);
     podyard.ok(&["get", "pods"]);
     assert_eq!(podyard.logs("p", "app"), "ready\n");
+    // A command that reaches the old supervisor in its last moment is told that the connection broke.
+    eventually("another keeper", || {
+        let path = podyard.dirs("p").keeper_lock();
+        (path.exists() && podyard.keeper("p") != keeper).then_some(())
+    });
     podyard.ok(&["exec", "p", "--", "true"]);
     let after = podyard.pod("p");
     let id = |pod: &Value| container(pod, "app")["containerID"].clone();
@@ -335,7 +341,8 @@ fn without_keeper_and_supervisor_the_next_command_takes_over() {
     podyard.wait_for_log("p", "app", "ready");
     let before = podyard.wait_for_condition("p", "Ready");
     kill_keeper_and_supervisor(&podyard, "p");
-    podyard.ok(&["exec", "p", "--", "touch", "/d/go"]);
+    podyard.ok(&["exec", "p", "--", "true"]);
+    podyard.touch("p", "d", "go");
     let pod = podyard.wait_for_phase("p", "Failed");
     let id = |state: &Value| state["containerID"].clone();
     assert_eq!(

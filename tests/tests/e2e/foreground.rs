@@ -144,7 +144,7 @@ fn lines_appear_while_the_container_runs() {
     let podyard = Instance::new();
     let script = "echo ready; until [ -e /d/go ]; do sleep 0.02; done; echo done";
     let (mut run, stdout) = ready_in_foreground(&podyard, &one_app(script));
-    podyard.ok(&["exec", "p", "--", "touch", "/d/go"]);
+    podyard.touch("p", "d", "go");
     assert_eq!(rest(stdout), "[app] done\n");
     assert_eq!(run.wait().expect("a child").code(), Some(0));
     podyard.finish();
@@ -209,7 +209,7 @@ fn the_pod_goes_on_when_only_its_viewer_is_killed() {
     let (mut run, _stdout) = ready_in_foreground(&podyard, &one_app(script));
     run.kill().expect("it runs");
     run.wait().expect("a child");
-    podyard.ok(&["exec", "p", "--", "touch", "/d/go"]);
+    podyard.touch("p", "d", "go");
     podyard.wait_for_phase("p", "Failed");
     assert_eq!(podyard.logs("p", "app"), "ready\ndone\n");
     podyard.finish();
@@ -277,13 +277,13 @@ fn a_terminal_shows_a_view_that_is_redrawn() {
     eventually("the first runs", || {
         line("first").contains("running").then_some(())
     });
-    podyard.ok(&["exec", "p", "-c", "first", "--", "touch", "/d/one"]);
+    podyard.touch("p", "d", "one");
     eventually("the second runs", || {
         line("second").contains("running").then_some(())
     });
     // In place: the same line says now that the first has completed.
     assert!(line("first").contains("completed"), "{}", line("first"));
-    podyard.ok(&["exec", "p", "-c", "second", "--", "touch", "/d/two"]);
+    podyard.touch("p", "d", "two");
     let (status, screen, bytes) = terminal.wait();
     assert_eq!(status.code(), Some(3), "{screen:#?}");
     assert!(bytes.contains("\u{1b}["), "nothing was redrawn: {bytes:?}");

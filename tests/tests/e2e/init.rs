@@ -65,15 +65,7 @@ fn the_status_counts_them() {
         let table = podyard.ok(&["get", "pod", "p", "--no-headers"]);
         let words: Vec<&str> = table.split_whitespace().collect();
         assert_eq!(words[1..3], ["0/1", column], "{table}");
-        podyard.ok(&[
-            "exec",
-            "p",
-            "-c",
-            name,
-            "--",
-            "touch",
-            &format!("/d/{name}"),
-        ]);
+        podyard.touch("p", "d", name);
     }
     let pod = podyard.wait_for_condition("p", "Ready");
     assert_eq!(condition(&pod, "Initialized"), "True");

@@ -1,10 +1,17 @@
 //! End-to-end tests: the real binary, real namespaces, real processes.
 
+mod check;
+mod commands;
 mod crash;
+mod errors;
 mod examples;
+mod exec;
 mod foreground;
 mod hooks;
+mod images;
 mod init;
+mod logs;
+mod plan;
 mod probes;
 mod replay;
 mod restart_pod;
@@ -15,3 +22,4 @@ mod sees_limits;
 mod sees_volumes;
 mod storage;
 mod volumes;
+mod workloads;

@@ -144,6 +144,10 @@ fn a_wrong_value_is_refused() {
     let mut pod = failing_twice("Always");
     pod["metadata"]["annotations"] = json!({"podyard.dev/on-init-failure": "sometimes"});
     let output = podyard.foreground(&pod, &[]);
-    assert_says(&output, 2, &["podyard.dev/on-init-failure", "`sometimes`"]);
+    assert_says(
+        &output,
+        2,
+        &["podyard.dev/on-init-failure", "\"sometimes\""],
+    );
     podyard.finish();
 }

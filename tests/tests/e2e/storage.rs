@@ -105,7 +105,7 @@ fn a_long_log_is_put_aside_and_read_to_its_end() {
             .count()
             == 1
     });
-    podyard.ok(&["exec", "p", "--", "touch", "/v/go"]);
+    podyard.touch("p", "v", "go");
     let seen = follower.wait_with_output().expect("logs");
     let seen = String::from_utf8(seen.stdout).expect("UTF-8");
     let numbers = seen

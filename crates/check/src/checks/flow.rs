@@ -1,5 +1,7 @@
 //! Who fills a volume, and whether anybody reads it there.
 
+use std::collections::BTreeSet;
+
 use podyard_api::core::Volume;
 
 use super::Report;
@@ -58,18 +60,15 @@ fn makes_directory(container: &ContainerFacts<'_>, path: &str) -> bool {
 }
 
 /// The files that a container evidently writes.
-fn files(container: &ContainerFacts<'_>) -> Vec<String> {
-    let mut files = Vec::new();
-    for (_, effects) in container.steps() {
-        for write in &effects.writes {
-            if let Some(file) = file_of(container, write)
-                && !files.contains(&file)
-            {
-                files.push(file);
-            }
+pub(crate) fn files<'c>(container: &'c ContainerFacts<'_>) -> &'c [String] {
+    container.files.get_or_init(|| {
+        let mut files = BTreeSet::new();
+        for (_, effects) in container.steps() {
+            let written = effects.writes.iter();
+            files.extend(written.filter_map(|write| file_of(container, write)));
         }
-    }
-    files
+        files.into_iter().collect()
+    })
 }
 
 pub(crate) static UNREAD_PATH: Check = Check {
@@ -152,9 +151,9 @@ fn missed_by(
 ) -> Option<Missed> {
     let mount = &init.mounts()[index];
     let mut written: Vec<(String, bool)> = files(init)
-        .into_iter()
+        .iter()
         .filter(|file| init.mount_of(file).is_some_and(|(at, _)| at == index))
-        .map(|file| (file, true))
+        .map(|file| (file.clone(), true))
         .collect();
     if written.is_empty() {
         written.push((mount.mount_path.trim_end_matches('/').to_owned(), false));
@@ -293,8 +292,8 @@ fn unwritten_path(report: &mut Report<'_>) {
                 .iter()
                 .flat_map(|container| {
                     files(container)
-                        .into_iter()
-                        .filter_map(|file| container.in_volume(&file))
+                        .iter()
+                        .filter_map(|file| container.in_volume(file))
                         .filter(|inside| inside.mount.name == volume.name)
                         .map(|inside| inside.path)
                 })
@@ -398,11 +397,8 @@ fn volume_unread(report: &mut Report<'_>) {
         if is_scratch(directory) || reads_again(init, directory) {
             continue;
         }
-        let written: Vec<String> = files(init)
-            .into_iter()
-            .filter(|file| is_within(file, directory))
-            .collect();
-        if let Some(file) = written.first() {
+        let written = files(init).iter().find(|file| is_within(file, directory));
+        if let Some(file) = written {
             let name = init.name();
             report.at(
                 init.mount_path(*index, "name"),
@@ -482,19 +478,19 @@ fn write_lost(report: &mut Report<'_>) {
             continue;
         }
         for file in files(init) {
-            if init.mount_of(&file).is_some() || is_scratch(&file) {
+            if init.mount_of(file).is_some() || is_scratch(file) {
                 continue;
             }
             let reader = facts.containers[position + 1..].iter().find_map(|later| {
-                let shared = later.mount_of(&file).is_some_and(|(_, mount)| {
+                let shared = later.mount_of(file).is_some_and(|(_, mount)| {
                     mount.mount_path != "/" && init.mounts_of(&mount.name).next().is_some()
                 });
                 let named = later
                     .argv
                     .iter()
-                    .any(|arg| crate::effects::mentions(&arg.0, &file));
+                    .any(|arg| crate::effects::mentions(&arg.0, file));
                 // It may write the file itself.
-                let own = files(later).contains(&file);
+                let own = files(later).contains(file);
                 (shared || named && !own).then_some((later, shared))
             });
             let Some((later, shared)) = reader else {
@@ -506,7 +502,7 @@ fn write_lost(report: &mut Report<'_>) {
             } else {
                 format!("`{later_name}` reads it")
             };
-            let file = shown(&file, true);
+            let file = shown(file, true);
             report.at_word(
                 init,
                 file.trim_matches('`'),

@@ -230,9 +230,13 @@ fn one_word(report: &mut Report<'_>) {
             continue;
         };
         let mut words = program.split_whitespace();
-        let (Some(first), Some(_)) = (words.next(), words.next()) else {
+        let (Some(first), Some(second)) = (words.next(), words.next()) else {
             continue;
         };
+        // A path may have blanks in it.
+        if program.starts_with('/') && second.contains('/') && !program.contains(" -") {
+            continue;
+        }
         let shown: String = program.chars().take(40).collect();
         report.at(
             container.path.field("command").index(0),

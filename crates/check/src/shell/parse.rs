@@ -401,7 +401,17 @@ impl<'t> Parser<'t> {
             if self.rest.is_empty() {
                 return Err(Unreadable);
             }
-            let operator = ["&&", "||", "=~", "<", ">", "(", ")", "|", ";"];
+            if self.take("=~") {
+                // A regular expression, in which brackets and dollars mean other things.
+                self.blanks();
+                let end = self
+                    .rest
+                    .find(char::is_whitespace)
+                    .unwrap_or(self.rest.len());
+                self.skip(end);
+                continue;
+            }
+            let operator = ["&&", "||", "<", ">", "(", ")", "|", ";"];
             if !operator.iter().any(|operator| self.take(operator)) {
                 words.push(self.word()?);
             }

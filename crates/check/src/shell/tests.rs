@@ -87,6 +87,7 @@ fn what_people_write() {
     );
     check("echo \"$(date +%s)\" ${A:-b} $((1 + (2)))", &["echo ? ? ?"]);
     check("A=1 B=\"x y\" c d=e", &["c d=e"]);
+    check("[[ $HOST =~ -([0-9]+)$ ]] || exit 1", &["[[", "exit 1"]);
     check("echo a;# comment\n", &["echo a"]);
     check("trap 'x' EXIT", &["trap x EXIT"]);
     check("a \\\n  b", &["a b"]);
@@ -131,4 +132,15 @@ fn redirections_know_their_direction() {
             (None, Operator::Write),
         ]
     );
+}
+
+/// A script that ends anywhere is read or refused, and never more than that.
+#[test]
+fn unfinished_scripts_do_no_harm() {
+    let script = "f() { [[ $A =~ ^x(y)$ ]] && B=\"${C:-`d`}\"; }\nfor i in a $(b 'c') $((1+2)); do\n  case \"$i\" in (a|b*) e;; *) f &;; esac\ndone <<-END 2>&1 >> /x\n\ttext\n\tEND\nwhile :; do ( { g; } | h ) || ! j; done # k\n";
+    assert!(parse(script).is_ok());
+    for (end, _) in script.char_indices() {
+        let _ = parse(&script[..end]);
+        let _ = parse(&script[end..]);
+    }
 }

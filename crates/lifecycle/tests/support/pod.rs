@@ -184,16 +184,16 @@ fn quantities(text: &str) -> BTreeMap<String, Quantity> {
         .collect()
 }
 
-/// `data` or `data:ro`, at `/data`
+/// `data`, `data:ro` or `data:rro` (all the way down), at `/data`
 fn mount(text: &str) -> VolumeMount {
-    let (name, read_only) = match text.strip_suffix(":ro") {
-        Some(name) => (name, Some(true)),
-        None => (text, None),
-    };
+    let (name, how) = text.split_once(':').unwrap_or((text, ""));
+    let read_only = (!how.is_empty()).then_some(true);
+    let recursive_read_only = (how == "rro").then(|| "Enabled".into());
     VolumeMount {
         name: name.to_owned(),
         mount_path: format!("/{name}"),
         read_only,
+        recursive_read_only,
         ..VolumeMount::default()
     }
 }

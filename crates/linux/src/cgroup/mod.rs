@@ -1,6 +1,6 @@
 //! Control groups: made, limited, entered, watched, emptied and removed, on v1, v2 and the hybrid of both.
 //!
-//! Where the hierarchies are is found by looking at the directory they are conventionally mounted in ([`detect`]), never by
+//! Where the hierarchies are is found by looking at the directory they are conventionally mounted in (`detect.rs`), never by
 //! reading the mount table, whose size depends on what else runs on the machine. On a hybrid machine limits live in the
 //! v1 hierarchies and one more directory in the v2 hierarchy serves for killing and for noticing emptiness.
 //!

@@ -200,6 +200,27 @@ fn v2_enables_only_what_is_missing() {
     assert!(written.starts_with("+memory"), "{written}");
 }
 
+/// Each controller is in one of the two, as the machine's init system has divided them.
+#[test]
+fn mixed_machines_limit_each_where_its_controller_is() {
+    let tree = v1_tree(&["cpu", "devices"]);
+    let unified = tree.path().join("unified");
+    fs::create_dir(&unified).expect("the v2 hierarchy");
+    fs::write(unified.join("cgroup.controllers"), "memory pids\n").expect("its controllers");
+    let root = CgroupRoot::detect_in(tree.path()).expect("hierarchies");
+    assert_eq!(root.layout(), Layout::Hybrid);
+    let cgroup = Cgroup::create(&root, "pod/app", &limits()).expect("a cgroup");
+    assert_eq!(read(tree.path(), "cpu/pod/app/cpu.shares"), "512");
+    assert_eq!(read(&unified, "pod/app/memory.max"), "1048576");
+    assert_eq!(read(&unified, "pod/app/pids.max"), "64");
+    assert_eq!(
+        read(&unified, "pod/cgroup.subtree_control"),
+        "+memory +pids"
+    );
+    assert_eq!(cgroup.unenforced(), []);
+    assert!(!unified.join("pod/app/cpu.weight").exists());
+}
+
 #[test]
 fn v2_huge_pages_and_processors_have_their_files() {
     let tree = v2_tree("cpuset hugetlb");

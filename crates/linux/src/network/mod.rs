@@ -30,7 +30,7 @@
 //! three milliseconds per pod, whatever the number of pods. All functions work on the network namespace that the
 //! calling thread is in. [`detach`] takes some 20 ms, as the kernel waits until nobody looks at the interface any more.
 //!
-//! Left out: IPv6. The seams are [`nft::Family`], [`ports::Normalized::unmapped`] and the address type of the leases.
+//! Left out: IPv6. The seams are `nft::Family`, `ports::Normalized::unmapped` and the address type of the leases.
 //! This machine's ends have IPv6 switched off meanwhile, so that pods cannot advertise themselves as this machine's
 //! router (CVE-2020-10749).
 

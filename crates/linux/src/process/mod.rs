@@ -8,7 +8,7 @@ mod launch;
 pub(crate) mod spawn;
 pub(crate) mod stage;
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::process::{Pid, PidfdFlags};
@@ -230,8 +230,10 @@ pub(crate) fn poll_readable(
 
 /// Field 22 of `/proc/<pid>/stat`.
 fn start_time(pid: i32) -> io::Result<u64> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat"))?;
-    parse_start_time(&stat).ok_or_else(|| {
+    // Longer than the kernel makes it, so that one read gets all of it.
+    let mut stat = [0_u8; 2048];
+    let length = std::fs::File::open(format!("/proc/{pid}/stat"))?.read(&mut stat)?;
+    parse_start_time(&stat[..length]).ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidData,
             format!("`/proc/{pid}/stat` has no start time"),

@@ -11,9 +11,14 @@ use podyard_linux::{Mount, Rlimit, Rootfs, make_mount_points, seccomp};
 
 use crate::world::{Pod, strings};
 
-tests![a_container_takes_no_more_calls_than_it_used_to];
+tests![
+    a_container_takes_no_more_calls_than_it_used_to,
+    an_exec_takes_no_more_calls_than_it_used_to,
+];
 
-/// With this argument this program starts containers between the marks.
+/// With this argument this program starts a process in a container between the marks, as a probe does.
+pub(crate) const EXEC_ROLE: &str = "start-an-exec";
+/// With this argument this program starts a container between the marks.
 pub(crate) const START_ROLE: &str = "start-a-container";
 
 const BEGIN: &str = "/podyard-test/mark/begin";
@@ -21,8 +26,22 @@ const END: &str = "/podyard-test/mark/end";
 
 /// Calls of the process that becomes the container, from its birth to its execve. Lower it when they are fewer.
 const CHILD_LIMIT: usize = 295;
-/// Calls of the process that makes it, from the plan on.
-const PARENT_LIMIT: usize = 32;
+/// Calls of the process that makes it, when the plan is complete.
+const PARENT_LIMIT: usize = 16;
+
+/// The same, creator and child, for one more process in a container.
+const EXEC_LIMITS: [usize; 2] = [22, 124];
+
+pub(crate) fn start_an_exec() {
+    let pod = Pod::new();
+    let container = pod.start(&["sleep", "1000"], |_| {});
+    let mut running = container.spawn_exec(&["true"], |_| mark(BEGIN)).unwrap();
+    running.launch.wait_running().unwrap();
+    mark(END);
+    assert_eq!(running.finish().code(), 0);
+    drop(container);
+    crate::image::clean_up();
+}
 
 pub(crate) fn start_a_container() {
     let pod = Pod::new();
@@ -43,7 +62,6 @@ pub(crate) fn start_a_container() {
         }
         layers.insert(0, points);
     }
-    mark(BEGIN);
     let mut running = pod
         .spawn(&["true"], |plan| {
             plan.rootfs = rootfs;
@@ -56,6 +74,7 @@ pub(crate) fn start_a_container() {
                 hard: 0,
             }];
             plan.mounts.extend(mounts);
+            mark(BEGIN);
         })
         .unwrap();
     running.launch.wait_running().unwrap();
@@ -69,21 +88,29 @@ fn mark(path: &str) {
 }
 
 fn a_container_takes_no_more_calls_than_it_used_to() {
+    check(START_ROLE, [PARENT_LIMIT, CHILD_LIMIT]);
+}
+
+fn an_exec_takes_no_more_calls_than_it_used_to() {
+    check(EXEC_ROLE, EXEC_LIMITS);
+}
+
+fn check(role: &str, [parent_limit, child_limit]: [usize; 2]) {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     let output = Command::new("strace")
         .args(["--follow-forks", "--output"])
         .arg(&log)
         .arg(format!("/proc/{}/exe", std::process::id()))
-        .arg(START_ROLE)
+        .arg(role)
         .output()
         .expect("strace is there: run `scripts/install-dependencies test` first");
     assert!(output.status.success(), "{output:?}");
     let log = std::fs::read_to_string(log).unwrap();
     let (parent, child) = count(&log);
     for (whose, calls, limit) in [
-        ("its creator", parent, PARENT_LIMIT),
-        ("the container", child, CHILD_LIMIT),
+        ("the creator", parent, parent_limit),
+        ("the child", child, child_limit),
     ] {
         let total: usize = calls.values().sum();
         assert!(total > 10, "strace saw {calls:?}");
@@ -105,9 +132,14 @@ fn count(log: &str) -> (Calls, Calls) {
     };
     let (begin, end) = (position(BEGIN), position(END));
     let parent = lines[begin].0;
+    let window = &lines[begin + 1..end];
+    let child = window.iter().find_map(|(pid, call)| {
+        let number = call.rsplit_once(" = ")?.1.trim();
+        (*pid == parent && call.contains("clone3")).then_some(number)
+    });
+    let child = child.expect("it makes a process");
     let mut counts = (Calls::new(), Calls::new());
-    let mut child = None;
-    for (pid, call) in &lines[begin + 1..end] {
+    for (pid, call) in window {
         let call = call.trim_start();
         // The second half of a call that was interrupted by another process's, and what is no call. What a debug build asks
         // about each descriptor before it closes it is not there in others.
@@ -115,21 +147,15 @@ fn count(log: &str) -> (Calls, Calls) {
             continue;
         }
         let name = call.split('(').next().unwrap_or_default().to_owned();
+        let is_last = *pid == child && name == "execve";
         if *pid == parent {
             *counts.0.entry(name).or_default() += 1;
-        } else if child.is_none_or(|child| child == pid) && begins_as_a_child(&name, child) {
-            child = Some(pid);
-            let last = name == "execve";
+        } else if *pid == child {
             *counts.1.entry(name).or_default() += 1;
-            if last {
-                break;
-            }
+        }
+        if is_last {
+            break;
         }
     }
-    (counts.0, counts.1)
-}
-
-/// The sandbox of the pod may still be on its way; what the container does first is this.
-fn begins_as_a_child(name: &str, child: Option<&&str>) -> bool {
-    child.is_some() || name == "prctl"
+    counts
 }

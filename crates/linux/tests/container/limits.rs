@@ -1,7 +1,7 @@
 //! Cgroups with real processes in them: membership, limits, and what is told about a kill.
 
 use podyard_linux::cgroup::{Devices, OomEvents, Resources};
-use podyard_linux::{Cgroup, Mount};
+use podyard_linux::{Cgroup, Mount, Stage, StageError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::world::{PATIENCE, Pod};
@@ -11,6 +11,7 @@ tests![
     a_memory_hog_is_killed_and_counted,
     a_killed_child_counts_as_well,
     memory_kills_are_announced,
+    a_limit_below_what_a_launch_needs_ends_it,
     a_fork_bomb_stops_at_the_pids_limit,
     processor_limits_are_seen_inside,
     usage_is_measured,
@@ -92,6 +93,25 @@ fn memory_kills_are_announced() {
     assert!(announced(&events, patience));
     events.acknowledge().unwrap();
     assert!(!announced(&events, Timespec::default()));
+}
+
+/// What a person sees of it is a container that could not be started, and why is in the count.
+fn a_limit_below_what_a_launch_needs_ends_it() {
+    let pod = Pod::new();
+    let resources = Resources {
+        memory_limit_bytes: Some(64 << 10),
+        ..memory_limit()
+    };
+    let cgroup = pod.cgroup("app", &resources);
+    let mut running = pod
+        .spawn(&["true"], |plan| plan.cgroup = Some(&cgroup))
+        .unwrap();
+    let error = running.launch.wait_running().expect_err("no memory for it");
+    let error = error.into_inner().unwrap();
+    let error = error.downcast::<StageError>().unwrap();
+    assert_eq!(error.stage, Stage::Vanished);
+    assert_eq!(running.finish().code(), 137);
+    assert!(cgroup.oom_kills().unwrap() > 0);
 }
 
 fn announced(events: &OomEvents, timeout: Timespec) -> bool {

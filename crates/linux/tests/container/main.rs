@@ -49,7 +49,11 @@ fn main() {
     match std::env::args().nth(1).as_deref() {
         Some(SANDBOX_ROLE) => podyard_linux::pause(),
         Some(threats::launcher::OVERWRITE_ROLE) => return threats::launcher::overwrite(),
+        Some(calls::EXEC_ROLE) => return calls::start_an_exec(),
         Some(calls::START_ROLE) => return calls::start_a_container(),
+        Some(threats::launcher::REPLACED_ROLE) => {
+            return threats::launcher::protect_a_replaced_program();
+        }
         Some(threats::launcher::KEYRING_ROLE) => return threats::launcher::print_keyring(),
         _ => {}
     }

@@ -46,6 +46,7 @@ fn everything() -> CapabilitySets {
 }
 
 fn root_inside_is_another_user_outside() {
+    assert!(UserNamespace::are_supported());
     let pod = pod();
     let running = sleeper(&pod);
     let metadata = std::fs::metadata(format!("/proc/{}", running.process().pid())).unwrap();

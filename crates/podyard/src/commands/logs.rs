@@ -49,6 +49,12 @@ pub(super) fn run(context: &Context, settings: &LogsSettings) -> Result<ExitCode
     }
     for (container, instance) in chosen {
         let path = logs::file(&handle.log_directory(), &container, instance);
+        if !path.exists() {
+            return Err(CliError::NotFound(format!(
+                "the log of container `{container}` is gone: somebody has removed `{}`",
+                path.display()
+            )));
+        }
         let text = logs::read(&path, &options).map_err(not_available)?;
         if settings.prefix {
             let mut prefixer = Prefixer::new(prefix(&pod, &container, context.stdout));

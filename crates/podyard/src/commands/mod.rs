@@ -1,5 +1,6 @@
 //! One file per verb. A command takes resolved settings, does its work, prints through this module, and returns an exit code.
 
+mod check;
 mod debug;
 mod delete;
 mod describe;
@@ -8,6 +9,7 @@ mod exec;
 mod get;
 mod image;
 mod logs;
+mod plan;
 mod retry;
 mod run;
 mod system;
@@ -27,6 +29,8 @@ use crate::settings::{Command, Context, Format};
 pub(crate) fn dispatch(context: &Context, command: Command) -> Result<ExitCode, CliError> {
     match command {
         Command::Run(settings) => run::run(context, &settings),
+        Command::Plan(settings) => plan::run(context, &settings),
+        Command::Check(settings) => check::run(context, &settings),
         Command::Get(settings) => get::run(context, &settings),
         Command::Describe { target, scope } => describe::run(context, &target, scope),
         Command::Logs(settings) => logs::run(context, &settings),

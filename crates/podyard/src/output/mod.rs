@@ -7,6 +7,7 @@ pub(crate) mod escape;
 pub(crate) mod events;
 pub(crate) mod jsonpath;
 pub(crate) mod object;
+pub(crate) mod plan;
 pub(crate) mod prefix;
 pub(crate) mod progress;
 pub(crate) mod size;

@@ -31,10 +31,12 @@ pub(crate) struct ExecRequest {
 pub(crate) struct ExecSession {
     process: Process,
     launch: RefCell<Option<Launch>>,
+    /// Why it was not executed, if that is known already.
+    failed: RefCell<Option<String>>,
     stdin: RefCell<Option<Rc<Ready>>>,
-    stdout: Option<Ready>,
+    stdout: Option<Rc<Ready>>,
     stderr: Option<Ready>,
-    terminal: Option<OwnedFd>,
+    wanted: Streams,
     // Its cgroup and namespaces are the container's.
     _container: Rc<LiveContainer>,
 }
@@ -127,24 +129,45 @@ impl ExecSession {
             stdout,
             stderr,
         } = ours;
-        let nonblocking = |fd: Option<OwnedFd>| -> Result<Option<Ready>, String> {
-            fd.map(|fd| {
-                let flags = rustix::fs::fcntl_getfl(&fd).map_err(|errno| errno.to_string())?;
-                rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK)
-                    .map_err(|errno| errno.to_string())?;
-                ready::watch(fd).map_err(|error| error.to_string())
-            })
-            .transpose()
-        };
         Ok(Self {
             process,
             launch: RefCell::new(Some(launch)),
-            stdin: RefCell::new(nonblocking(stdin)?.map(Rc::new)),
-            stdout: nonblocking(stdout)?,
-            stderr: nonblocking(stderr)?,
-            terminal: None,
+            failed: RefCell::default(),
+            stdin: RefCell::new(stdin.map(nonblocking).transpose()?.map(Rc::new)),
+            stdout: stdout.map(nonblocking).transpose()?.map(Rc::new),
+            stderr: stderr.map(nonblocking).transpose()?,
+            wanted,
             _container: live,
         })
+    }
+
+    /// Waits for the terminal of a command that is to have one: it is made inside the container, on the way to the command.
+    pub(crate) async fn open_terminal(&mut self) -> Result<(), String> {
+        let Some(launch) = self.launch.get_mut().as_mut().filter(|_| self.wanted.tty) else {
+            return Ok(());
+        };
+        loop {
+            match launch.next().map_err(|error| error.to_string())? {
+                Some(LaunchEvent::Failed(error)) => {
+                    *self.failed.get_mut() = Some(error.oci_text());
+                    return Ok(());
+                }
+                // It comes with what the child says before it waits at the barrier; more is told to [`Self::wait`].
+                Some(LaunchEvent::Ready | LaunchEvent::Running) => break,
+                None => ready::readable(&*launch)
+                    .await
+                    .map_err(|error| format!("cannot watch the start: {error}"))?,
+            }
+        }
+        let terminal = launch
+            .take_terminal()
+            .ok_or_else(|| "the command has no terminal".to_owned())?;
+        let terminal = Rc::new(nonblocking(terminal)?);
+        if self.wanted.stdin {
+            *self.stdin.get_mut() = Some(Rc::clone(&terminal));
+        }
+        self.stdout = Some(terminal);
+        Ok(())
     }
 
     /// Writes all of `data`; ends early when the command has closed its input.
@@ -170,7 +193,7 @@ impl ExecSession {
 
     /// `{"Width":80,"Height":24}`.
     pub(crate) fn resize(&self, text: &[u8]) {
-        let Some(terminal) = &self.terminal else {
+        let Some(terminal) = self.stdout.as_ref().filter(|_| self.wanted.tty) else {
             return;
         };
         let Ok(size) = serde_json::from_slice::<serde_json::Value>(text) else {
@@ -188,14 +211,14 @@ impl ExecSession {
                 ws_xpixel: 0,
                 ws_ypixel: 0,
             };
-            let _ = rustix::termios::tcsetwinsize(terminal, size);
+            let _ = rustix::termios::tcsetwinsize(terminal.get_ref(), size);
         }
     }
 
     /// The next piece of channel 1 or 2; `None` when nothing more can come.
     pub(crate) async fn read_output(&self, channel: u8) -> Option<Vec<u8>> {
         let stream = if channel == 1 {
-            self.stdout.as_ref()?
+            self.stdout.as_deref()?
         } else {
             self.stderr.as_ref()?
         };
@@ -219,9 +242,9 @@ impl ExecSession {
     /// What is in the pipe of channel 1 or 2 right now, without waiting, until `kept` has `limit` bytes.
     pub(crate) fn take_rest(&self, channel: u8, limit: usize, kept: &mut Vec<u8>) {
         let stream = if channel == 1 {
-            &self.stdout
+            self.stdout.as_deref()
         } else {
-            &self.stderr
+            self.stderr.as_ref()
         };
         let Some(stream) = stream else { return };
         let mut chunk = vec![0; CHUNK];
@@ -244,9 +267,10 @@ impl ExecSession {
     /// The exit code, or why the command could not be run.
     pub(crate) async fn wait(&self) -> Result<i32, String> {
         let launch = self.launch.borrow_mut().take();
-        let failed = match launch {
-            Some(mut launch) => launched(&mut launch, |_| Ok(())).await.err(),
-            None => None,
+        let failed = self.failed.borrow_mut().take();
+        let failed = match (failed, launch) {
+            (None, Some(mut launch)) => launched(&mut launch, |_| Ok(())).await.err(),
+            (failed, _) => failed,
         };
         ready::readable(&self.process)
             .await
@@ -294,7 +318,23 @@ struct Ends {
     stderr: Option<OwnedFd>,
 }
 
+/// Watched by the reactor.
+fn nonblocking(fd: OwnedFd) -> Result<Ready, String> {
+    let flags = rustix::fs::fcntl_getfl(&fd).map_err(|errno| errno.to_string())?;
+    rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK)
+        .map_err(|errno| errno.to_string())?;
+    ready::watch(fd).map_err(|error| error.to_string())
+}
+
 fn streams(wanted: Streams) -> Result<(Stdio, Ends), String> {
+    if wanted.tty {
+        let ends = Ends {
+            stdin: None,
+            stdout: None,
+            stderr: None,
+        };
+        return Ok((Stdio::Terminal { size: None }, ends));
+    }
     let text = |error: std::io::Error| format!("cannot make the command's streams: {error}");
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| text(errno.into()));
     let (stdin, own_stdin) = if wanted.stdin {

@@ -76,11 +76,19 @@ pub(super) fn upgrade(
     response
 }
 
-async fn run<S>(socket: WebSocketStream<S>, session: ExecSession)
+async fn run<S>(socket: WebSocketStream<S>, mut session: ExecSession)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
 {
     let (mut sink, mut source) = socket.split();
+    if let Err(message) = session.open_terminal().await {
+        session.kill();
+        let mut last = vec![ERROR];
+        last.extend_from_slice(result(&Err(message)).as_bytes());
+        let _ = sink.send(Message::Binary(last.into())).await;
+        let _ = session.wait().await;
+        return;
+    }
     let (frames, mut received) = mpsc::channel::<Vec<u8>>(16);
     let session = Rc::new(session);
     let input = {

@@ -12,6 +12,7 @@ use crate::world::{Pod, string};
 
 tests![
     the_callers_program_cannot_be_overwritten_from_inside,
+    a_program_that_was_replaced_is_protected_as_well,
     an_inherited_descriptor_is_no_working_directory,
     an_inherited_descriptor_leads_to_no_program,
     the_working_directory_is_inside_the_root,
@@ -39,6 +40,16 @@ pub(crate) fn overwrite() {
         Ok(_) => println!("overwritten"),
         Err(error) => println!("{}", error.raw_os_error().unwrap_or_default()),
     }
+}
+
+/// With this argument it removes its file, protects itself, and tries the same.
+pub(crate) const REPLACED_ROLE: &str = "replaced";
+
+pub(crate) fn protect_a_replaced_program() {
+    // The second time it runs there is nothing left to remove.
+    let _ = std::fs::remove_file(std::env::args().nth(2).unwrap());
+    podyard_linux::protect_own_program().expect("executed anew");
+    overwrite();
 }
 
 /// With this argument it tells which session keyring it has.
@@ -87,6 +98,24 @@ fn the_callers_program_cannot_be_overwritten_from_inside() {
     let container = pod.start(&["sleep", "1000"], with_libraries);
     let outcome = container.exec(&["/proc/self/exe", OVERWRITE_ROLE], |_| {});
     assert_eq!(outcome.success(), libc::EROFS.to_string());
+}
+
+/// An update of the program while its old file is in use must not open the way again.
+fn a_program_that_was_replaced_is_protected_as_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("program");
+    std::fs::copy("/proc/self/exe", &program).unwrap();
+    let output = std::process::Command::new(&program)
+        .arg(REPLACED_ROLE)
+        .arg(&program)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(!program.exists());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    // By the mount, or by the seals of a copy in memory.
+    let refusals = [libc::EROFS, libc::EPERM].map(|errno| errno.to_string());
+    assert!(refusals.contains(&printed.trim().to_owned()), "{printed}");
 }
 
 /// CVE-2024-21626: a descriptor of the host, not closed in time, as working directory.

@@ -9,12 +9,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Duration, Interval, MissedTickBehavior, interval};
 
 use super::screen::Screen;
+use super::troubles::Troubles;
 use crate::commands::delete::{keeper_lock, wait_for};
 use crate::commands::{block_on, now};
 use crate::error::CliError;
 use crate::exit_code::ExitCode;
 use crate::log_files::LogFiles;
-use crate::objects::{Pod, PodExt as _, Timestamp};
+use crate::objects::{Pod, PodExt as _, Timestamp, terminated};
 use crate::output::age;
 use crate::output::progress::{self, Line};
 use crate::output::status_column::Summary;
@@ -59,6 +60,7 @@ struct View<'a> {
     /// The pod as it was seen last, and the lines that were made of it.
     pod: Option<Pod>,
     lines: Vec<Line>,
+    troubles: Troubles,
     began: Timestamp,
     stopping: Stopping,
 }
@@ -94,6 +96,7 @@ impl<'a> View<'a> {
             screen: Screen::new(context.live),
             pod: None,
             lines: Vec::new(),
+            troubles: Troubles::default(),
             began: now(),
             stopping: Stopping::Not,
         })
@@ -107,15 +110,21 @@ impl<'a> View<'a> {
                 Wake::State(Some(pod)) => {
                     self.open_logs(&pod);
                     // Lines that a container wrote before its state changed come before the news of it.
-                    self.print_logs(false).await?;
+                    self.print_logs(|container, instance| is_over(&pod, container, instance))
+                        .await?;
                     self.show(&pod);
+                    if self.stopping == Stopping::Not {
+                        for line in self.troubles.news(self.handle, &pod, self.context.stderr) {
+                            self.screen.note(&line);
+                        }
+                    }
                     self.pod = Some(*pod);
                 }
                 Wake::State(None) => {
-                    self.print_logs(true).await?;
+                    self.print_logs(|_, _| true).await?;
                     return Ok(self.finish());
                 }
-                Wake::Logs => self.print_logs(false).await?,
+                Wake::Logs => self.print_logs(|_, _| false).await?,
                 Wake::Signal(signal) => {
                     if let Some(code) = self.stop(signal).await {
                         return Ok(code);
@@ -175,14 +184,13 @@ impl<'a> View<'a> {
         }
     }
 
-    async fn print_logs(&mut self, is_end: bool) -> Result<(), CliError> {
+    /// Prints what is new, and of instances that are over also a last line without an end.
+    async fn print_logs(&mut self, is_over: impl Fn(&str, u32) -> bool) -> Result<(), CliError> {
         let mut out = Vec::new();
         self.logs
             .read(&mut out)
             .map_err(|error| CliError::failed("cannot read the logs", error))?;
-        if is_end {
-            self.logs.finish(&mut out);
-        }
+        self.logs.finish_ended(is_over, &mut out);
         match self.screen.log(&out) {
             // Whoever read our output has gone, which is as good as hanging up.
             Err(CliError::BrokenPipe) if self.stopping == Stopping::Not => {
@@ -315,6 +323,14 @@ impl<'a> View<'a> {
         }
         code
     }
+}
+
+/// Whether this instance of the container will print no more.
+fn is_over(pod: &Pod, container: &str, instance: u32) -> bool {
+    pod.container_status(container).is_some_and(|status| {
+        let newest = u32::try_from(status.restart_count).unwrap_or_default();
+        instance < newest || (instance == newest && terminated(status.state.as_ref()).is_some())
+    })
 }
 
 /// What became of the pod: the exit code, and the words for it.

@@ -2,6 +2,7 @@
 
 mod foreground;
 mod screen;
+mod troubles;
 
 use podyard_api::core::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use podyard_lifecycle::Settings as NodeSettings;
@@ -47,6 +48,13 @@ pub(super) fn run(context: &Context, settings: &RunSettings) -> Result<ExitCode,
             "note: back-offs last {factor} of their time (--backoff); a cluster waits in full"
         );
         note(context.stderr.paint(Tone::Attention, &text));
+    }
+    // Said before anything is made, and not as the first thing that the kernel refuses.
+    if !rustix::process::geteuid().is_root() {
+        return Err(CliError::failed(
+            "cannot run a pod as this user: it needs namespaces, mounts, cgroups and interfaces",
+            std::io::Error::from(std::io::ErrorKind::PermissionDenied),
+        ));
     }
     match settings.mode {
         RunMode::Detached => {
@@ -100,15 +108,28 @@ fn accepted(handle: &PodHandle) -> Result<(), CliError> {
 }
 
 fn node_settings(pod: &Pod, settings: &RunSettings) -> Result<NodeSettings, CliError> {
+    let on_init_failure = if restarts_pod(pod, settings.on_init_failure)? {
+        podyard_lifecycle::OnInitFailure::RestartPod
+    } else {
+        podyard_lifecycle::OnInitFailure::RetryContainer
+    };
+    Ok(NodeSettings {
+        on_init_failure,
+        backoff_per_mille: settings.backoff_per_mille,
+        ..NodeSettings::default()
+    })
+}
+
+/// Whether a failed init container means that everything begins again: by the flag or, without one, the pod's annotation.
+pub(super) fn restarts_pod(pod: &Pod, flag: Option<OnInitFailure>) -> Result<bool, CliError> {
     let annotation = pod
         .metadata
         .annotations
         .as_ref()
         .and_then(|all| all.get(ON_INIT_FAILURE));
     let annotated = match annotation.map(String::as_str) {
-        None => None,
-        Some("retry-container") => Some(OnInitFailure::RetryContainer),
-        Some("restart-pod") => Some(OnInitFailure::RestartPod),
+        None | Some("retry-container") => OnInitFailure::RetryContainer,
+        Some("restart-pod") => OnInitFailure::RestartPod,
         Some(other) => {
             return Err(CliError::Usage(format!(
                 "the annotation `{ON_INIT_FAILURE}` of pod `{}` is `retry-container` or `restart-pod`, not `{other}`",
@@ -116,19 +137,7 @@ fn node_settings(pod: &Pod, settings: &RunSettings) -> Result<NodeSettings, CliE
             )));
         }
     };
-    let on_init_failure = match settings
-        .on_init_failure
-        .or(annotated)
-        .unwrap_or(OnInitFailure::RetryContainer)
-    {
-        OnInitFailure::RetryContainer => podyard_lifecycle::OnInitFailure::RetryContainer,
-        OnInitFailure::RestartPod => podyard_lifecycle::OnInitFailure::RestartPod,
-    };
-    Ok(NodeSettings {
-        on_init_failure,
-        backoff_per_mille: settings.backoff_per_mille,
-        ..NodeSettings::default()
-    })
+    Ok(flag.unwrap_or(annotated) == OnInitFailure::RestartPod)
 }
 
 /// Objects with a namespace of their own, which must be the pod's for the pod to see them.
