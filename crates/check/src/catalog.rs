@@ -32,7 +32,7 @@ impl PartialEq for Check {
 
 /// All of them, in the order in which they are reported for one place.
 pub static CHECKS: &[&Check] = &[
-    &checks::flow::UNREAD_PATH,
+    &checks::unread::UNREAD_PATH,
     &checks::flow::UNWRITTEN_PATH,
     &checks::flow::VOLUME_UNREAD,
     &checks::flow::WRITE_LOST,

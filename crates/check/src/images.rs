@@ -117,14 +117,14 @@ static ALL: &[Software] = &[
         images: &["mysql"],
         title: "MySQL",
         ports: &[3306],
-        reads: &["/docker-entrypoint-initdb.d", "/etc/mysql/conf.d"],
+        reads: &["/docker-entrypoint-initdb.d", "/etc/mysql"],
         ..SERVER
     },
     Software {
         images: &["mariadb"],
         title: "MariaDB",
         ports: &[3306],
-        reads: &["/docker-entrypoint-initdb.d", "/etc/mysql/conf.d"],
+        reads: &["/docker-entrypoint-initdb.d", "/etc/mysql"],
         ..SERVER
     },
     Software {

@@ -427,6 +427,8 @@ pub(crate) fn remove_pod_files(roots: &Roots, dirs: &PodDirs, namespace: &str, n
     if std::fs::read_link(&link).is_ok_and(|uid| uid.as_os_str() == dirs.uid.as_str()) {
         let _ = std::fs::remove_file(&link);
     }
+    // Without its record there is no pod any more: whoever goes on with this after a crash finds nothing that could be run again.
+    let _ = std::fs::remove_file(dirs.record());
     if let Ok(store) = podyard_image::Store::open(&roots.images()) {
         let _ = store.release(&dirs.uid);
     }

@@ -14,6 +14,11 @@ pub struct RoleArguments {
 }
 
 impl RoleArguments {
+    /// The pod's namespace and name.
+    pub(crate) fn pod(&self) -> (&str, &str) {
+        self.title.split_once('/').unwrap_or(("", &self.title))
+    }
+
     /// For the pod `uid`, shown as `title` in a process list.
     #[must_use]
     pub fn new(root: Option<PathBuf>, uid: String, title: String) -> Self {

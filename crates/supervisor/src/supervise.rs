@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::rc::Rc;
 
 use podyard_image::Store;
@@ -87,6 +88,12 @@ pub fn run(arguments: &RoleArguments) -> Result<(), SuperviseError> {
     let dirs = arguments
         .pod_dirs()
         .map_err(system("find the state directory"))?;
+    // The last supervisor may have died while it cleared a pod away that had ended: what it left must be enough to go on with that.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&dirs.run)
+        .map_err(system("make the pod's directory"))?;
     let mut occupied = lock::try_exclusive(&dirs.supervisor_lock())
         .map_err(system("lock the pod"))?
         .ok_or(SuperviseError::Occupied)?;
@@ -97,6 +104,13 @@ pub fn run(arguments: &RoleArguments) -> Result<(), SuperviseError> {
     let (listener, terminals) =
         link::take_listener(&link).map_err(system("take the pod's socket"))?;
     let keeper = KeeperLink::new(link);
+    if !dirs.record().exists() {
+        // The record goes before everything else of a deleted pod, and nothing else removes it.
+        let (namespace, name) = arguments.pod();
+        pods::remove_pod_files(&roots, &dirs, namespace, name);
+        keeper.finished();
+        return Ok(());
+    }
     let pod_record: PodRecord = record::read(&dirs.record()).ok_or(SuperviseError::Record)?;
     let spare_listener = listener
         .try_clone()

@@ -4,6 +4,7 @@ pub(crate) mod endless;
 pub(crate) mod flow;
 pub(crate) mod mounts;
 pub(crate) mod order;
+pub(crate) mod unread;
 pub(crate) mod usage;
 pub(crate) mod users;
 pub(crate) mod words;
