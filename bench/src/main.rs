@@ -42,15 +42,18 @@ struct Arguments {
     /// Only these rows, by name; --list names them
     #[arg(long, value_name = "ROW", value_delimiter = ',')]
     only: Vec<String>,
-    /// Few runs and small numbers: to see that everything works
+    /// Few runs and small numbers: a first impression
     #[arg(long)]
     quick: bool,
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
-    /// Write the report to FILE as Markdown; only with all rows and without --quick
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "quick"])]
+    /// Write the report to FILE as Markdown; only with all rows
+    #[arg(long, value_name = "FILE", conflicts_with = "only")]
     write: Option<PathBuf>,
+    /// Measure nothing: show what an earlier run has left in FILE (results.json in its --dir)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "quick"])]
+    render: Option<PathBuf>,
     /// Name the rows and end
     #[arg(long)]
     list: bool,
@@ -80,9 +83,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(path) = &arguments.render {
+        let report: Report = serde_json::from_slice(&std::fs::read(path)?)?;
+        return show(arguments, &report);
+    }
     let chosen = rows::choose(&arguments.only)?;
     let lab = Lab::set_up(&arguments.dir, &arguments.images, arguments.quick)?;
-    let mut report = Report::new(machine::describe(&lab));
+    let mut report = Report::new(machine::describe(&lab), lab.quick);
     for row in chosen {
         eprintln!("{}: {} …", row.name, row.what);
         match (row.measure)(&lab) {
@@ -100,10 +107,17 @@ fn run(arguments: &Arguments) -> Result<()> {
             }
         }
         lab.tidy();
+        // A run that is cut short leaves what it has measured.
+        report.finish();
+        let path = lab.directory.join("results.json");
+        std::fs::write(path, serde_json::to_string_pretty(&report)?)?;
     }
-    report.finish();
+    show(arguments, &report)
+}
+
+fn show(arguments: &Arguments, report: &Report) -> Result<()> {
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        println!("{}", serde_json::to_string_pretty(report)?);
     } else {
         println!("{}", report.goals_text());
     }

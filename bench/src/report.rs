@@ -1,19 +1,20 @@
 //! Rows of figures, what was hoped for, and how both are shown: as text, as JSON, as Markdown.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::samples::Samples;
 
 /// One comparison.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
-    pub(crate) name: &'static str,
-    pub(crate) title: &'static str,
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) title: Cow<'static, str>,
     /// What was measured, and how; in sentences.
     pub(crate) about: String,
-    pub(crate) unit: &'static str,
+    pub(crate) unit: Cow<'static, str>,
     pub(crate) lines: Vec<Line>,
     pub(crate) goals: Vec<Goal>,
     /// What was run, one command a line.
@@ -23,17 +24,17 @@ pub(crate) struct Row {
 }
 
 /// The figures of one subject.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Line {
     pub(crate) what: String,
-    pub(crate) subject: &'static str,
+    pub(crate) subject: Cow<'static, str>,
     pub(crate) samples: Samples,
     /// Tries that ended in an error.
     pub(crate) failed: usize,
 }
 
 /// A bound on a ratio, by medians and by minimums.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Goal {
     pub(crate) what: String,
     pub(crate) bound: Bound,
@@ -41,7 +42,7 @@ pub(crate) struct Goal {
     pub(crate) by_minimum: Option<f64>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Bound {
     AtLeast(f64),
     AtMost(f64),
@@ -84,10 +85,10 @@ impl Row {
         about: impl Into<String>,
     ) -> Self {
         Self {
-            name,
-            title,
+            name: name.into(),
+            title: title.into(),
             about: about.into(),
-            unit,
+            unit: unit.into(),
             lines: Vec::new(),
             goals: Vec::new(),
             commands: Vec::new(),
@@ -109,7 +110,7 @@ impl Row {
         let place = known.unwrap_or_else(|| {
             self.lines.push(Line {
                 what,
-                subject,
+                subject: subject.into(),
                 samples: Samples::default(),
                 failed: 0,
             });
@@ -199,7 +200,7 @@ impl Row {
                 } else {
                     line.what.clone()
                 },
-                line.subject.to_owned(),
+                line.subject.clone().into_owned(),
                 line.samples.median().map(figures).unwrap_or_default(),
                 line.samples.min().map(figures).unwrap_or_default(),
                 format!("{}{failed}", line.samples.len()),
@@ -292,30 +293,32 @@ fn figures(value: f64) -> String {
 }
 
 /// Everything that was measured in one run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) machine: Vec<(String, String)>,
     pub(crate) rows: Vec<Row>,
     /// Rows that could not be measured, and why.
     pub(crate) failures: Vec<String>,
     seconds: u64,
+    is_quick: bool,
     #[serde(skip)]
-    began: std::time::Instant,
+    began: Option<std::time::Instant>,
 }
 
 impl Report {
-    pub(crate) fn new(machine: Vec<(String, String)>) -> Self {
+    pub(crate) fn new(machine: Vec<(String, String)>, is_quick: bool) -> Self {
         Self {
             machine,
             rows: Vec::new(),
             failures: Vec::new(),
             seconds: 0,
-            began: std::time::Instant::now(),
+            is_quick,
+            began: Some(std::time::Instant::now()),
         }
     }
 
     pub(crate) fn finish(&mut self) {
-        self.seconds = self.began.elapsed().as_secs();
+        self.seconds = self.began.map_or(0, |began| began.elapsed().as_secs());
     }
 
     fn goals(&self) -> impl Iterator<Item = &Goal> {
@@ -344,6 +347,11 @@ impl Report {
              mount and a network namespace of their own. The moment of an `execve` is the first thing that the program itself, a small \
              static binary on a hostPath volume, writes down.\n\n",
         );
+        if self.is_quick {
+            text.push_str(
+                "This was a **quick** run (`scripts/bench --quick --write docs/benchmarks.md`): few repetitions, fewer pods.\n\n",
+            );
+        }
         text.push_str("| machine | |\n| --- | --- |\n");
         for (name, value) in &self.machine {
             let _ = writeln!(text, "| {name} | {value} |");

@@ -1,9 +1,9 @@
 //! Numbers measured again and again, and what is said about them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The values of one subject in one row, in the order they were measured.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Samples(pub(crate) Vec<f64>);
 
 impl Samples {

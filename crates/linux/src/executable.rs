@@ -82,8 +82,13 @@ fn restore_name() {
 }
 
 /// The caller's executable, on a read-only mount that exists nowhere else. One that cannot be mounted, because its file has
-/// been replaced meanwhile, is copied into sealed memory.
+/// been replaced meanwhile, is copied into sealed memory. A caller that runs protected is on such a mount (or in such
+/// memory) already, and that mount, being nowhere attached, cannot be cloned: it is used as it is.
 pub(crate) fn read_only() -> io::Result<OwnedFd> {
+    if is_protected()? {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        return Ok(rustix::fs::open(OWN, flags, Mode::empty())?);
+    }
     let mounted = || {
         let tree = attach::clone_tree(CWD, OWN, false)?;
         let attributes = MountAttr {

@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -197,9 +198,12 @@ impl Store {
                 .create(&path);
             made.map_err(|source| StoreError::io("make directory", &path, source))?;
         }
+        // Of its own for each thread that opens a new store at the same moment.
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let temporary = self
             .root
-            .join(format!("tmp/version.{}", std::process::id()));
+            .join(format!("tmp/version.{}-{serial}", std::process::id()));
         files::remove_file(&temporary)?;
         files::write_new(&temporary, format!("{}\n", records::VERSION).as_bytes())?;
         files::rename(&temporary, &self.root.join("version"))
