@@ -13,6 +13,7 @@ mod init;
 mod logs;
 mod plan;
 mod probes;
+mod readme;
 mod replay;
 mod restart_pod;
 mod sees_confinement;
