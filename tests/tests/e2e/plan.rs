@@ -213,7 +213,7 @@ fn fidelity_is_told_in_a_line_each() {
     let podyard = Instance::new();
     let file = podyard.manifest(
         "pod.yaml",
-        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  finalizers: [example.com/a]\nspec:\n  restartPolicy: Never\n  subdomain: web\n  hostUsers: false\n  containers:\n  - name: c\n    image: busybox:latest\n    command: ['true']\n",
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  finalizers: [example.com/a]\nspec:\n  restartPolicy: Never\n  subdomain: web\n  runtimeClassName: x\n  containers:\n  - name: c\n    image: busybox:latest\n    command: ['true']\n",
     );
     let text = podyard.ok(&["plan", "--fidelity", &file]);
     let lines: Vec<&str> = text.lines().collect();
@@ -227,7 +227,7 @@ fn fidelity_is_told_in_a_line_each() {
         "{text}"
     );
     assert!(
-        lines[2].contains(":9:14: refused: spec.hostUsers: "),
+        lines[2].contains(":9:21: refused: spec.runtimeClassName: "),
         "{text}"
     );
     let exact = podyard.run(&["plan", "--fidelity", &example("init-config.yaml")]);
@@ -239,7 +239,7 @@ fn fidelity_is_told_in_a_line_each() {
     assert!(exact.stdout.is_empty());
     // `run` says the same, a line each.
     let text = std::fs::read_to_string(&file).expect("it was written");
-    let file = podyard.manifest("run.yaml", &text.replace("  hostUsers: false\n", ""));
+    let file = podyard.manifest("run.yaml", &text.replace("  runtimeClassName: x\n", ""));
     let output = podyard.run(&["run", &file]);
     assert_says(
         &output,

@@ -20,10 +20,9 @@ const SAFE: [&str; 12] = [
 ];
 
 /// What containerd sets in a pod's own network namespace, so that low ports and ping need no capability.
-const OF_A_NETWORK: [(&str, &str); 2] = [
-    ("net.ipv4.ip_unprivileged_port_start", "0"),
-    ("net.ipv4.ping_group_range", "0 2147483647"),
-];
+const LOW_PORTS: (&str, &str) = ("net.ipv4.ip_unprivileged_port_start", "0");
+/// Not with users of the pod's own: there are no such groups, and the kernel refuses them.
+const PING: (&str, &str) = ("net.ipv4.ping_group_range", "0 2147483647");
 
 /// Names and values, in the order in which they are to be set.
 ///
@@ -62,8 +61,10 @@ pub(crate) fn of_pod(spec: &PodSpec, allowed: &[String]) -> Result<Vec<(String, 
         }
     }
     let own_network = spec.host_network != Some(true);
-    let defaults = OF_A_NETWORK.iter().filter(|_| own_network);
-    let defaults = defaults.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let all_groups = spec.host_users != Some(false);
+    let defaults = [(own_network, LOW_PORTS), (own_network && all_groups, PING)].into_iter();
+    let defaults = defaults.filter_map(|(is_set, sysctl)| is_set.then_some(sysctl));
+    let defaults = defaults.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let wanted = wanted
         .iter()
         .map(|sysctl| (sysctl.name.clone(), sysctl.value.clone()));
@@ -132,6 +133,10 @@ mod tests {
         assert_eq!(
             names(json!({"containers": [], "hostNetwork": true}), &[]),
             Ok(Vec::new())
+        );
+        assert_eq!(
+            names(json!({"containers": [], "hostUsers": false}), &[]),
+            Ok(vec![defaults[0].to_owned()])
         );
     }
 

@@ -326,6 +326,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn a_group_may_read_everything() {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: only root can give files away");

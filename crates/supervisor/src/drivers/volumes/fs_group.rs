@@ -148,6 +148,7 @@ mod tests {
         (metadata.gid(), metadata.mode() & 0o7777)
     }
 
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     fn volume(name: &str) -> Option<std::path::PathBuf> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: only root can give files away");
