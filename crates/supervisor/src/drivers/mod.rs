@@ -5,6 +5,7 @@
 
 mod accounts;
 mod containers;
+mod current_pod;
 mod exec;
 mod handlers;
 mod hooks;
@@ -26,6 +27,7 @@ use podyard_lifecycle::{Action, Observation};
 use crate::translate::admission;
 use crate::translate::security::Modules;
 
+pub(crate) use current_pod::CurrentPod;
 pub(crate) use exec::{ExecRequest, ExecSession};
 pub use handlers::run_resolve;
 pub(crate) use objects::{Objects, follow as follow_objects};
