@@ -1,8 +1,11 @@
 //! End-to-end tests: the real binary, real namespaces, real processes.
 
+mod changes;
 mod check;
 mod commands;
+mod conditions;
 mod crash;
+mod ephemeral;
 mod errors;
 mod examples;
 mod exec;
@@ -11,10 +14,12 @@ mod hooks;
 mod images;
 mod init;
 mod logs;
+mod messages;
 mod plan;
 mod probes;
 mod readme;
 mod replay;
+mod restart_all;
 mod restart_pod;
 mod sees_confinement;
 mod sees_environment;

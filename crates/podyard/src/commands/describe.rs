@@ -23,6 +23,11 @@ pub(super) fn run(context: &Context, target: &Target, scope: Scope) -> Result<Ex
         if !handle.has_ended() && !handle.is_supervised() {
             sentence.push_str(" (as of its last report: its supervisor is not running)");
         }
+        if let Some(factor) = pods::backoff_factor(handle) {
+            sentence.push_str(&format!(
+                "; back-offs last {factor} of their time (--backoff)"
+            ));
+        }
         if index > 0 {
             print("\n\n")?;
         }

@@ -42,8 +42,7 @@ pub(super) fn run(context: &Context, settings: &RunSettings) -> Result<ExitCode,
             "there is no Pod in the manifest".to_owned(),
         ));
     }
-    if settings.backoff_per_mille != 1000 {
-        let factor = f64::from(settings.backoff_per_mille) / 1000.0;
+    if let Some(factor) = new_pods[0].settings.backoff_factor() {
         let text = format!(
             "note: back-offs last {factor} of their time (--backoff); a cluster waits in full"
         );
