@@ -1,5 +1,6 @@
 //! End-to-end tests: the real binary, real namespaces, real processes.
 
+mod ahead;
 mod check;
 mod commands;
 mod crash;
@@ -7,6 +8,7 @@ mod errors;
 mod examples;
 mod exec;
 mod foreground;
+mod full_disk;
 mod hooks;
 mod images;
 mod init;

@@ -136,7 +136,11 @@ async fn route(service: &Rc<Service>, request: HttpRequest<Incoming>) -> Respons
 async fn ask(service: &Service, wish: Request) -> Response<Body> {
     let (answer, answered) = oneshot::channel();
     let gone = || status(StatusCode::GONE, "Gone", "the pod has ended");
-    if service.asked.send((wish, answer)).is_err() {
+    if let Err(mpsc::error::SendError((wish, _))) = service.asked.send((wish, answer)) {
+        if matches!(wish, Request::Delete { .. } | Request::Kill) {
+            // Only its last output is still waited for, and nobody wants it any more.
+            service.world.give_up_output();
+        }
         return gone();
     }
     match answered.await {

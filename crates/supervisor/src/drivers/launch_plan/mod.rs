@@ -21,6 +21,7 @@ use super::World;
 use super::containers::NotStarted;
 use crate::translate::{self, resources, security};
 
+pub(super) use mounts::write_own_files;
 pub(super) use persona::{Persona, persona};
 
 /// Everything about a container that does not depend on descriptors.
