@@ -13,7 +13,7 @@
 //!                   └──link──────┘   hold these pipes, drop those, finished
 //! ```
 //!
-//! Measured in `rust-building-blocks.md` section 5: a process that is not the parent cannot learn an exit code after the fact.
+//! A process that is not the parent cannot learn an exit code after the fact (waitid(2)), so there has to be one that lives on.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,7 +1,7 @@
 //! Moves what containers print from their pipes into log files in the CRI format (`pod-lifecycle.md` section 12).
 //!
 //! No line may be lost when this process is killed at any moment, so bytes leave a pipe only after they stand in the file: `tee` them to
-//! a private pipe, write the records, then consume them (`rust-building-blocks.md` section 6). A mark beside the pipes says which write
+//! a private pipe, write the records, then consume them (tee(2)). A mark beside the pipes says which write
 //! is under way; the next supervisor uses it to drop a chunk that was written but not consumed.
 //!
 //! ```text
