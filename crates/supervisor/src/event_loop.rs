@@ -226,7 +226,7 @@ impl Supervisor {
 
     /// The Pod is another one from this turn on: what is begun now goes by it.
     fn change(&mut self, pod: &Pod) {
-        self.world.pod.replace(pod);
+        drivers::change(&self.world, pod);
         self.text = PodText::new(pod);
         // For whoever looks when there is no supervisor. The journal has it, too.
         let written = serde_json::to_vec(pod)

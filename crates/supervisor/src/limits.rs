@@ -9,6 +9,9 @@ pub const SUPERVISOR_RESTART_FIRST: Duration = Duration::from_millis(20);
 /// The longest wait before the next supervisor.
 pub const SUPERVISOR_RESTART_MAX: Duration = Duration::from_secs(10);
 
+/// The wait before lines are tried again that could not be written, as on a full disk.
+pub const LOG_RETRY: Duration = Duration::from_secs(1);
+
 /// How long a new supervisor waits for a child that was setting itself up when the last supervisor died. It takes milliseconds; only a
 /// kernel in trouble needs this long, and the start is begun again then all the same.
 pub const LAUNCH_PATIENCE: Duration = Duration::from_secs(5);

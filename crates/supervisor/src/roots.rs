@@ -1,6 +1,6 @@
 //! Where everything is kept: the directories of one podyard instance and of one pod.
 //!
-//! Three trees (design.md section 2): `data` outlives a reboot (images, pods, volumes), `run` does not (sockets, sandboxes,
+//! Three trees (`ARCHITECTURE.md`): `data` outlives a reboot (images, pods, volumes), `run` does not (sockets, sandboxes,
 //! network leases), `logs` holds container logs in the CRI layout. `--root DIR` moves all three below one directory, which makes
 //! it an instance of its own: nothing on the machine is shared between two roots.
 

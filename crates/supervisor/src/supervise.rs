@@ -258,6 +258,16 @@ async fn supervise(
             return Ok(None);
         }
     };
+    if matches!(end, End::Terminal(_)) {
+        tokio::select! {
+            biased;
+            () = world.logs_written() => {}
+            gone = ready::readable(&keeper_gone) => {
+                gone.map_err(system("watch the keeper"))?;
+                return Ok(None);
+            }
+        }
+    }
     // Whoever watches gets the last state before the process ends.
     for _ in 0..16 {
         tokio::task::yield_now().await;

@@ -1,5 +1,6 @@
 //! End-to-end tests: the real binary, real namespaces, real processes.
 
+mod ahead;
 mod changes;
 mod check;
 mod commands;
@@ -10,6 +11,7 @@ mod errors;
 mod examples;
 mod exec;
 mod foreground;
+mod full_disk;
 mod hooks;
 mod images;
 mod init;

@@ -73,6 +73,11 @@ pub(super) struct Deleted {
 pub(super) fn ask(handle: PodHandle, stop: Stop) -> Result<Deleted, CliError> {
     if handle.has_ended() {
         let keeper = keeper_lock(&handle);
+        // On a full disk its supervisor may still wait to write the last lines of its logs.
+        block_on(async {
+            let _ = handle.client().delete(None).await;
+            Ok(())
+        })?;
         return Ok(Deleted { handle, keeper });
     }
     handle

@@ -19,7 +19,7 @@ use crate::kept::Kept;
 use crate::ready::{self, Ready};
 
 /// Objects of the pod's namespace.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Objects {
     pub(crate) config_maps: Vec<ConfigMap>,
     pub(crate) secrets: Vec<Secret>,

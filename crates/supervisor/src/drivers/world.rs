@@ -14,7 +14,7 @@ use podyard_linux::{Cgroup, CgroupRoot, Sandbox};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::accounts::{self, AccountFiles};
-use super::containers::{LiveContainer, NotStarted};
+use super::containers::{Ahead, LiveContainer, NotStarted, Unwritten};
 use super::current_pod::CurrentPod;
 use super::logs;
 use super::objects::Objects;
@@ -63,6 +63,10 @@ pub(crate) struct Live {
     pub(crate) images: RefCell<HashMap<Key, Rc<Image>>>,
     pub(crate) pulls: RefCell<HashMap<Key, oneshot::Sender<()>>>,
     pub(crate) containers: RefCell<HashMap<ContainerIndex, Rc<LiveContainer>>>,
+    /// Containers that were made before their time.
+    pub(crate) ahead: Ahead,
+    /// Output of instances that are over, which could not be written yet.
+    pub(crate) unwritten: RefCell<HashMap<Key, Unwritten>>,
     /// Terminals of the last supervisor's containers, by the keeper's name for them.
     pub(crate) terminals: RefCell<HashMap<String, OwnedFd>>,
     /// Hooks that run, and how to give one up.
@@ -148,11 +152,28 @@ impl World {
         let Some(index) = self.container_index(container) else {
             return false;
         };
-        self.live
-            .containers
-            .borrow()
-            .get(&index)
-            .is_some_and(|live| live.restart_count == restart_count && !live.is_done())
+        let unwritten = self.live.unwritten.borrow();
+        let mut unwritten = unwritten.iter();
+        unwritten.any(|(key, output)| key.0 == index && output.restart_count == restart_count)
+            || self
+                .live
+                .containers
+                .borrow()
+                .get(&index)
+                .is_some_and(|live| live.restart_count == restart_count && !live.is_done())
+    }
+
+    /// Waits until everything that was ever printed is in the logs.
+    pub(crate) async fn logs_written(&self) {
+        let mut grew = self.logs_grew.subscribe();
+        while !self.live.unwritten.borrow().is_empty() && grew.changed().await.is_ok() {}
+    }
+
+    /// Gives up what could not be written into the logs.
+    pub(crate) fn give_up_output(&self) {
+        for output in self.live.unwritten.borrow().values() {
+            output.pump.give_up();
+        }
     }
 
     /// Moves into the log files what containers have printed until now.

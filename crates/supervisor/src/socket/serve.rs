@@ -171,9 +171,15 @@ pub(super) async fn wish_for(
     wish: Request,
 ) -> Result<Accepted, Box<Response<Body>>> {
     let (answer, answered) = oneshot::channel();
-    let gone = |_| Box::new(status(StatusCode::GONE, "Gone", "the pod has ended"));
-    service.asked.send((wish, answer)).map_err(|_| gone(()))?;
-    let answer = answered.await.map_err(|_| gone(()))?;
+    let gone = || Box::new(status(StatusCode::GONE, "Gone", "the pod has ended"));
+    if let Err(mpsc::error::SendError((wish, _))) = service.asked.send((wish, answer)) {
+        if matches!(wish, Request::Delete { .. } | Request::Kill) {
+            // Only its last output is still waited for, and nobody wants it any more.
+            service.world.give_up_output();
+        }
+        return Err(gone());
+    }
+    let answer = answered.await.map_err(|_| gone())?;
     answer.map_err(|refusal| {
         let text = refusal_text(refusal);
         Box::new(status(StatusCode::CONFLICT, "Conflict", text))

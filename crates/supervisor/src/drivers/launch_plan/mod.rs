@@ -22,6 +22,7 @@ use super::World;
 use super::containers::{LiveContainer, NotStarted};
 use crate::translate::{self, resources, security};
 
+pub(super) use mounts::write_own_files;
 pub(super) use persona::{Persona, persona};
 
 /// Everything about a container that does not depend on descriptors.
