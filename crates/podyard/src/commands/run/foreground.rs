@@ -35,10 +35,14 @@ pub(super) fn run(
     remove: bool,
 ) -> Result<ExitCode, CliError> {
     let keeper = keeper_lock(handle);
-    let code = block_on(async {
+    let (code, has_left) = block_on(async {
         let mut view = View::new(context, handle)?;
-        view.run().await
+        let code = view.run().await?;
+        Ok((code, view.has_left))
     })?;
+    if has_left {
+        return Ok(code);
+    }
     // Only when its keeper is gone is everything of the pod gone, or at rest.
     if let Some(lock) = keeper {
         wait_for(&lock)?;
@@ -63,6 +67,8 @@ struct View<'a> {
     troubles: Troubles,
     began: Timestamp,
     stopping: Stopping,
+    /// The pod is left to its supervisor, and not waited for.
+    has_left: bool,
 }
 
 /// How far a person got with ending the pod.
@@ -99,6 +105,7 @@ impl<'a> View<'a> {
             troubles: Troubles::default(),
             began: now(),
             stopping: Stopping::Not,
+            has_left: false,
         })
     }
 
@@ -195,7 +202,7 @@ impl<'a> View<'a> {
             // Whoever read our output has gone, which is as good as hanging up.
             Err(CliError::BrokenPipe) if self.stopping == Stopping::Not => {
                 self.stopping = Stopping::Gracefully(SIGPIPE);
-                self.ask_to_end().await;
+                ask_to_end(&self.client, self.handle, self.stopping).await;
                 Ok(())
             }
             Err(CliError::BrokenPipe) => Ok(()),
@@ -259,6 +266,22 @@ impl<'a> View<'a> {
 
     /// First signal: stop the pod. Second: kill it. Third: leave the rest to its supervisor.
     async fn stop(&mut self, signal: u8) -> Option<ExitCode> {
+        let mut signal = signal;
+        loop {
+            if let Some(code) = self.escalate(signal) {
+                return Some(code);
+            }
+            // A supervisor that does not answer must not keep anybody from pressing the keys again.
+            tokio::select! {
+                biased;
+                next = self.signals.next() => signal = next,
+                () = ask_to_end(&self.client, self.handle, self.stopping) => return None,
+            }
+        }
+    }
+
+    /// One step further than before; after the last one there is only leaving.
+    fn escalate(&mut self, signal: u8) -> Option<ExitCode> {
         let name = &self.handle.name;
         match self.stopping {
             Stopping::Not => {
@@ -274,28 +297,11 @@ impl<'a> View<'a> {
                 self.screen.note(&format!(
                     "leaving pod `{name}` to its supervisor, which goes on killing it"
                 ));
+                self.has_left = true;
                 return Some(ExitCode::Signal(signal));
             }
         }
-        self.ask_to_end().await;
         None
-    }
-
-    /// A supervisor that has just died is replaced and asked again; if that fails too, the next Ctrl-C tries once more.
-    async fn ask_to_end(&mut self) {
-        for _ in 0..2 {
-            let asked = match self.stopping {
-                Stopping::AtOnce(_) => self.client.kill().await,
-                _ => self.client.delete(None).await,
-            };
-            match asked {
-                Ok(()) => return,
-                Err(_) if self.handle.has_ended() => return,
-                Err(_) => {
-                    let _ = self.handle.ensure_supervised();
-                }
-            }
-        }
     }
 
     /// The last words, and the code.
@@ -322,6 +328,23 @@ impl<'a> View<'a> {
             self.screen.note(&self.context.stderr.paint(tone, &text));
         }
         code
+    }
+}
+
+/// A supervisor that has just died is replaced and asked again; if that fails too, the next Ctrl-C tries once more.
+async fn ask_to_end(client: &Client, handle: &PodHandle, stopping: Stopping) {
+    for _ in 0..2 {
+        let asked = match stopping {
+            Stopping::AtOnce(_) => client.kill().await,
+            _ => client.delete(None).await,
+        };
+        match asked {
+            Ok(()) => return,
+            Err(_) if handle.has_ended() => return,
+            Err(_) => {
+                let _ = handle.ensure_supervised();
+            }
+        }
     }
 }
 
