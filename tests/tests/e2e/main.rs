@@ -1,5 +1,6 @@
 //! End-to-end tests: the real binary, real namespaces, real processes.
 
+mod apply;
 mod check;
 mod commands;
 mod crash;
