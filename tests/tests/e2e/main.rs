@@ -1,6 +1,7 @@
 //! End-to-end tests: the real binary, real namespaces, real processes.
 
 mod ahead;
+mod apply;
 mod check;
 mod commands;
 mod crash;
