@@ -50,6 +50,11 @@ pub const FALLBACK_LOG_BYTES: usize = 2048;
 
 /// After this many bytes the journal is replaced by a snapshot, so that recovery does not grow with a pod's age.
 pub const JOURNAL_BYTES: u64 = 1 << 20;
+/// How often one supervisor lets the spec of its pod be changed: it keeps every version. One more is refused, and the next supervisor
+/// begins to count anew.
+pub const POD_CHANGES: usize = 1_000;
+/// The largest object or patch that the socket reads, as of the API server.
+pub const REQUEST_BYTES: usize = 3 << 20;
 /// Distinct Events kept for one pod; the oldest go first.
 pub const EVENTS: usize = 1000;
 

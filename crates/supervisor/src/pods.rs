@@ -250,7 +250,20 @@ impl PodHandle {
                 return Ok(pod);
             }
         }
-        Ok(self.record()?.pod)
+        self.accepted()
+    }
+
+    /// The pod without a status: what was accepted, with what was changed since.
+    ///
+    /// # Errors
+    ///
+    /// When its files cannot be read.
+    pub fn accepted(&self) -> Result<Pod, PodError> {
+        let changed = std::fs::read(self.dirs.changed()).ok();
+        match changed.and_then(|text| serde_json::from_slice(&text).ok()) {
+            Some(pod) => Ok(pod),
+            None => Ok(self.record()?.pod),
+        }
     }
 
     /// What was accepted.

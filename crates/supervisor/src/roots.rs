@@ -145,6 +145,12 @@ impl PodDirs {
         self.data.join("pod.json")
     }
 
+    /// The pod with what has been changed since; only once something has.
+    #[must_use]
+    pub fn changed(&self) -> PathBuf {
+        self.data.join("changed.json")
+    }
+
     /// Every turn of the event loop: what was observed and asked, in order.
     #[must_use]
     pub fn journal(&self) -> PathBuf {

@@ -2,9 +2,12 @@
 
 mod ahead;
 mod apply;
+mod changes;
 mod check;
 mod commands;
+mod conditions;
 mod crash;
+mod ephemeral;
 mod errors;
 mod examples;
 mod exec;
@@ -14,10 +17,12 @@ mod hooks;
 mod images;
 mod init;
 mod logs;
+mod messages;
 mod plan;
 mod probes;
 mod readme;
 mod replay;
+mod restart_all;
 mod restart_pod;
 mod sees_confinement;
 mod sees_environment;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use podyard_api::core::{Container, Pod, PodSpec};
+use podyard_api::core::{Container, PodSpec};
 use podyard_image::{Digest, Image, Store};
 use podyard_lifecycle::{Attempt, ContainerIndex, Hook, Observation};
 use podyard_linux::cgroup::Resources;
@@ -18,14 +18,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::accounts::{self, AccountFiles};
 use super::containers::{Ahead, LiveContainer, NotStarted, Unwritten};
+use super::current_pod::CurrentPod;
 use super::logs;
 use super::objects::Objects;
 use crate::limits;
 use crate::link::KeeperLink;
 use crate::roots::{PodDirs, Roots};
+use crate::translate::PodFacts;
 use crate::translate::machine::Machine;
 use crate::translate::security::Seccomp;
-use crate::translate::{self, PodFacts};
 
 /// Names one instance of one container.
 pub(crate) type Key = (ContainerIndex, Attempt);
@@ -33,7 +34,7 @@ pub(crate) type Key = (ContainerIndex, Attempt);
 pub(crate) struct World {
     pub(crate) roots: Roots,
     pub(crate) dirs: PodDirs,
-    pub(crate) pod: Pod,
+    pub(crate) pod: CurrentPod,
     /// What came with the pod for its containers and volumes to refer to; [`Live::objects`] is what there is now.
     pub(crate) given: Objects,
     pub(crate) host_ips: Vec<String>,
@@ -92,18 +93,15 @@ pub(crate) struct Live {
 
 impl World {
     pub(crate) fn spec(&self) -> &PodSpec {
-        static EMPTY: std::sync::OnceLock<PodSpec> = std::sync::OnceLock::new();
-        self.pod
-            .spec
-            .as_ref()
-            .unwrap_or_else(|| EMPTY.get_or_init(PodSpec::default))
+        self.pod.spec()
     }
 
     pub(crate) fn with_facts<T>(&self, then: impl FnOnce(&PodFacts<'_>) -> T) -> T {
         let pod_ips = self.live.pod_ips.borrow();
         let objects = Rc::clone(&self.live.objects.borrow());
+        let pod = self.pod.whole();
         then(&PodFacts {
-            pod: &self.pod,
+            pod: &pod,
             spec: self.spec(),
             config_maps: &objects.config_maps,
             secrets: &objects.secrets,
@@ -115,7 +113,7 @@ impl World {
     }
 
     pub(crate) fn container(&self, index: ContainerIndex) -> Option<&Container> {
-        translate::containers(self.spec()).nth(index.position())
+        self.pod.containers().nth(index.position())
     }
 
     /// The accounts of an image: its layers never change, so they are read once.
@@ -133,8 +131,8 @@ impl World {
     }
 
     pub(crate) fn container_index(&self, name: &str) -> Option<ContainerIndex> {
-        let position =
-            translate::containers(self.spec()).position(|container| container.name == name)?;
+        let mut containers = self.pod.containers();
+        let position = containers.position(|container| container.name == name)?;
         u16::try_from(position).ok().map(ContainerIndex)
     }
 
@@ -250,7 +248,7 @@ impl World {
             ))
         };
         if !self.live.has_pod_cgroup.get() {
-            let resources = self.with_facts(translate::resources::of_pod);
+            let resources = self.with_facts(crate::translate::resources::of_pod);
             Cgroup::create(&self.cgroups, &self.pod_cgroup_path(), &resources).map_err(failed)?;
             self.live.has_pod_cgroup.set(true);
         }
