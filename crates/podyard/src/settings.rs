@@ -8,16 +8,16 @@ use std::time::Duration;
 use podyard_check::Severity;
 
 use crate::args::{
-    CheckArgs, CheckOutputArg, Cli, ColorArg, ConditionArgs, DebugArgs, DebugVerb, DeleteArgs,
-    ExecArgs, FailOnArg, GetArgs, GlobalArgs, ImageVerb, LogsArgs, ObjectOutputArg,
-    OnInitFailureArg, OutputArg, PlanArgs, PlanOutputArg, RunArgs, ScopeArgs, SeccompArg,
-    SeverityArg, SystemVerb, Verb,
+    ApplyArgs, ApplyOutputArg, CheckArgs, CheckOutputArg, Cli, ColorArg, ConditionArgs, DebugArgs,
+    DebugVerb, DeleteArgs, DryRunArg, ExecArgs, FailOnArg, GetArgs, GlobalArgs, ImageVerb,
+    LogsArgs, ObjectOutputArg, OnInitFailureArg, OutputArg, PlanArgs, PlanOutputArg, PodArgs,
+    RunArgs, ScopeArgs, SeccompArg, SeverityArg, SystemVerb, Verb,
 };
 use crate::duration;
 use crate::error::CliError;
 use crate::output::jsonpath::{Path, Template};
 use crate::output::style::Palette;
-use crate::target::{Target, pod_name};
+use crate::target::{Target, Wanted, pod_name};
 
 /// What everybody's programs read from the environment.
 #[derive(Debug, Clone, Default)]
@@ -99,11 +99,12 @@ pub(crate) enum Scope {
 #[derive(Debug)]
 pub(crate) enum Command {
     Run(RunSettings),
+    Apply(ApplySettings),
     Plan(PlanSettings),
     Check(CheckSettings),
     Get(GetSettings),
     Describe {
-        target: Target,
+        wanted: Vec<Wanted>,
         scope: Scope,
     },
     Logs(LogsSettings),
@@ -147,7 +148,17 @@ pub(crate) enum Format {
 pub(crate) struct RunSettings {
     /// Manifests; `-` is stdin.
     pub(crate) files: Vec<PathBuf>,
+    /// Kinds that are not known are passed over.
+    pub(crate) skip_unknown: bool,
+    /// How many pods a Deployment and the like have; None: as the manifest says.
+    pub(crate) replicas: Option<i32>,
     pub(crate) mode: RunMode,
+    pub(crate) options: PodOptions,
+}
+
+/// How pods are run, beside what their manifests say.
+#[derive(Debug, Clone)]
+pub(crate) struct PodOptions {
     /// None: as the pod's annotation says, or Kubernetes' default.
     pub(crate) on_init_failure: Option<OnInitFailure>,
     /// Parts per thousand of Kubernetes' back-offs.
@@ -159,10 +170,41 @@ pub(crate) struct RunSettings {
 }
 
 #[derive(Debug)]
+pub(crate) struct ApplySettings {
+    /// Manifests; `-` is stdin.
+    pub(crate) files: Vec<PathBuf>,
+    /// Kinds that are not known are passed over.
+    pub(crate) skip_unknown: bool,
+    pub(crate) dry_run: DryRun,
+    pub(crate) form: ApplyForm,
+    pub(crate) options: PodOptions,
+}
+
+/// Whether anything is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DryRun {
+    No,
+    /// `server` only says which word of kubectl's was used: both see the same here.
+    Yes {
+        server: bool,
+    },
+}
+
+/// How `apply` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ApplyForm {
+    Words,
+    Names,
+    Objects(Format),
+}
+
+#[derive(Debug)]
 pub(crate) struct PlanSettings {
     /// Manifests; `-` is stdin.
     pub(crate) files: Vec<PathBuf>,
     pub(crate) form: PlanForm,
+    /// How many pods a Deployment and the like have; None: as the manifest says.
+    pub(crate) replicas: Option<i32>,
     /// None: as the pod's annotation says, or Kubernetes' default.
     pub(crate) on_init_failure: Option<OnInitFailure>,
 }
@@ -256,7 +298,7 @@ pub(crate) enum ConditionChange {
 
 #[derive(Debug)]
 pub(crate) struct GetSettings {
-    pub(crate) target: Target,
+    pub(crate) wanted: Vec<Wanted>,
     pub(crate) scope: Scope,
     pub(crate) listing: Listing,
     pub(crate) watch: bool,
@@ -315,7 +357,7 @@ pub(crate) struct DeleteSettings {
 
 #[derive(Debug)]
 pub(crate) enum DeleteTarget {
-    Pods(Target),
+    Objects(Vec<Wanted>),
     Manifests(Vec<PathBuf>),
 }
 
@@ -360,11 +402,12 @@ pub(crate) fn resolve(cli: Cli, environment: &Environment) -> Result<(Context, C
     let context = context(cli.global, environment);
     let command = match cli.verb {
         Verb::Run(args) => Command::Run(run(args)?),
+        Verb::Apply(args) => Command::Apply(apply(args)?),
         Verb::Plan(args) => Command::Plan(plan(args)),
         Verb::Check(args) => Command::Check(check(args)),
         Verb::Get(args) => Command::Get(get(args)?),
         Verb::Describe(args) => Command::Describe {
-            target: Target::parse(&args.target)?,
+            wanted: Wanted::parse(&args.target)?,
             scope: args.scope.into(),
         },
         Verb::Logs(args) => Command::Logs(logs(args)?),
@@ -426,6 +469,39 @@ fn palette(color: ColorArg, environment: &Environment, is_terminal: bool) -> Pal
 }
 
 fn run(args: RunArgs) -> Result<RunSettings, CliError> {
+    Ok(RunSettings {
+        files: [args.files, args.filename].concat(),
+        skip_unknown: args.skip_unknown,
+        replicas: args.replicas,
+        mode: if args.detach {
+            RunMode::Detached
+        } else {
+            RunMode::Foreground { remove: args.rm }
+        },
+        options: pod_options(args.pod)?,
+    })
+}
+
+fn apply(args: ApplyArgs) -> Result<ApplySettings, CliError> {
+    Ok(ApplySettings {
+        files: [args.files, args.filename].concat(),
+        skip_unknown: args.skip_unknown,
+        dry_run: match args.dry_run {
+            DryRunArg::None => DryRun::No,
+            DryRunArg::Client => DryRun::Yes { server: false },
+            DryRunArg::Server => DryRun::Yes { server: true },
+        },
+        form: match args.output {
+            None => ApplyForm::Words,
+            Some(ApplyOutputArg::Name) => ApplyForm::Names,
+            Some(ApplyOutputArg::Json) => ApplyForm::Objects(Format::Json),
+            Some(ApplyOutputArg::Yaml) => ApplyForm::Objects(Format::Yaml),
+        },
+        options: pod_options(args.pod)?,
+    })
+}
+
+fn pod_options(args: PodArgs) -> Result<PodOptions, CliError> {
     let factor = args.backoff.unwrap_or(1.0);
     if !(0.0..=1.0).contains(&factor) {
         return Err(CliError::Usage(format!(
@@ -438,13 +514,7 @@ fn run(args: RunArgs) -> Result<RunSettings, CliError> {
     } else {
         0
     };
-    Ok(RunSettings {
-        files: [args.files, args.filename].concat(),
-        mode: if args.detach {
-            RunMode::Detached
-        } else {
-            RunMode::Foreground { remove: args.rm }
-        },
+    Ok(PodOptions {
         on_init_failure: args.on_init_failure.map(Into::into),
         backoff_per_mille,
         seccomp_unconfined: args.seccomp_default == SeccompArg::Unconfined,
@@ -464,6 +534,7 @@ impl From<OnInitFailureArg> for OnInitFailure {
 fn plan(args: PlanArgs) -> PlanSettings {
     PlanSettings {
         files: [args.files, args.filename].concat(),
+        replicas: args.replicas,
         form: match args.output {
             _ if args.fidelity => PlanForm::Fidelity,
             None => PlanForm::Text,
@@ -509,7 +580,7 @@ fn get(args: GetArgs) -> Result<GetSettings, CliError> {
         Some(OutputArg::CustomColumns(columns)) => Listing::Columns(columns),
     };
     Ok(GetSettings {
-        target: Target::parse(&args.target)?,
+        wanted: Wanted::parse(&args.target)?,
         scope: args.scope.into(),
         listing,
         watch: args.watch,
@@ -638,17 +709,21 @@ fn delete(args: DeleteArgs) -> Result<DeleteSettings, CliError> {
         (false, grace) => Stop::Graceful(grace),
     };
     let target = if args.filename.is_empty() {
-        let target = Target::parse(&args.target)?;
-        match (&target, args.all) {
-            (Target::All, false) => {
+        let wanted = Wanted::parse(&args.target)?;
+        // Either all of them have names, or none has.
+        let are_named = wanted
+            .iter()
+            .any(|wanted| matches!(wanted.target, Target::Named(_)));
+        match (are_named, args.all) {
+            (false, false) => {
                 return Err(CliError::Usage(
-                    "name the pods to delete, or add --all".to_owned(),
+                    "name what to delete, or add --all".to_owned(),
                 ));
             }
-            (Target::Named(_), true) => {
-                return Err(CliError::Usage("either name pods or use --all".to_owned()));
+            (true, true) => {
+                return Err(CliError::Usage("either give names or use --all".to_owned()));
             }
-            _ => DeleteTarget::Pods(target),
+            _ => DeleteTarget::Objects(wanted),
         }
     } else {
         DeleteTarget::Manifests(args.filename)
@@ -765,7 +840,7 @@ mod tests {
             ("2", None),
         ] {
             let settings = match resolved(&format!("run x.yaml --backoff {factor}")) {
-                Ok(Command::Run(settings)) => Some(settings.backoff_per_mille),
+                Ok(Command::Run(settings)) => Some(settings.options.backoff_per_mille),
                 _ => None,
             };
             assert_eq!(settings, expected, "{factor}");

@@ -465,7 +465,8 @@ pub fn node_name() -> String {
 }
 
 /// A random UUID, version 4.
-fn new_uid() -> String {
+#[must_use]
+pub fn new_uid() -> String {
     let mut bytes = [0_u8; 16];
     // The kernel's generator is ready long before anybody can run a pod, and 16 bytes are never cut short.
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());

@@ -1,6 +1,7 @@
 //! End-to-end tests: the real binary, real namespaces, real processes.
 
 mod ahead;
+mod apply;
 mod changes;
 mod check;
 mod commands;

@@ -36,7 +36,7 @@ mod volume_sources;
 mod volumes;
 mod workloads;
 
-pub use claims::persistent_volume_claim;
+pub use claims::{persistent_volume_claim, persistent_volume_claim_update};
 pub use config::{config_map, config_map_update, secret, secret_update};
 pub use pod::pod;
 pub use pod_update::{ephemeral_containers_update, pod_update};

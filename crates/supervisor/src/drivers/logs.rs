@@ -66,7 +66,11 @@ pub(crate) struct LogPump {
 /// # Errors
 ///
 /// As the underlying file operations.
-pub(crate) fn make_pipes(dir: &Path, uid: u32, gid: u32) -> std::io::Result<[OwnedFd; 2]> {
+pub(crate) fn make_pipes(
+    dir: &Path,
+    (uid, gid): (u32, u32),
+    open: impl Fn(&Path, OFlags) -> std::io::Result<OwnedFd>,
+) -> std::io::Result<[OwnedFd; 2]> {
     let make = |stream: Stream| {
         let path = dir.join(stream.pipe_name());
         match rustix::fs::mknodat(
@@ -79,7 +83,7 @@ pub(crate) fn make_pipes(dir: &Path, uid: u32, gid: u32) -> std::io::Result<[Own
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(errno) => return Err(std::io::Error::from(errno)),
         }
-        let end = rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        let end = open(&path, OFlags::RDWR | OFlags::CLOEXEC)?;
         if (uid, gid) != (0, 0) {
             rustix::fs::fchown(
                 &end,
@@ -479,6 +483,10 @@ mod tests {
         dir
     }
 
+    fn by_path(path: &Path, flags: OFlags) -> std::io::Result<OwnedFd> {
+        Ok(rustix::fs::open(path, flags, Mode::empty())?)
+    }
+
     fn text(log: &Path) -> String {
         String::from_utf8(cri::content(&std::fs::read(log).expect("log"))).expect("UTF-8")
     }
@@ -500,7 +508,7 @@ mod tests {
         let dir = scratch("rest");
         let runtime = runtime();
         let _inside = runtime.enter();
-        let [out, _err] = make_pipes(&dir, 0, 0).expect("pipes");
+        let [out, _err] = make_pipes(&dir, (0, 0), by_path).expect("pipes");
         let pump = open(&dir);
         rustix::io::write(&out, b"one\ntwo\nthr").expect("room");
         pump.drain().expect("written");
@@ -517,7 +525,7 @@ mod tests {
         let runtime = runtime();
         let _inside = runtime.enter();
         let dir = scratch("closed");
-        let [out, err] = make_pipes(&dir, 0, 0).expect("pipes");
+        let [out, err] = make_pipes(&dir, (0, 0), by_path).expect("pipes");
         let pump = open(&dir);
         drop((out, err));
         for pipe in &pump.pipes {
@@ -536,7 +544,7 @@ mod tests {
         let _inside = runtime.enter();
         for steps in 0..3 {
             let dir = scratch(&format!("death-{steps}"));
-            let [out, _err] = make_pipes(&dir, 0, 0).expect("pipes");
+            let [out, _err] = make_pipes(&dir, (0, 0), by_path).expect("pipes");
             rustix::io::write(&out, b"a\nb\n").expect("room");
             {
                 let pump = open(&dir);

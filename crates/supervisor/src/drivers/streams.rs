@@ -44,7 +44,7 @@ pub(super) fn input(
     }
     // For writing as well, so that the container's own end does not wait for a writer and never finds the end.
     let both = rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    let own = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let own = world.open_unseen(&path, OFlags::RDONLY | OFlags::CLOEXEC)?;
     let key = input_key(&container.name, attempt);
     world.keeper.hold(&key, &[both.as_fd()]);
     Ok(own)

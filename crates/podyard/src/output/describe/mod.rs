@@ -163,7 +163,8 @@ fn describe_conditions(spec: &PodSpec, status: &PodStatus, out: &mut Columns) {
     }
 }
 
-fn describe_map(
+/// Labels and the like, one a line.
+pub(crate) fn describe_map(
     label: &str,
     map: Option<&BTreeMap<String, String>>,
     separator: &str,

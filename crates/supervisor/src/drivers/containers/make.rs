@@ -49,8 +49,10 @@ pub(super) fn make(
     }
     let config = launch_plan::config(world, container, &image, &data)?;
     let identity = &config.persona.identity;
-    let [stdout, stderr] = logs::make_pipes(&run, identity.uid, identity.gid)
-        .map_err(io("cannot make the output pipes"))?;
+    let owner = (identity.uid, identity.gid);
+    let [stdout, stderr] =
+        logs::make_pipes(&run, owner, |path, flags| world.open_unseen(path, flags))
+            .map_err(io("cannot make the output pipes"))?;
     // Whatever happens to this process from here on, the pipes keep what is in them.
     world.keeper.hold(
         &logs::keeper_key(name, attempt),
