@@ -1,6 +1,6 @@
 //! The pods of `apply`: one that is not there is started, one that runs is changed as far as that is possible.
 
-use podyard_api::{ValidPod, defaults};
+use podyard_api::{Diagnostic, ValidPod, defaults};
 use podyard_supervisor::{NewPod, PodError, PodHandle};
 
 use super::no_name;
@@ -84,13 +84,16 @@ fn update(handle: PodHandle, old: &Pod, wanted: Pod) -> Result<PodChange, CliErr
     if problems.is_empty() {
         return Ok(PodChange::Update(handle, Box::new(new)));
     }
-    let rendered: Vec<_> = problems
-        .iter()
-        .map(|problem| format!("The Pod {:?} is invalid: {}", handle.name, problem.message))
-        .collect();
+    let (namespace, name) = (&handle.namespace, &handle.name);
+    let problem =
+        |problem: &Diagnostic| format!("The Pod {name:?} is invalid: {}\n", problem.message);
+    let rendered: String = problems.iter().map(problem).collect();
+    let hint = format!(
+        "hint: what else a pod is, it stays: `podyard delete pod {name} -n {namespace}`, and apply it again"
+    );
     Err(CliError::Manifest {
-        count: rendered.len(),
-        rendered: rendered.join("\n"),
+        count: problems.len(),
+        rendered: rendered + &hint,
     })
 }
 
