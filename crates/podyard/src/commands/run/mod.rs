@@ -33,6 +33,7 @@ pub(super) fn run(context: &Context, settings: &RunSettings) -> Result<ExitCode,
             secrets: of_namespace(&objects.secrets, &namespace, context)?,
             claims: of_namespace(&objects.claims, &namespace, context)?,
             allowed_unsafe_sysctls: settings.allowed_unsafe_sysctls.clone(),
+            pod_max_pids: settings.pod_max_pids,
             seccomp_unconfined: settings.seccomp_unconfined,
             pod,
         });
@@ -204,6 +205,7 @@ mod tests {
             backoff_per_mille: 1000,
             seccomp_unconfined: false,
             allowed_unsafe_sysctls: Vec::new(),
+            pod_max_pids: None,
         };
         node_settings(&pod, &settings)
             .ok()
