@@ -291,6 +291,41 @@ impl Instance {
             .collect()
     }
 
+    /// Sends an object or a patch to the pod's socket as a client of Kubernetes would: `method` is `PUT` or `PATCH`, `path` what follows the
+    /// pod's own, such as `/status`. Returns the status and what was answered.
+    #[must_use]
+    pub fn send(
+        &self,
+        pod: &str,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &Value,
+    ) -> (u16, Value) {
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--request", method])
+            .args(["--write-out", "\n%{http_code}"])
+            .arg("--unix-socket")
+            .arg(self.dirs(pod).socket())
+            .args(["--header", &format!("Content-Type: application/{kind}")])
+            .args(["--data-binary", &body.to_string()])
+            .arg(format!(
+                "http://podyard/api/v1/namespaces/default/pods/{pod}{path}"
+            ))
+            .output()
+            .expect("curl");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let (body, code) = text.rsplit_once('\n').expect("an answer");
+        let body = serde_json::from_str(body).unwrap_or_else(|error| panic!("{body}: {error}"));
+        (code.parse().expect("a status"), body)
+    }
+
+    /// Changes the pod, or one of its subresources, by a strategic merge patch.
+    #[must_use]
+    pub fn patch(&self, pod: &str, path: &str, patch: &Value) -> (u16, Value) {
+        self.send(pod, "PATCH", path, "strategic-merge-patch+json", patch)
+    }
+
     /// The process id of the pod's supervisor, once there is one.
     #[must_use]
     pub fn supervisor(&self, pod: &str) -> i32 {

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
@@ -21,6 +22,8 @@ pub struct Registry {
     directory: PathBuf,
     address: String,
     is_closed: bool,
+    /// What it has written down so far.
+    log: Arc<Mutex<String>>,
 }
 
 impl Registry {
@@ -74,14 +77,39 @@ impl Registry {
                     .to_owned();
             }
         };
-        // Nobody reads on: a full pipe would stop the registry.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        // Read on, also because a full pipe would stop the registry.
+        let written = Arc::new(Mutex::new(String::new()));
+        std::thread::spawn({
+            let written = Arc::clone(&written);
+            move || {
+                let mut line = String::new();
+                while log.read_line(&mut line).is_ok_and(|length| length > 0) {
+                    written.lock().expect("nobody panics").push_str(&line);
+                    line.clear();
+                }
+            }
+        });
         Self {
             process,
             directory: directory.to_owned(),
             address,
             is_closed,
+            log: written,
         }
+    }
+
+    /// How often it was asked what a name such as `tools:1` stands for.
+    #[must_use]
+    pub fn asked_for(&self, name: &str) -> usize {
+        let (repository, tag) = name.split_once(':').expect("a tag");
+        let path = format!("/v2/{repository}/manifests/{tag}\"");
+        let log = self.log.lock().expect("nobody panics");
+        let answers = log.lines().filter(|line| {
+            line.contains("response completed")
+                && line.contains(&path)
+                && line.contains("http.request.method=GET")
+        });
+        answers.count()
     }
 
     /// Host and port.

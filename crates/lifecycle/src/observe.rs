@@ -256,6 +256,7 @@ impl PodMachine {
     }
 
     fn rebase(&mut self, rebase: impl Fn(&mut Moment) + Copy) {
+        rebase(&mut self.began);
         self.deadline.iter_mut().for_each(rebase);
         self.containers
             .iter_mut()

@@ -86,27 +86,30 @@ pub(crate) enum Verb {
     /// Run a pod from its manifest, in the foreground or detached
     #[command(after_long_help = crate::exit_code::help())]
     Run(RunArgs),
+    /// Keep ConfigMaps, Secrets and claims for the pods that name them, and start pods that are not there yet
+    Apply(ApplyArgs),
     /// Show what a manifest would do, and start nothing
     Plan(PlanArgs),
     /// Find what is valid in a manifest and still does not do what was meant
     Check(CheckArgs),
-    /// List pods, or print them as objects
+    /// List pods or applied objects, or print them as objects
     Get(GetArgs),
-    /// Show everything about a pod, and why it is (not) running
+    /// Show everything about a pod, and why it is (not) running; or about an applied object
     Describe(DescribeArgs),
     /// Print what a container wrote
     Logs(LogsArgs),
     /// Run a command in a container
     Exec(ExecArgs),
-    /// Stop pods and remove them
+    /// Stop pods and remove them; forget applied objects
     Delete(DeleteArgs),
     /// List what has happened to pods
     Events(EventsArgs),
     /// Show when each container ran, as a waterfall
     Timeline(TimelineArgs),
-    /// Look into a pod's supervisor
-    #[command(subcommand)]
-    Debug(DebugVerb),
+    /// Add a container to a running pod, to look into it; or look into its supervisor
+    Debug(DebugArgs),
+    /// Set a condition of a pod that others are in charge of, such as a readiness gate
+    Condition(ConditionArgs),
     /// End the wait of a container that backs off, and try it again now
     Retry(RetryArgs),
     /// Import, pull, list and remove images
@@ -133,6 +136,19 @@ pub(crate) struct RunArgs {
     /// Remove the pod when it has ended
     #[arg(long, conflicts_with = "detach")]
     pub(crate) rm: bool,
+    /// How many pods each Deployment, ReplicaSet and StatefulSet has, whatever its manifest says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) replicas: Option<i32>,
+    /// Pass over objects of kinds that podyard does not know
+    #[arg(long)]
+    pub(crate) skip_unknown: bool,
+    #[command(flatten)]
+    pub(crate) pod: PodArgs,
+}
+
+/// How pods are run, beside what their manifests say.
+#[derive(Debug, Args)]
+pub(crate) struct PodArgs {
     /// After a failed init container: try that one again (as a cluster does), or begin again with the first
     #[arg(
         long,
@@ -161,6 +177,58 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// Manifests: files, directories of them, or `-` for stdin
+    #[arg(value_name = "FILE", required_unless_present = "filename")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The same, as kubectl spells it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) filename: Vec<PathBuf>,
+    /// Only say what would be done: client, server (the same here) or none
+    #[arg(
+        long,
+        value_name = "WHERE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "none",
+        default_missing_value = "client",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    pub(crate) dry_run: DryRunArg,
+    /// name, json or yaml: print the objects
+    #[arg(short, long, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) output: Option<ApplyOutputArg>,
+    /// Pass over objects of kinds that podyard does not know
+    #[arg(long)]
+    pub(crate) skip_unknown: bool,
+    #[command(flatten)]
+    pub(crate) pod: PodArgs,
+}
+
+/// kubectl's words for changing nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DryRunArg {
+    /// Do it.
+    None,
+    /// Only say what would be done.
+    Client,
+    /// The same: there is no server.
+    Server,
+}
+
+/// How to print what was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ApplyOutputArg {
+    /// `configmap/NAME`.
+    Name,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     /// Manifests: files, directories of them, or `-` for stdin
     #[arg(value_name = "FILE", required_unless_present = "filename")]
@@ -168,6 +236,9 @@ pub(crate) struct PlanArgs {
     /// The same, as kubectl spells it
     #[arg(short, long, value_name = "FILE")]
     pub(crate) filename: Vec<PathBuf>,
+    /// As for `run`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) replicas: Option<i32>,
     /// yaml or json (the effective objects), svg or mermaid (a picture)
     #[arg(short, long, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) output: Option<PlanOutputArg>,
@@ -272,7 +343,7 @@ pub(crate) enum SeccompArg {
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// `pods`, `pod NAME…` or `pod/NAME…`
+    /// `pods`, `pod NAME…` or `pod/NAME…`; also configmaps (cm), secrets and persistentvolumeclaims (pvc)
     #[arg(value_name = "TYPE [NAME]", required = true)]
     pub(crate) target: Vec<String>,
     #[command(flatten)]
@@ -350,7 +421,7 @@ impl FromStr for OutputArg {
 
 #[derive(Debug, Args)]
 pub(crate) struct DescribeArgs {
-    /// `pod NAME…`, `pod/NAME…` or `pods`
+    /// `pod NAME…`, `pod/NAME…` or `pods`; also configmaps (cm), secrets and persistentvolumeclaims (pvc)
     #[arg(value_name = "TYPE [NAME]", required = true)]
     pub(crate) target: Vec<String>,
     #[command(flatten)]
@@ -410,10 +481,10 @@ pub(crate) struct ExecArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
-    /// `pod NAME…`, `pod/NAME…`, or `pods --all`
+    /// `pod NAME…`, `pod/NAME…`, or `pods --all`; also configmaps (cm), secrets and persistentvolumeclaims (pvc)
     #[arg(value_name = "TYPE [NAME]", required_unless_present = "filename")]
     pub(crate) target: Vec<String>,
-    /// The pods of these manifests
+    /// What these manifests describe
     #[arg(short, long, value_name = "FILE", conflicts_with = "target")]
     pub(crate) filename: Vec<PathBuf>,
     /// Seconds between the stop signal and SIGKILL; the pod's own if not given
@@ -425,12 +496,12 @@ pub(crate) struct DeleteArgs {
     /// A grace period of one second
     #[arg(long, conflicts_with_all = ["grace_period", "force"])]
     pub(crate) now: bool,
-    /// Every pod of the namespace
+    /// Every one of the namespace
     #[arg(long, conflicts_with = "filename")]
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) scope: ScopeArgs,
-    /// A pod that does not exist is no error
+    /// What does not exist is no error
     #[arg(long)]
     pub(crate) ignore_not_found: bool,
     /// `--wait=false`: return before the pods are gone
@@ -595,10 +666,20 @@ mod tests {
             "events web -o json",
             "run pod.yaml",
             "run -f - -d",
+            "run web.yaml --skip-unknown",
+            "apply -f config.yaml -f more",
+            "apply -f - --dry-run=client -o yaml",
+            "apply --dry-run config.yaml",
+            "get cm,secrets -A",
+            "delete pvc/data",
             "plan -f pod.yaml -o yaml",
             "plan pod.yaml --fidelity --on-init-failure restart-pod",
             "check -f - -o sarif --severity remark --fail-on never",
             "check --list",
+            "debug web --image=busybox --target=app -it -- sh",
+            "debug pod/web --image busybox -c d --env A=1 --image-pull-policy=Never",
+            "debug replay web --from 3",
+            "condition web example.com/ready=True other- --reason=Up",
             "--root /x -v run pod.yaml --backoff 0.1 --on-init-failure restart-pod",
         ] {
             let parsed = Cli::try_parse_from(["podyard"].into_iter().chain(line.split(' ')));
@@ -619,12 +700,68 @@ mod tests {
             "exec web",
             "logs web app -c app",
             "delete",
+            "apply",
+            "apply -f x.yaml --dry-run=perhaps",
+            "debug",
+            "debug web",
+            "debug --image=busybox",
+            "condition web",
             "frobnicate",
         ] {
             let parsed = Cli::try_parse_from(["podyard"].into_iter().chain(line.split(' ')));
             assert!(parsed.is_err(), "{line}");
         }
     }
+}
+
+/// `podyard debug POD --image=IMAGE …`, or a verb of its own.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct DebugArgs {
+    #[command(subcommand)]
+    pub(crate) verb: Option<DebugVerb>,
+    /// The pod, as NAME or pod/NAME
+    #[arg(required = true)]
+    pub(crate) pod: Option<String>,
+    /// The image of the new container
+    #[arg(long, value_name = "IMAGE", required = true)]
+    pub(crate) image: Option<String>,
+    /// The container whose processes it sees
+    #[arg(long, value_name = "CONTAINER")]
+    pub(crate) target: Option<String>,
+    /// The name of the new container; made up if not given
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// A variable of its environment
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<String>,
+    /// Always, IfNotPresent or Never
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) image_pull_policy: Option<String>,
+    /// Keep its standard input open, and attach to it
+    #[arg(short = 'i', long)]
+    pub(crate) stdin: bool,
+    /// Give it a terminal
+    #[arg(short = 't', long)]
+    pub(crate) tty: bool,
+    /// What it runs instead of the image's own command, after `--`
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConditionArgs {
+    /// The pod, as NAME or pod/NAME
+    pub(crate) pod: String,
+    /// `TYPE=True`, `TYPE=False` or `TYPE=Unknown`; `TYPE-` removes it
+    #[arg(value_name = "TYPE=STATUS", required = true)]
+    pub(crate) conditions: Vec<String>,
+    /// One word that says why
+    #[arg(long, value_name = "REASON")]
+    pub(crate) reason: Option<String>,
+    /// A sentence that says why
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
 }
 
 /// `podyard debug …`.

@@ -17,6 +17,8 @@ mod host;
 mod internal;
 mod log_files;
 mod manifests;
+mod named;
+mod new_pod;
 mod objects;
 mod output;
 mod pods;

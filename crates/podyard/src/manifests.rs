@@ -7,23 +7,30 @@ use std::{fs, io};
 use podyard_api::{Diagnostic, Diagnostics, LoadOptions, Objects, Severity, Source, render};
 
 use crate::error::CliError;
+use crate::named;
 use crate::output::escape::one_line;
 use crate::output::style::{Palette, Tone};
+use crate::settings::Context;
 
 /// Reads and checks everything; warnings go to `warn`.
 pub(crate) fn load(
+    context: &Context,
     files: &[PathBuf],
-    palette: Palette,
+    skip_unknown: bool,
+    replicas: Option<i32>,
     warn: impl FnOnce(&str),
 ) -> Result<Objects, CliError> {
     let sources = read(files)?;
     let options = LoadOptions {
         random: random(),
-        ..LoadOptions::default()
+        skip_unknown,
+        replicas,
+        present: named::present(context),
+        accept_unsupported: false,
     };
     let objects = podyard_api::load(&sources, &options)
-        .map_err(|diagnostics| invalid(&diagnostics, palette))?;
-    let warnings = describe(&objects.warnings, palette);
+        .map_err(|diagnostics| invalid(&diagnostics, context.stderr))?;
+    let warnings = describe(&objects.warnings, context.stderr);
     if !warnings.is_empty() {
         warn(warnings.trim_end());
     }
@@ -31,11 +38,17 @@ pub(crate) fn load(
 }
 
 /// Reads everything only to look at it: what cannot be run on this machine, or is of a kind that is not known, is accepted.
-pub(crate) fn inspect(files: &[PathBuf]) -> Result<Result<Objects, Diagnostics>, CliError> {
+pub(crate) fn inspect(
+    context: &Context,
+    files: &[PathBuf],
+    replicas: Option<i32>,
+) -> Result<Result<Objects, Diagnostics>, CliError> {
     let sources = read(files)?;
     let options = LoadOptions {
         random: 0,
         skip_unknown: true,
+        replicas,
+        present: named::present(context),
         accept_unsupported: true,
     };
     Ok(podyard_api::load(&sources, &options))
@@ -55,24 +68,6 @@ pub(crate) fn describe(warnings: &[Diagnostic], palette: Palette) -> String {
         }
     }
     text
-}
-
-/// Namespace and name of every pod in the manifests.
-pub(crate) fn pod_names(
-    files: &[PathBuf],
-    namespace: Option<&str>,
-) -> Result<Vec<(String, String)>, CliError> {
-    let objects = load(files, Palette::new(false), |_| {})?;
-    objects
-        .pods
-        .iter()
-        .map(|pod| {
-            Ok((
-                namespace_of(pod.namespace(), namespace)?,
-                pod.name().to_owned(),
-            ))
-        })
-        .collect()
 }
 
 /// The namespace that an object belongs to: its own, or the one that was asked for. Two different ones are a mistake, as with kubectl.
@@ -167,8 +162,13 @@ fn file_error(path: &Path, source: io::Error) -> CliError {
     }
 }
 
+/// Five characters for the end of a name that is made up.
+pub(crate) fn name_suffix() -> String {
+    podyard_api::names::name_suffix(random())
+}
+
 /// For the names of pods that have only a `generateName`.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     let mut bytes = [0; 8];
     // Without random numbers two such pods may get one name, and the second is refused.
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());

@@ -9,6 +9,11 @@ use crate::output::times::Times;
 use crate::settings::{Context, Scope};
 use crate::target::Target;
 
+/// What the pod's back-offs are multiplied by, if it does not wait as a cluster would.
+pub(crate) fn backoff_factor(handle: &PodHandle) -> Option<f64> {
+    handle.record().ok()?.options.settings.backoff_factor()
+}
+
 /// The directories of this instance.
 pub(crate) fn roots(context: &Context) -> Result<Roots, CliError> {
     Roots::resolve(context.root.as_deref())
@@ -57,6 +62,34 @@ fn supervise(context: &Context, handle: &PodHandle) {
         CliError::failed(format!("pod `{}` has no supervisor", handle.name), error)
             .report(context.stderr);
     }
+}
+
+/// The pods that have not ended and mount this claim.
+pub(crate) fn users_of_claim(
+    context: &Context,
+    namespace: &str,
+    claim: &str,
+) -> Result<Vec<String>, CliError> {
+    let listed = podyard_supervisor::pods::list(context.root.as_deref());
+    let handles = listed.map_err(|error| CliError::failed("cannot list the pods", error))?;
+    let mounts_it = |handle: &PodHandle| {
+        // One that cannot be read may use anything; what runs of it is told by itself.
+        let Ok(record) = handle.record() else {
+            return false;
+        };
+        let volumes = record.pod.spec.and_then(|spec| spec.volumes);
+        volumes.into_iter().flatten().any(|volume| {
+            volume
+                .persistent_volume_claim
+                .is_some_and(|source| source.claim_name == claim)
+        })
+    };
+    let users = handles
+        .into_iter()
+        .filter(|handle| handle.namespace == namespace && !handle.has_ended())
+        .filter(mounts_it)
+        .map(|handle| handle.name);
+    Ok(users.collect())
 }
 
 /// What is known of its containers' times beyond the status; nothing, if its journal cannot be read.

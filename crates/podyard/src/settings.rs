@@ -8,15 +8,16 @@ use std::time::Duration;
 use podyard_check::Severity;
 
 use crate::args::{
-    CheckArgs, CheckOutputArg, Cli, ColorArg, DebugVerb, DeleteArgs, ExecArgs, FailOnArg, GetArgs,
-    GlobalArgs, ImageVerb, LogsArgs, ObjectOutputArg, OnInitFailureArg, OutputArg, PlanArgs,
-    PlanOutputArg, RunArgs, ScopeArgs, SeccompArg, SeverityArg, SystemVerb, Verb,
+    ApplyArgs, ApplyOutputArg, CheckArgs, CheckOutputArg, Cli, ColorArg, ConditionArgs, DebugArgs,
+    DebugVerb, DeleteArgs, DryRunArg, ExecArgs, FailOnArg, GetArgs, GlobalArgs, ImageVerb,
+    LogsArgs, ObjectOutputArg, OnInitFailureArg, OutputArg, PlanArgs, PlanOutputArg, PodArgs,
+    RunArgs, ScopeArgs, SeccompArg, SeverityArg, SystemVerb, Verb,
 };
 use crate::duration;
 use crate::error::CliError;
 use crate::output::jsonpath::{Path, Template};
 use crate::output::style::Palette;
-use crate::target::{Target, pod_name};
+use crate::target::{Target, Wanted, pod_name};
 
 /// What everybody's programs read from the environment.
 #[derive(Debug, Clone, Default)]
@@ -98,11 +99,12 @@ pub(crate) enum Scope {
 #[derive(Debug)]
 pub(crate) enum Command {
     Run(RunSettings),
+    Apply(ApplySettings),
     Plan(PlanSettings),
     Check(CheckSettings),
     Get(GetSettings),
     Describe {
-        target: Target,
+        wanted: Vec<Wanted>,
         scope: Scope,
     },
     Logs(LogsSettings),
@@ -115,6 +117,11 @@ pub(crate) enum Command {
         watch: bool,
     },
     Replay(ReplaySettings),
+    Debug(DebugSettings),
+    Condition {
+        pod: String,
+        changes: Vec<ConditionChange>,
+    },
     Timeline {
         pod: String,
         format: Option<Format>,
@@ -141,7 +148,17 @@ pub(crate) enum Format {
 pub(crate) struct RunSettings {
     /// Manifests; `-` is stdin.
     pub(crate) files: Vec<PathBuf>,
+    /// Kinds that are not known are passed over.
+    pub(crate) skip_unknown: bool,
+    /// How many pods a Deployment and the like have; None: as the manifest says.
+    pub(crate) replicas: Option<i32>,
     pub(crate) mode: RunMode,
+    pub(crate) options: PodOptions,
+}
+
+/// How pods are run, beside what their manifests say.
+#[derive(Debug, Clone)]
+pub(crate) struct PodOptions {
     /// None: as the pod's annotation says, or Kubernetes' default.
     pub(crate) on_init_failure: Option<OnInitFailure>,
     /// Parts per thousand of Kubernetes' back-offs.
@@ -155,10 +172,41 @@ pub(crate) struct RunSettings {
 }
 
 #[derive(Debug)]
+pub(crate) struct ApplySettings {
+    /// Manifests; `-` is stdin.
+    pub(crate) files: Vec<PathBuf>,
+    /// Kinds that are not known are passed over.
+    pub(crate) skip_unknown: bool,
+    pub(crate) dry_run: DryRun,
+    pub(crate) form: ApplyForm,
+    pub(crate) options: PodOptions,
+}
+
+/// Whether anything is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DryRun {
+    No,
+    /// `server` only says which word of kubectl's was used: both see the same here.
+    Yes {
+        server: bool,
+    },
+}
+
+/// How `apply` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ApplyForm {
+    Words,
+    Names,
+    Objects(Format),
+}
+
+#[derive(Debug)]
 pub(crate) struct PlanSettings {
     /// Manifests; `-` is stdin.
     pub(crate) files: Vec<PathBuf>,
     pub(crate) form: PlanForm,
+    /// How many pods a Deployment and the like have; None: as the manifest says.
+    pub(crate) replicas: Option<i32>,
     /// None: as the pod's annotation says, or Kubernetes' default.
     pub(crate) on_init_failure: Option<OnInitFailure>,
 }
@@ -220,9 +268,39 @@ pub(crate) struct ReplaySettings {
     pub(crate) format: Option<Format>,
 }
 
+/// A container that is added to a running pod.
+#[derive(Debug)]
+pub(crate) struct DebugSettings {
+    pub(crate) pod: String,
+    pub(crate) image: String,
+    pub(crate) target: Option<String>,
+    /// None: a name is made up.
+    pub(crate) container: Option<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) image_pull_policy: Option<String>,
+    pub(crate) stdin: bool,
+    pub(crate) tty: bool,
+    pub(crate) command: Vec<OsString>,
+}
+
+/// What is to become of one condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ConditionChange {
+    Set {
+        kind: String,
+        /// `True`, `False` or `Unknown`.
+        status: &'static str,
+        reason: Option<String>,
+        message: Option<String>,
+    },
+    Remove {
+        kind: String,
+    },
+}
+
 #[derive(Debug)]
 pub(crate) struct GetSettings {
-    pub(crate) target: Target,
+    pub(crate) wanted: Vec<Wanted>,
     pub(crate) scope: Scope,
     pub(crate) listing: Listing,
     pub(crate) watch: bool,
@@ -281,7 +359,7 @@ pub(crate) struct DeleteSettings {
 
 #[derive(Debug)]
 pub(crate) enum DeleteTarget {
-    Pods(Target),
+    Objects(Vec<Wanted>),
     Manifests(Vec<PathBuf>),
 }
 
@@ -326,11 +404,12 @@ pub(crate) fn resolve(cli: Cli, environment: &Environment) -> Result<(Context, C
     let context = context(cli.global, environment);
     let command = match cli.verb {
         Verb::Run(args) => Command::Run(run(args)?),
+        Verb::Apply(args) => Command::Apply(apply(args)?),
         Verb::Plan(args) => Command::Plan(plan(args)),
         Verb::Check(args) => Command::Check(check(args)),
         Verb::Get(args) => Command::Get(get(args)?),
         Verb::Describe(args) => Command::Describe {
-            target: Target::parse(&args.target)?,
+            wanted: Wanted::parse(&args.target)?,
             scope: args.scope.into(),
         },
         Verb::Logs(args) => Command::Logs(logs(args)?),
@@ -342,15 +421,11 @@ pub(crate) fn resolve(cli: Cli, environment: &Environment) -> Result<(Context, C
             format: args.output.map(Into::into),
             watch: args.watch,
         },
-        Verb::Debug(DebugVerb::Replay(args)) => Command::Replay(ReplaySettings {
-            what: match args.what.ends_with(".jsonl") {
-                true => args.what,
-                false => pod_name(&args.what)?,
-            },
-            from: args.from,
-            to: args.to,
-            format: args.output.map(Into::into),
-        }),
+        Verb::Debug(args) => debug(args)?,
+        Verb::Condition(args) => Command::Condition {
+            pod: pod_name(&args.pod)?,
+            changes: conditions(&args)?,
+        },
         Verb::Timeline(args) => Command::Timeline {
             pod: pod_name(&args.pod)?,
             format: args.output.map(Into::into),
@@ -396,6 +471,39 @@ fn palette(color: ColorArg, environment: &Environment, is_terminal: bool) -> Pal
 }
 
 fn run(args: RunArgs) -> Result<RunSettings, CliError> {
+    Ok(RunSettings {
+        files: [args.files, args.filename].concat(),
+        skip_unknown: args.skip_unknown,
+        replicas: args.replicas,
+        mode: if args.detach {
+            RunMode::Detached
+        } else {
+            RunMode::Foreground { remove: args.rm }
+        },
+        options: pod_options(args.pod)?,
+    })
+}
+
+fn apply(args: ApplyArgs) -> Result<ApplySettings, CliError> {
+    Ok(ApplySettings {
+        files: [args.files, args.filename].concat(),
+        skip_unknown: args.skip_unknown,
+        dry_run: match args.dry_run {
+            DryRunArg::None => DryRun::No,
+            DryRunArg::Client => DryRun::Yes { server: false },
+            DryRunArg::Server => DryRun::Yes { server: true },
+        },
+        form: match args.output {
+            None => ApplyForm::Words,
+            Some(ApplyOutputArg::Name) => ApplyForm::Names,
+            Some(ApplyOutputArg::Json) => ApplyForm::Objects(Format::Json),
+            Some(ApplyOutputArg::Yaml) => ApplyForm::Objects(Format::Yaml),
+        },
+        options: pod_options(args.pod)?,
+    })
+}
+
+fn pod_options(args: PodArgs) -> Result<PodOptions, CliError> {
     let factor = args.backoff.unwrap_or(1.0);
     if !(0.0..=1.0).contains(&factor) {
         return Err(CliError::Usage(format!(
@@ -408,13 +516,7 @@ fn run(args: RunArgs) -> Result<RunSettings, CliError> {
     } else {
         0
     };
-    Ok(RunSettings {
-        files: [args.files, args.filename].concat(),
-        mode: if args.detach {
-            RunMode::Detached
-        } else {
-            RunMode::Foreground { remove: args.rm }
-        },
+    Ok(PodOptions {
         on_init_failure: args.on_init_failure.map(Into::into),
         backoff_per_mille,
         seccomp_unconfined: args.seccomp_default == SeccompArg::Unconfined,
@@ -435,6 +537,7 @@ impl From<OnInitFailureArg> for OnInitFailure {
 fn plan(args: PlanArgs) -> PlanSettings {
     PlanSettings {
         files: [args.files, args.filename].concat(),
+        replicas: args.replicas,
         form: match args.output {
             _ if args.fidelity => PlanForm::Fidelity,
             None => PlanForm::Text,
@@ -480,7 +583,7 @@ fn get(args: GetArgs) -> Result<GetSettings, CliError> {
         Some(OutputArg::CustomColumns(columns)) => Listing::Columns(columns),
     };
     Ok(GetSettings {
-        target: Target::parse(&args.target)?,
+        wanted: Wanted::parse(&args.target)?,
         scope: args.scope.into(),
         listing,
         watch: args.watch,
@@ -537,6 +640,63 @@ fn exec(args: ExecArgs) -> Result<ExecSettings, CliError> {
     })
 }
 
+fn debug(args: DebugArgs) -> Result<Command, CliError> {
+    if let Some(DebugVerb::Replay(args)) = args.verb {
+        return Ok(Command::Replay(ReplaySettings {
+            what: match args.what.ends_with(".jsonl") {
+                true => args.what,
+                false => pod_name(&args.what)?,
+            },
+            from: args.from,
+            to: args.to,
+            format: args.output.map(Into::into),
+        }));
+    }
+    let variable = |text: &String| match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(CliError::Usage(format!(
+            "--env takes NAME=VALUE, not `{text}`"
+        ))),
+    };
+    Ok(Command::Debug(DebugSettings {
+        pod: pod_name(&args.pod.unwrap_or_default())?,
+        image: args.image.unwrap_or_default(),
+        target: args.target,
+        container: args.container,
+        env: args.env.iter().map(variable).collect::<Result<_, _>>()?,
+        image_pull_policy: args.image_pull_policy,
+        stdin: args.stdin,
+        tty: args.tty,
+        command: args.command,
+    }))
+}
+
+fn conditions(args: &ConditionArgs) -> Result<Vec<ConditionChange>, CliError> {
+    let change = |text: &String| {
+        if let Some(kind) = text.strip_suffix('-').filter(|kind| !kind.contains('=')) {
+            let kind = kind.to_owned();
+            return Ok(ConditionChange::Remove { kind });
+        }
+        let known = |status: &str| {
+            let mut all = ["True", "False", "Unknown"].into_iter();
+            all.find(|known| known.eq_ignore_ascii_case(status))
+        };
+        let parts = text.split_once('=');
+        match parts.and_then(|(kind, status)| Some((kind, known(status)?))) {
+            Some((kind, status)) if !kind.is_empty() => Ok(ConditionChange::Set {
+                kind: kind.to_owned(),
+                status,
+                reason: args.reason.clone(),
+                message: args.message.clone(),
+            }),
+            _ => Err(CliError::Usage(format!(
+                "a condition is TYPE=True, TYPE=False, TYPE=Unknown or TYPE-, not `{text}`"
+            ))),
+        }
+    };
+    args.conditions.iter().map(change).collect()
+}
+
 fn delete(args: DeleteArgs) -> Result<DeleteSettings, CliError> {
     let stop = match (args.force, args.grace_period) {
         _ if args.now => Stop::Graceful(Some(1)),
@@ -552,17 +712,21 @@ fn delete(args: DeleteArgs) -> Result<DeleteSettings, CliError> {
         (false, grace) => Stop::Graceful(grace),
     };
     let target = if args.filename.is_empty() {
-        let target = Target::parse(&args.target)?;
-        match (&target, args.all) {
-            (Target::All, false) => {
+        let wanted = Wanted::parse(&args.target)?;
+        // Either all of them have names, or none has.
+        let are_named = wanted
+            .iter()
+            .any(|wanted| matches!(wanted.target, Target::Named(_)));
+        match (are_named, args.all) {
+            (false, false) => {
                 return Err(CliError::Usage(
-                    "name the pods to delete, or add --all".to_owned(),
+                    "name what to delete, or add --all".to_owned(),
                 ));
             }
-            (Target::Named(_), true) => {
-                return Err(CliError::Usage("either name pods or use --all".to_owned()));
+            (true, true) => {
+                return Err(CliError::Usage("either give names or use --all".to_owned()));
             }
-            _ => DeleteTarget::Pods(target),
+            _ => DeleteTarget::Objects(wanted),
         }
     } else {
         DeleteTarget::Manifests(args.filename)
@@ -679,10 +843,33 @@ mod tests {
             ("2", None),
         ] {
             let settings = match resolved(&format!("run x.yaml --backoff {factor}")) {
-                Ok(Command::Run(settings)) => Some(settings.backoff_per_mille),
+                Ok(Command::Run(settings)) => Some(settings.options.backoff_per_mille),
                 _ => None,
             };
             assert_eq!(settings, expected, "{factor}");
+        }
+    }
+
+    #[test]
+    fn conditions_are_set_and_removed() {
+        let Ok(Command::Condition { changes, .. }) =
+            resolved("condition p x/y=true z- --reason Up")
+        else {
+            panic!("it is a command")
+        };
+        let set = ConditionChange::Set {
+            kind: "x/y".to_owned(),
+            status: "True",
+            reason: Some("Up".to_owned()),
+            message: None,
+        };
+        let kind = "z".to_owned();
+        assert_eq!(changes, [set, ConditionChange::Remove { kind }]);
+        for wrong in ["x", "x=", "x=Yes", "=True", "x=True-"] {
+            assert!(
+                resolved(&format!("condition p {wrong}")).is_err(),
+                "{wrong}"
+            );
         }
     }
 

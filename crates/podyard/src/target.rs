@@ -1,92 +1,193 @@
-//! Which pods a command line names: `pods`, `pod a b`, `pod/a pod/b`, `a`.
+//! Which objects a command line names: `pods`, `pod a b`, `pod/a configmap/b`, `pods,secrets`.
 
 use crate::error::CliError;
 
-/// The pods that are meant.
+/// The objects of one kind that are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// Every pod there is.
+    /// Every one there is.
     All,
     /// These, in this order.
     Named(Vec<String>),
 }
 
-impl Target {
-    /// Reads `TYPE [NAME…]` or `TYPE/NAME…`, as kubectl does.
-    pub(crate) fn parse(words: &[String]) -> Result<Self, CliError> {
+/// A kind of object that podyard keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resource {
+    Pods,
+    ConfigMaps,
+    Secrets,
+    Claims,
+}
+
+/// Objects of one kind, as a command line asks for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) resource: Resource,
+    pub(crate) target: Target,
+}
+
+/// Singular, plural and short names, as kubectl knows them.
+const NAMES: &[(Resource, [&str; 3])] = &[
+    (Resource::Pods, ["pod", "pods", "po"]),
+    (Resource::ConfigMaps, ["configmap", "configmaps", "cm"]),
+    (Resource::Secrets, ["secret", "secrets", "secret"]),
+    (
+        Resource::Claims,
+        ["persistentvolumeclaim", "persistentvolumeclaims", "pvc"],
+    ),
+];
+
+impl Resource {
+    /// The kind of this name, with or without its group.
+    fn of(word: &str) -> Result<Self, CliError> {
+        let lower = word.to_ascii_lowercase();
+        let lower = lower.strip_suffix(".v1").unwrap_or(&lower);
+        let named = NAMES.iter().find(|(_, names)| names.contains(&lower));
+        named.map(|(resource, _)| *resource).ok_or_else(|| {
+            let known: Vec<String> = NAMES
+                .iter()
+                .map(|(_, [_, plural, _])| format!("`{plural}`"))
+                .collect();
+            CliError::Usage(format!(
+                "there is no resource type `{word}` here: podyard keeps {}",
+                known.join(", ")
+            ))
+        })
+    }
+
+    /// kubectl's word for one of them.
+    pub(crate) fn singular(self) -> &'static str {
+        let names = NAMES.iter().find(|(resource, _)| *resource == self);
+        names.map_or("", |(_, [singular, ..])| singular)
+    }
+}
+
+impl Wanted {
+    /// Reads `TYPE[,TYPE…] [NAME…]` or `TYPE/NAME…`, as kubectl does. Names of one type stay together.
+    pub(crate) fn parse(words: &[String]) -> Result<Vec<Self>, CliError> {
         let Some((first, rest)) = words.split_first() else {
-            return Ok(Self::All);
+            return Ok(vec![Self {
+                resource: Resource::Pods,
+                target: Target::All,
+            }]);
         };
         if first.contains('/') {
-            return words
-                .iter()
-                .map(|word| pod_name(word))
-                .collect::<Result<_, _>>()
-                .map(Self::Named);
+            return Self::each(words);
         }
-        if !is_pods(first) {
-            return Err(unknown_type(first));
-        }
+        let resources: Vec<Resource> = first
+            .split(',')
+            .map(Resource::of)
+            .collect::<Result<_, _>>()?;
         if let Some(slashed) = rest.iter().find(|word| word.contains('/')) {
             return Err(CliError::Usage(format!(
-                "`{first}` names the type already: write `{}` without its type",
-                slashed
+                "`{first}` names the type already: write `{slashed}` without its type"
             )));
         }
-        Ok(if rest.is_empty() {
-            Self::All
+        let target = if rest.is_empty() {
+            Target::All
         } else {
-            Self::Named(rest.to_vec())
-        })
+            Target::Named(rest.to_vec())
+        };
+        let all = resources.into_iter().map(|resource| Self {
+            resource,
+            target: target.clone(),
+        });
+        Ok(all.collect())
+    }
+
+    fn each(words: &[String]) -> Result<Vec<Self>, CliError> {
+        let mut all: Vec<Self> = Vec::new();
+        for word in words {
+            let (kind, name) = word.split_once('/').ok_or_else(|| {
+                CliError::Usage(format!("`{word}` names no type: write TYPE/{word}"))
+            })?;
+            let resource = Resource::of(kind)?;
+            check_name(word, name, resource)?;
+            let known = all.iter_mut().find(|wanted| wanted.resource == resource);
+            match known.map(|wanted| &mut wanted.target) {
+                Some(Target::Named(names)) => names.push(name.to_owned()),
+                _ => all.push(Self {
+                    resource,
+                    target: Target::Named(vec![name.to_owned()]),
+                }),
+            }
+        }
+        Ok(all)
     }
 }
 
 /// The pod's name in `NAME` or `pod/NAME`.
 pub(crate) fn pod_name(word: &str) -> Result<String, CliError> {
-    match word.split_once('/') {
-        None => Ok(word.to_owned()),
-        Some((kind, name)) if is_pods(kind) && !name.is_empty() && !name.contains('/') => {
-            Ok(name.to_owned())
-        }
-        Some((kind, _)) if is_pods(kind) => Err(CliError::Usage(format!("`{word}` names no pod"))),
-        Some((kind, _)) => Err(unknown_type(kind)),
+    let Some((kind, name)) = word.split_once('/') else {
+        return Ok(word.to_owned());
+    };
+    match Resource::of(kind)? {
+        Resource::Pods => check_name(word, name, Resource::Pods).map(|()| name.to_owned()),
+        _ => Err(CliError::Usage(format!("`{word}` is not a pod"))),
     }
 }
 
-fn is_pods(kind: &str) -> bool {
-    matches!(kind.to_ascii_lowercase().as_str(), "pod" | "pods" | "po")
-}
-
-fn unknown_type(kind: &str) -> CliError {
-    CliError::Usage(format!(
-        "there is no resource type `{kind}` here: podyard keeps `pods`"
-    ))
+fn check_name(word: &str, name: &str, resource: Resource) -> Result<(), CliError> {
+    if name.is_empty() || name.contains('/') {
+        let kind = resource.singular();
+        return Err(CliError::Usage(format!("`{word}` names no {kind}")));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(line: &str, expected: Option<Target>) {
+    fn check(line: &str, expected: Option<&[(Resource, &[&str])]>) {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        assert_eq!(Target::parse(&words).ok(), expected, "{line}");
+        let expected = expected.map(|all| {
+            let wanted = all.iter().map(|(resource, names)| Wanted {
+                resource: *resource,
+                target: match names {
+                    [] => Target::All,
+                    names => Target::Named(names.iter().map(|&name| name.to_owned()).collect()),
+                },
+            });
+            wanted.collect::<Vec<_>>()
+        });
+        assert_eq!(Wanted::parse(&words).ok(), expected, "{line}");
     }
 
     #[test]
     fn targets_as_kubectl_reads_them() {
-        let named = |names: &[&str]| {
-            Some(Target::Named(
-                names.iter().map(|&name| name.to_owned()).collect(),
-            ))
-        };
-        check("pods", Some(Target::All));
-        check("po", Some(Target::All));
-        check("Pod a b", named(&["a", "b"]));
-        check("pod/a", named(&["a"]));
-        check("pod/a pods/b", named(&["a", "b"]));
+        use Resource::{Claims, ConfigMaps, Pods, Secrets};
+        check("pods", Some(&[(Pods, &[])]));
+        check("po", Some(&[(Pods, &[])]));
+        check("Pod a b", Some(&[(Pods, &["a", "b"])]));
+        check("pod/a", Some(&[(Pods, &["a"])]));
+        check("pod/a pods/b", Some(&[(Pods, &["a", "b"])]));
+        check("cm a", Some(&[(ConfigMaps, &["a"])]));
+        check("ConfigMaps", Some(&[(ConfigMaps, &[])]));
+        check("secret", Some(&[(Secrets, &[])]));
+        check("pvc/data", Some(&[(Claims, &["data"])]));
+        check("persistentvolumeclaim", Some(&[(Claims, &[])]));
+        check("pods,cm", Some(&[(Pods, &[]), (ConfigMaps, &[])]));
+        check(
+            "pod/a cm/b pod/c",
+            Some(&[(Pods, &["a", "c"]), (ConfigMaps, &["b"])]),
+        );
         check("deployment a", None);
         check("deployment/a", None);
         check("pod pod/a", None);
+        check("pod/a b", None);
         check("pod/", None);
+        check("cm/a/b", None);
+    }
+
+    #[test]
+    fn a_pod_is_meant_where_only_pods_can_be() {
+        let name = |word| pod_name(word).ok();
+        assert_eq!(name("a").as_deref(), Some("a"));
+        assert_eq!(name("pod/a").as_deref(), Some("a"));
+        assert_eq!(name("pod/"), None);
+        assert_eq!(name("cm/a"), None);
+        assert_eq!(name("thing/a"), None);
     }
 }

@@ -17,6 +17,14 @@ pub(crate) fn stderr_width() -> usize {
     width(io::stderr())
 }
 
+/// Rows of stderr; a great many, if it does not tell.
+pub(crate) fn stderr_height() -> usize {
+    match termios::tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_row > 0 => usize::from(size.ws_row),
+        _ => usize::MAX,
+    }
+}
+
 fn width(stream: impl std::os::fd::AsFd) -> usize {
     match termios::tcgetwinsize(stream) {
         Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),

@@ -3,18 +3,19 @@
 //!
 //! A pod looks here for what it names ([`crate::drivers::World::look_at_objects`]); nothing here knows who uses what.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use podyard_api::k8s_openapi::{Metadata, Resource};
-use podyard_api::meta::ObjectMeta;
+use podyard_api::meta::{ObjectMeta, Time};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::atomic;
 use crate::roots::Roots;
+use crate::{atomic, clock, lock, pods};
 
 /// The objects that one instance keeps.
 #[derive(Clone, Debug)]
@@ -50,20 +51,34 @@ impl Kept {
     ///
     /// When the directory exists and cannot be read.
     pub fn list<T: Resource + DeserializeOwned>(&self) -> io::Result<Vec<T>> {
-        let mut paths = Vec::new();
-        for namespace in entries(&self.directory.join(T::URL_PATH_SEGMENT))? {
-            paths.extend(entries(&namespace)?);
-        }
-        // Not those that are being written.
-        paths.retain(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "json")
-        });
-        paths.sort();
-        Ok(paths
-            .iter()
-            .filter_map(|path| serde_json::from_slice(&std::fs::read(path).ok()?).ok())
+        let names = self.names::<T>()?.into_iter();
+        Ok(names
+            .filter_map(|(namespace, name)| Some(self.get(&namespace, &name)?.0))
             .collect())
+    }
+
+    /// Namespace and name of every object of this kind, in this order.
+    ///
+    /// # Errors
+    ///
+    /// When the directory exists and cannot be read.
+    pub fn names<T: Resource>(&self) -> io::Result<Vec<(String, String)>> {
+        let mut names = Vec::new();
+        for namespace in entries(&self.directory.join(T::URL_PATH_SEGMENT))? {
+            for path in entries(&namespace)? {
+                // Not those that are being written.
+                if path
+                    .extension()
+                    .is_some_and(|extension| extension == "json")
+                    && let Some(name) = path.file_stem().and_then(|name| name.to_str())
+                    && let Some(namespace) = namespace.file_name().and_then(|name| name.to_str())
+                {
+                    names.push((namespace.to_owned(), name.to_owned()));
+                }
+            }
+        }
+        names.sort();
+        Ok(names)
     }
 
     /// Keeps the object in the place of an earlier one of its name.
@@ -104,11 +119,80 @@ impl Kept {
         }
     }
 
+    /// Whoever wants to change several objects, or one by what it was before, is alone with them until this is dropped. Who only reads
+    /// need not wait.
+    ///
+    /// # Errors
+    ///
+    /// When the lock cannot be made or taken.
+    pub fn exclusively(&self) -> io::Result<Exclusive> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.directory)?;
+        Ok(Exclusive {
+            kept: self.clone(),
+            _lock: lock::wait_exclusive(&self.directory.join("lock"))?,
+        })
+    }
+
     /// `None` when one of the two could lead to another place.
     fn path<T: Resource>(&self, namespace: &str, name: &str) -> Option<PathBuf> {
         let kind = self.directory.join(T::URL_PATH_SEGMENT);
         (is_plain(namespace) && is_plain(name))
             .then(|| kind.join(namespace).join(format!("{name}.json")))
+    }
+}
+
+/// The kept objects of one instance, for one who changes them. See [`Kept::exclusively`].
+#[derive(Debug)]
+pub struct Exclusive {
+    kept: Kept,
+    _lock: File,
+}
+
+impl Exclusive {
+    /// Keeps the object in the place of an earlier one of its name, with what an API server writes into it: a UID and the time of its
+    /// creation unless it has them already, and a new version. Returns it as it was kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kept::put`].
+    pub fn store<T>(&self, mut object: T) -> io::Result<T>
+    where
+        T: Metadata<Ty = ObjectMeta> + Serialize,
+    {
+        let version = self.next_version()?;
+        let metadata = object.metadata_mut();
+        metadata.uid.get_or_insert_with(pods::new_uid);
+        metadata
+            .creation_timestamp
+            .get_or_insert_with(|| Time(podyard_lifecycle::kubernetes_time(clock::wall()).0));
+        metadata.resource_version = Some(version.to_string());
+        self.kept.put(&object)?;
+        Ok(object)
+    }
+
+    /// As [`Kept::remove`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Kept::remove`].
+    pub fn remove<T: Resource>(&self, namespace: &str, name: &str) -> io::Result<bool> {
+        self.kept.remove::<T>(namespace, name)
+    }
+
+    /// Counts all changes, of whatever object. Written before the object is: a crash in between skips a number and never gives one twice.
+    fn next_version(&self) -> io::Result<u64> {
+        let path = self.kept.directory.join("version");
+        let last = match std::fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().unwrap_or(0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+        let next: u64 = last + 1;
+        atomic::write_durable(&path, format!("{next}\n").as_bytes())?;
+        Ok(next)
     }
 }
 
@@ -161,6 +245,23 @@ mod tests {
             !kept
                 .remove::<ConfigMap>("default", "settings")
                 .expect("gone")
+        );
+
+        let changing = kept.exclusively().expect("locked");
+        let first = changing.store(map.clone()).expect("stored").metadata;
+        let second = changing.store(map.clone()).expect("stored").metadata;
+        assert_eq!(first.resource_version.as_deref(), Some("1"));
+        assert_eq!(second.resource_version.as_deref(), Some("2"));
+        assert!(first.uid.is_some() && first.creation_timestamp.is_some());
+        assert_ne!(
+            first.uid, second.uid,
+            "another object, since the first was not handed in again"
+        );
+        assert_eq!(kept.list::<ConfigMap>().expect("list").len(), 1);
+        assert!(
+            changing
+                .remove::<ConfigMap>("default", "settings")
+                .expect("removed")
         );
 
         for name in ["", ".", "..", "a/b", "../settings", ".hidden"] {

@@ -48,7 +48,7 @@ mod users;
 pub use drivers::{remove_claim, run_resolve as resolve};
 pub use failed_probes::FailedProbe;
 pub use journal::Turn;
-pub use kept::Kept;
+pub use kept::{Exclusive, Kept};
 pub use log_reader::LogReader;
 pub use pods::{NewPod, PodError, PodHandle};
 pub use record::{PodRecord, RunOptions};

@@ -33,6 +33,27 @@ pub(crate) fn try_exclusive(path: &Path) -> std::io::Result<Option<File>> {
     }
 }
 
+/// Takes the lock, after whoever has it.
+///
+/// # Errors
+///
+/// When the file cannot be made or locked.
+pub(crate) fn wait_exclusive(path: &Path) -> std::io::Result<File> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)?;
+    loop {
+        match flock(&file, FlockOperation::LockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
 /// Locks an open file that nobody else can have locked. Whoever inherits the descriptor has the lock too.
 ///
 /// # Errors

@@ -253,7 +253,20 @@ impl PodHandle {
                 return Ok(pod);
             }
         }
-        Ok(self.record()?.pod)
+        self.accepted()
+    }
+
+    /// The pod without a status: what was accepted, with what was changed since.
+    ///
+    /// # Errors
+    ///
+    /// When its files cannot be read.
+    pub fn accepted(&self) -> Result<Pod, PodError> {
+        let changed = std::fs::read(self.dirs.changed()).ok();
+        match changed.and_then(|text| serde_json::from_slice(&text).ok()) {
+            Some(pod) => Ok(pod),
+            None => Ok(self.record()?.pod),
+        }
     }
 
     /// What was accepted.
@@ -455,7 +468,8 @@ pub fn node_name() -> String {
 }
 
 /// A random UUID, version 4.
-fn new_uid() -> String {
+#[must_use]
+pub fn new_uid() -> String {
     let mut bytes = [0_u8; 16];
     // The kernel's generator is ready long before anybody can run a pod, and 16 bytes are never cut short.
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());

@@ -1,20 +1,28 @@
 //! End-to-end tests: the real binary, real namespaces, real processes.
 
+mod ahead;
+mod apply;
+mod changes;
 mod check;
 mod commands;
+mod conditions;
 mod crash;
+mod ephemeral;
 mod errors;
 mod examples;
 mod exec;
 mod foreground;
+mod full_disk;
 mod hooks;
 mod images;
 mod init;
 mod logs;
+mod messages;
 mod plan;
 mod probes;
 mod readme;
 mod replay;
+mod restart_all;
 mod restart_pod;
 mod sees_changes;
 mod sees_comparison;

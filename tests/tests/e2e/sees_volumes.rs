@@ -208,24 +208,28 @@ fn a_claim_outlives_pods_and_a_pods_own_does_not() {
     assert_eq!(podyard.logs("one", "app"), "777\n");
     podyard.ok(&["delete", "pod", "one"]);
 
-    // The claim does not stand in this manifest: it has to be kept.
+    // The claim was kept with its data: it need not stand in this manifest.
     let script = "cat /v/file; touch /v/x 2>&1 || true";
     let two = reader("two", script, of_claim(true), mounts.clone());
-    podyard.start_with(&two, &["--backoff", "0.01"]);
+    assert_eq!(
+        printed(&podyard, &two),
+        "kept\ntouch: /v/x: Read-only file system\n"
+    );
+
+    // One that is not there is waited for.
+    let of_late = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "late"}}]);
+    let waits = reader("waits", "true", of_late, mounts.clone());
+    podyard.start_with(&waits, &["--backoff", "0.01"]);
     let message = eventually("FailedMount", || {
-        let events = podyard.events("two", "FailedMount");
+        let events = podyard.events("waits", "FailedMount");
         Some(events.first()?["message"].as_str()?.to_owned())
     });
     assert!(
-        message.ends_with(": persistentvolumeclaim \"data\" not found"),
+        message.ends_with(": persistentvolumeclaim \"late\" not found"),
         "{message}"
     );
-    keep(&podyard, "persistentvolumeclaims", &claim("data"));
-    podyard.wait_for_phase("two", "Succeeded");
-    assert_eq!(
-        podyard.logs("two", "app"),
-        "kept\ntouch: /v/x: Read-only file system\n"
-    );
+    keep(&podyard, "persistentvolumeclaims", &claim("late"));
+    podyard.wait_for_phase("waits", "Succeeded");
 
     let own = json!([{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {
         "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}}}]);
@@ -236,7 +240,7 @@ fn a_claim_outlives_pods_and_a_pods_own_does_not() {
         std::fs::read_to_string(data.join("data/file")).expect("file"),
         "kept\n"
     );
-    assert_eq!(std::fs::read_dir(&data).expect("list").count(), 1);
+    assert_eq!(std::fs::read_dir(&data).expect("list").count(), 2);
     podyard.finish();
 }
 

@@ -69,7 +69,7 @@ pub(super) const SPEC: &[Row] = &[
         "spec.ephemeralContainers",
         Values::Refused,
         Refused(
-            "Kubernetes does not take them in a manifest either: they are added to a running pod",
+            "Kubernetes does not take them in a manifest either: `podyard debug POD --image=IMAGE` adds one to a running pod",
         ),
     ),
     honoured("spec.restartPolicy"),
@@ -136,7 +136,9 @@ pub(super) const SPEC: &[Row] = &[
     row(
         "spec.readinessGates",
         Any,
-        Warning("nothing sets these conditions here: the pod does not become Ready"),
+        Warning(
+            "no controller runs here that would set the condition: `podyard condition POD TYPE=True` does",
+        ),
     ),
     row(
         "spec.serviceAccountName",

@@ -1,5 +1,5 @@
-//! ConfigMaps, Secrets and claims that a pod names and no manifest brings. In a cluster they may exist already or come
-//! later; here the manifests are all there is, and a container that needs one that is missing waits for ever.
+//! ConfigMaps, Secrets and claims that a pod names, no manifest brings and nobody has applied. They may come later; until then
+//! a container that needs one waits.
 
 use std::collections::BTreeSet;
 
@@ -13,9 +13,12 @@ use crate::path::Path;
 /// What there is: kind, namespace and name.
 type Known<'a> = BTreeSet<(&'static str, &'a str, &'a str)>;
 
-/// What the pods of all manifests need and none of them brings.
-pub(super) fn of(objects: &Objects) -> Vec<Diagnostic> {
-    let mut known = Known::new();
+/// What the pods of all manifests need, and none of them brings and is not `present` already.
+pub(super) fn of(objects: &Objects, present: &[(&'static str, String, String)]) -> Vec<Diagnostic> {
+    let present = present.iter();
+    let mut known: Known<'_> = present
+        .map(|(kind, namespace, name)| (*kind, namespace.as_str(), name.as_str()))
+        .collect();
     let mut add = |kind, metadata| {
         let metadata: &ObjectMeta = metadata;
         let namespace = metadata.namespace.as_deref().unwrap_or_default();

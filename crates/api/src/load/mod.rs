@@ -21,6 +21,10 @@ pub struct LoadOptions {
     /// Whether kinds that are not known are passed over with a warning, as when a whole application's manifests are given
     /// and only its pods matter.
     pub skip_unknown: bool,
+    /// Kind, namespace and name of objects that are there although no manifest brings them.
+    pub present: Vec<(&'static str, String, String)>,
+    /// `spec.replicas` of every Deployment, ReplicaSet and StatefulSet, whatever the manifest says.
+    pub replicas: Option<i32>,
     /// Whether what is valid and cannot be run here is accepted with a warning, as when it is only to be looked at.
     pub accept_unsupported: bool,
 }
@@ -141,7 +145,7 @@ pub fn load(sources: &[Source], options: &LoadOptions) -> Result<Objects, Diagno
         return Err(Diagnostics(vec![nothing(sources)]));
     }
     objects.warnings = diagnostics.0;
-    let missing = missing::of(&objects);
+    let missing = missing::of(&objects, &options.present);
     objects.warnings.extend(missing);
     Ok(objects)
 }

@@ -102,6 +102,9 @@ impl<'o> Taking<'o> {
     }
 
     fn workload(&mut self, mut workload: Workload, document: &Document, random: u64) {
+        if let Some(replicas) = self.options.replicas {
+            workload.set_replicas(replicas);
+        }
         let template = workload.template();
         let grace = grace_seconds(template.and_then(|template| template.spec.as_ref()));
         defaults::workload(&mut workload);

@@ -43,6 +43,41 @@ pub fn persistent_volume_claim(claim: &PersistentVolumeClaim) -> Vec<Diagnostic>
     found.0
 }
 
+/// Everything that is wrong with replacing a PersistentVolumeClaim by `new`. A claim may ask for more room, and for nothing else.
+#[must_use]
+pub fn persistent_volume_claim_update(
+    old: &PersistentVolumeClaim,
+    new: &PersistentVolumeClaim,
+) -> Vec<Diagnostic> {
+    let mut found = Found::default();
+    let room = |claim: &PersistentVolumeClaim| {
+        let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
+        requests.get("storage").map(|size| size.0.clone())
+    };
+    let without_room = |claim: &PersistentVolumeClaim| {
+        let mut spec = claim.spec.clone().unwrap_or_default();
+        let resources = spec.resources.get_or_insert_default();
+        if let Some(requests) = &mut resources.requests {
+            requests.remove("storage");
+        }
+        // Both may change.
+        spec.volume_attributes_class_name = None;
+        spec
+    };
+    if without_room(old) != without_room(new) {
+        let message = "spec is immutable after creation except resources.requests and \
+                       volumeAttributesClassName for bound claims";
+        found.add(Diagnostic::forbidden(&Path::fields("spec"), message));
+    }
+    let bytes = |claim| room(claim).and_then(|size| quantity::bytes(&size).ok());
+    if bytes(new) < bytes(old) {
+        let path = Path::fields("spec.resources.requests.storage");
+        let message = "field can not be less than status.capacity";
+        found.add(Diagnostic::forbidden(&path, message));
+    }
+    found.0
+}
+
 /// The specification of a persistent volume claim.
 pub(super) fn claim(found: &mut Found, path: &Path, spec: &PersistentVolumeClaimSpec) {
     let modes = spec.access_modes.as_deref().unwrap_or_default();
@@ -153,6 +188,44 @@ fn resource_claim_source(found: &mut Found, path: &Path, claim: &PodResourceClai
     ] {
         if name.is_some() {
             found.subdomain(&path.field(field), text(name.as_ref()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(size: &str, mode: &str) -> PersistentVolumeClaim {
+        serde_json::from_value(serde_json::json!({
+            "spec": {"accessModes": [mode], "resources": {"requests": {"storage": size}}},
+        }))
+        .expect("a claim")
+    }
+
+    #[test]
+    fn a_claim_may_grow_and_change_in_no_other_way() {
+        let old = claim("1Gi", "ReadWriteOnce");
+        for (new, expected) in [
+            (claim("1Gi", "ReadWriteOnce"), None),
+            (claim("1024Mi", "ReadWriteOnce"), None),
+            (claim("2Gi", "ReadWriteOnce"), None),
+            (
+                claim("1Mi", "ReadWriteOnce"),
+                Some(
+                    "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity",
+                ),
+            ),
+            (
+                claim("1Gi", "ReadWriteMany"),
+                Some(
+                    "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
+                ),
+            ),
+        ] {
+            let found = persistent_volume_claim_update(&old, &new);
+            let found = found.first().map(|problem| problem.message.as_str());
+            assert_eq!(found, expected);
         }
     }
 }

@@ -61,7 +61,9 @@ pub fn step(spec: &JobSpec, attempts: &[Attempt<'_>]) -> Step {
         Err(failed) => return failed,
     };
     let limit = usize::try_from(spec.backoff_limit.unwrap_or(6)).unwrap_or(usize::MAX);
-    if tally.failures > limit {
+    // Pods that try again by themselves count their tries, and may do so as often as pods may be replaced.
+    let tries_are_over = tally.restarts > 0 && tally.restarts >= limit;
+    if tally.failures > limit || tries_are_over {
         return Step::Failed {
             reason: "BackoffLimitExceeded",
             message: "Job has reached the specified backoff limit".to_owned(),
@@ -81,6 +83,8 @@ struct Tally {
     active: usize,
     /// Failures that count.
     failures: usize,
+    /// How often containers of active pods were started again, if a failed container does not mean a failed pod.
+    restarts: usize,
     done: BTreeSet<usize>,
     running: BTreeSet<usize>,
     failed_indexes: BTreeSet<usize>,
@@ -117,6 +121,9 @@ impl Tally {
                 _ => {
                     tally.active += 1;
                     tally.running.insert(attempt.index);
+                    if tries_again(spec) {
+                        tally.restarts += restarts(attempt.pod);
+                    }
                 }
             }
         }
@@ -134,6 +141,21 @@ impl Tally {
     fn wait(&self) -> Duration {
         back_off(self.failures)
     }
+}
+
+fn tries_again(spec: &JobSpec) -> bool {
+    let template = spec.template.spec.as_ref();
+    template.is_some_and(|spec| spec.restart_policy.as_deref() == Some("OnFailure"))
+}
+
+fn restarts(pod: &Pod) -> usize {
+    let statuses = pod.status.iter().flat_map(|status| {
+        let lists = [&status.init_container_statuses, &status.container_statuses];
+        lists.into_iter().flatten().flatten()
+    });
+    statuses
+        .map(|status| usize::try_from(status.restart_count).unwrap_or(0))
+        .sum()
 }
 
 /// 10 s after the first failure, doubling up to 10 minutes.
@@ -338,7 +360,11 @@ mod tests {
             .iter()
             .map(|(index, pod)| Attempt { index: *index, pod })
             .collect();
-        match step(spec, &attempts) {
+        text(step(spec, &attempts))
+    }
+
+    fn text(step: Step) -> String {
+        match step {
             Step::Start { indexes, wait } => format!("start {indexes:?} after {}s", wait.as_secs()),
             Step::Wait => "wait".to_owned(),
             Step::Complete => "complete".to_owned(),
@@ -374,6 +400,37 @@ mod tests {
             ..spec
         };
         assert_eq!(next(&suspended, ""), "wait");
+    }
+
+    #[test]
+    fn a_pod_that_tries_again_may_do_so_as_often_as_pods_may_be_replaced() {
+        let spec = |restart_policy: &str, limit| JobSpec {
+            completions: Some(1),
+            backoff_limit: Some(limit),
+            template: serde_json::from_value(serde_json::json!({
+                "spec": {"restartPolicy": restart_policy, "containers": []},
+            }))
+            .expect("a template"),
+            ..JobSpec::default()
+        };
+        let exceeded = "BackoffLimitExceeded: Job has reached the specified backoff limit";
+        for (policy, limit, restarts, expected) in [
+            ("OnFailure", 2, 1, "wait"),
+            ("OnFailure", 2, 2, exceeded),
+            ("OnFailure", 0, 0, "wait"),
+            ("OnFailure", 0, 1, exceeded),
+            ("Never", 0, 1, "wait"),
+        ] {
+            let mut pods = pods("r");
+            let status = pods[0].1.status.as_mut().expect("a status");
+            status.container_statuses.as_mut().expect("a list")[0].restart_count = restarts;
+            let attempts = [Attempt {
+                index: 0,
+                pod: &pods[0].1,
+            }];
+            let found = text(step(&spec(policy, limit), &attempts));
+            assert_eq!(found, expected, "{policy} {limit} {restarts}");
+        }
     }
 
     #[test]

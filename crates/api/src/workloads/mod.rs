@@ -2,22 +2,23 @@
 //!
 //! In a cluster, controllers make pods of them. Here that is a pure function: which pods there should be and what each of
 //! them is. When to start the next one and what to do when one fails is for whoever runs them; for Jobs, whose rules are
-//! many, [`job`] decides that too, from the pods there have been.
+//! many, [`job`] decides that too, from the pods there have been; for the others it is [`set`].
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job, JobSpec};
 
-use crate::core::{PersistentVolumeClaim, PodTemplateSpec};
+use crate::core::{PersistentVolumeClaim, Pod, PodTemplateSpec};
 use crate::decode::Document;
 use crate::diagnostic::Diagnostics;
 use crate::load::ValidPod;
-use crate::meta::ObjectMeta;
+use crate::meta::{ObjectMeta, OwnerReference};
 use crate::path::Path;
 
 pub mod cron;
 pub(crate) mod indexes;
 pub mod job;
 pub(crate) mod pods;
+pub mod set;
 
 /// One object that pods are made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +72,23 @@ impl Workload {
             Self::DaemonSet(object) => &mut object.metadata,
             Self::Job(object) => &mut object.metadata,
             Self::CronJob(object) => &mut object.metadata,
+        }
+    }
+
+    /// Asks for another number of pods; of a kind that has such a number, that is.
+    pub(crate) fn set_replicas(&mut self, replicas: i32) {
+        let replicas = Some(replicas);
+        match self {
+            Self::Deployment(object) => {
+                object.spec.get_or_insert_default().replicas = replicas;
+            }
+            Self::ReplicaSet(object) => {
+                object.spec.get_or_insert_default().replicas = replicas;
+            }
+            Self::StatefulSet(object) => {
+                object.spec.get_or_insert_default().replicas = replicas;
+            }
+            Self::DaemonSet(_) | Self::Job(_) | Self::CronJob(_) => {}
         }
     }
 
@@ -194,6 +212,57 @@ impl ValidWorkload {
             .into_iter()
             .map(|problem| self.document.place(problem.under(&base)));
         Err(Diagnostics(placed.collect()))
+    }
+
+    /// The pod `index` as [`Self::pod`] makes it, with the workload of this UID as its owner.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::pod`].
+    pub fn owned_pod(&self, index: usize, random: u64, uid: &str) -> Result<Pod, Diagnostics> {
+        let mut pod = self.pod(index, random)?.into_pod();
+        pod.metadata.owner_references = Some(vec![self.owner(uid)]);
+        if matches!(self.workload, Workload::Job(_)) {
+            let labels = pod.metadata.labels.get_or_insert_default();
+            for label in ["batch.kubernetes.io/controller-uid", "controller-uid"] {
+                labels.insert(label.to_owned(), uid.to_owned());
+            }
+        }
+        Ok(pod)
+    }
+
+    /// Whether the pod of an index has the same name every time it is made.
+    #[must_use]
+    pub fn has_fixed_names(&self) -> bool {
+        matches!(self.workload, Workload::StatefulSet(_))
+    }
+
+    /// What stands in the metadata of its pods: the workload as their owner. A Deployment owns its pods by way of the ReplicaSet that it
+    /// makes of its template.
+    #[must_use]
+    pub fn owner(&self, uid: &str) -> OwnerReference {
+        let (api_version, kind) = match &self.workload {
+            Workload::Deployment(_) => ("apps/v1", "ReplicaSet"),
+            Workload::ReplicaSet(_) | Workload::StatefulSet(_) | Workload::DaemonSet(_) => {
+                ("apps/v1", self.workload.kind())
+            }
+            Workload::Job(_) | Workload::CronJob(_) => ("batch/v1", self.workload.kind()),
+        };
+        let name = match &self.workload {
+            Workload::Deployment(_) => {
+                let template = self.workload.template().cloned().unwrap_or_default();
+                format!("{}-{}", self.name(), pods::hash(&template))
+            }
+            _ => self.name().to_owned(),
+        };
+        OwnerReference {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            name,
+            uid: uid.to_owned(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        }
     }
 
     /// The claims that the pod `index` of a StatefulSet has of its own. They stay when the pod goes.

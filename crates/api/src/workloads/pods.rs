@@ -215,7 +215,7 @@ fn label(pod: &mut Pod, key: &str, value: &str) {
 
 /// A short name for the content of a template, which changes when the template does. (FNV-1a of its JSON, in the letters
 /// that generated names use; a cluster hashes its own form of the object and gets another value.)
-fn hash(template: &PodTemplateSpec) -> String {
+pub(super) fn hash(template: &PodTemplateSpec) -> String {
     let json = serde_json::to_string(template).unwrap_or_default();
     let hash = json.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)

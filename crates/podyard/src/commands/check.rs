@@ -17,7 +17,7 @@ pub(super) fn run(context: &Context, settings: &CheckSettings) -> Result<ExitCod
         print(list())?;
         return Ok(ExitCode::Success);
     };
-    let objects = manifests::inspect(files)?
+    let objects = manifests::inspect(context, files, None)?
         .map_err(|diagnostics| manifests::invalid(&diagnostics, context.stderr))?;
     let mut findings = check_objects(&objects);
     let is_failure = settings.fail_on.is_some_and(|limit| {

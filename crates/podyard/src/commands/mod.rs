@@ -1,9 +1,12 @@
 //! One file per verb. A command takes resolved settings, does its work, prints through this module, and returns an exit code.
 
+mod apply;
 mod check;
+mod condition;
 mod debug;
 mod delete;
 mod describe;
+mod ephemeral;
 mod events;
 mod exec;
 mod get;
@@ -29,10 +32,11 @@ use crate::settings::{Command, Context, Format};
 pub(crate) fn dispatch(context: &Context, command: Command) -> Result<ExitCode, CliError> {
     match command {
         Command::Run(settings) => run::run(context, &settings),
+        Command::Apply(settings) => apply::run(context, &settings),
         Command::Plan(settings) => plan::run(context, &settings),
         Command::Check(settings) => check::run(context, &settings),
         Command::Get(settings) => get::run(context, &settings),
-        Command::Describe { target, scope } => describe::run(context, &target, scope),
+        Command::Describe { wanted, scope } => describe::run(context, &wanted, scope),
         Command::Logs(settings) => logs::run(context, &settings),
         Command::Exec(settings) => exec::run(context, &settings),
         Command::Delete(settings) => delete::run(context, &settings),
@@ -43,6 +47,8 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<ExitCode, 
             watch,
         } => events::run(context, pod, scope, format, watch),
         Command::Replay(settings) => debug::replay(context, &settings),
+        Command::Debug(settings) => ephemeral::run(context, &settings),
+        Command::Condition { pod, changes } => condition::run(context, &pod, &changes),
         Command::Timeline { pod, format } => timeline::run(context, &pod, format),
         Command::Retry { pod, container } => retry::run(context, &pod, container.as_deref()),
         Command::Image(command) => image::run(context, &command),
@@ -60,7 +66,7 @@ fn print(text: impl AsRef<[u8]>) -> Result<(), CliError> {
 
 /// Tells a person something that is no data.
 #[expect(clippy::print_stderr, reason = "this is the crate that prints")]
-fn note(text: impl AsRef<str>) {
+pub(crate) fn note(text: impl AsRef<str>) {
     eprintln!("{}", text.as_ref());
 }
 
@@ -90,7 +96,9 @@ fn now() -> Timestamp {
 }
 
 /// Runs what has to wait for more than one thing, on this thread.
-fn block_on<T>(future: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+pub(crate) fn block_on<T>(
+    future: impl Future<Output = Result<T, CliError>>,
+) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

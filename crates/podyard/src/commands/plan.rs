@@ -5,11 +5,11 @@ use podyard_check::written_files;
 use podyard_image::{Origin, Reference, Store};
 use serde_json::Value;
 
-use super::run::restarts_pod;
 use super::{note, print, print_object};
 use crate::error::CliError;
 use crate::exit_code::ExitCode;
 use crate::manifests;
+use crate::new_pod::restarts_pod;
 use crate::output::escape::one_line;
 use crate::output::object;
 use crate::output::plan::{ImageState, Plan, Subject, mermaid, svg, text, with_restart_rules};
@@ -17,7 +17,7 @@ use crate::pods;
 use crate::settings::{Context, Format, PlanForm, PlanSettings};
 
 pub(super) fn run(context: &Context, settings: &PlanSettings) -> Result<ExitCode, CliError> {
-    let objects = match manifests::inspect(&settings.files)? {
+    let objects = match manifests::inspect(context, &settings.files, settings.replicas)? {
         Ok(objects) => objects,
         Err(diagnostics) => return refused(context, settings, &diagnostics),
     };

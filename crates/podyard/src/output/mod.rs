@@ -6,6 +6,7 @@ pub(crate) mod describe;
 pub(crate) mod escape;
 pub(crate) mod events;
 pub(crate) mod jsonpath;
+pub(crate) mod named;
 pub(crate) mod object;
 pub(crate) mod plan;
 pub(crate) mod prefix;

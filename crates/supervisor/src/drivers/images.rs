@@ -111,6 +111,11 @@ pub(super) fn cancel(world: &Rc<World>, container: ContainerIndex, attempt: Atte
     }
 }
 
+/// Whether a start would use the image that is there, without asking a registry.
+pub(super) fn is_at_hand(world: &World, container: ContainerIndex) -> bool {
+    matches!(plan(world, container), Ok(Plan::Use(_)))
+}
+
 fn plan(world: &World, container: ContainerIndex) -> Result<Plan, Failure> {
     let container = world.container(container).ok_or_else(|| Failure {
         reason: ImageFailure::ImageInspectError,

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod containers;
+mod current_pod;
 mod exec;
 mod handlers;
 mod hooks;
@@ -23,11 +24,13 @@ mod world;
 
 use std::rc::Rc;
 
+use podyard_api::core::Pod;
 use podyard_lifecycle::{Action, Observation};
 
 use crate::translate::admission;
 use crate::translate::security::Modules;
 
+pub(crate) use current_pod::CurrentPod;
 pub(crate) use exec::{ExecRequest, ExecSession};
 pub use handlers::run_resolve;
 pub(crate) use objects::{Objects, follow as follow_objects};
@@ -128,6 +131,12 @@ pub(crate) fn recover(world: &Rc<World>, pending: &[Action]) {
             begin(world, action.clone());
         }
     }
+}
+
+/// The Pod is another one. What was made for the one of before is made anew when its time has come.
+pub(crate) fn change(world: &World, pod: &Pod) {
+    world.pod.replace(pod);
+    containers::discard_ahead(world);
 }
 
 /// The journal has these: what was kept until then can go.

@@ -182,6 +182,7 @@ fn watch(world: &Rc<World>, attempt: u32) {
 
 /// Removes process, network and cgroup of whatever sandbox there is. Goes on past errors: what is left is found by the next clean-up.
 fn discard(world: &World) {
+    super::containers::discard_ahead(world);
     let known = record::read::<SandboxRecord>(&world.dirs.sandbox());
     let held = world.live.sandbox.borrow_mut().take();
     match held {

@@ -126,6 +126,14 @@ fn own_files(
     Ok(())
 }
 
+/// The same files once more, for a container that has them mounted already.
+pub(in super::super) fn write_own_files(
+    world: &World,
+    container: &Container,
+) -> Result<(), NotStarted> {
+    own_files(world, container, &mut Vec::new())
+}
+
 /// In place and not renamed: running containers have this very file mounted. One that says this already is left alone: to empty
 /// and refill it costs a file system on a disk milliseconds, for every container again.
 fn write_in_place(path: &Path, text: &str) -> std::io::Result<()> {

@@ -1,97 +1,46 @@
-//! `get pods`: the listing, in a table or as objects, once or at every change.
+//! `get pods`: the columns of pods, and a row or an object at every change.
 
 use std::collections::HashMap;
 
 use podyard_supervisor::PodHandle;
-use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{now, print, print_list, print_object};
+use super::{Group, custom_table, print_table, value};
+use crate::commands::{now, print, print_object};
 use crate::error::CliError;
-use crate::exit_code::ExitCode;
 use crate::objects::{Pod, PodExt as _, Timestamp};
 use crate::output::age;
-use crate::output::jsonpath::Path;
 use crate::output::status_column::Summary;
 use crate::output::table::Table;
 use crate::pods;
 use crate::settings::{Context, GetSettings, Listing, Scope};
-use crate::target::Target;
+use crate::target::{Resource, Target};
 use crate::watcher::{Changes, watch_pod};
 
-pub(super) fn run(context: &Context, settings: &GetSettings) -> Result<ExitCode, CliError> {
-    let handles = pods::select(context, &settings.target, settings.scope)?;
+/// The pods that are meant, for a listing.
+pub(super) fn group(
+    handles: &[PodHandle],
+    scope: Scope,
+    wide: bool,
+) -> Result<(Vec<Pod>, Group), CliError> {
     let listed: Vec<Pod> = handles
         .iter()
         .filter_map(|handle| handle.pod().ok())
         .collect();
-    let is_one = matches!(&settings.target, Target::Named(names) if names.len() == 1);
-    match &settings.listing {
-        Listing::Objects(format) if is_one => {
-            listed
-                .iter()
-                .try_for_each(|pod| print_object(pod, *format))?;
-        }
-        Listing::Template(template) if is_one => {
-            listed
-                .iter()
-                .try_for_each(|pod| print(template.render(&value(pod)?)))?;
-        }
-        Listing::Objects(_) | Listing::Template(_) if settings.watch => {}
-        Listing::Objects(format) => print_list(&listed, *format)?,
-        Listing::Template(template) => {
-            let pods = listed.iter().map(value).collect::<Result<Vec<_>, _>>()?;
-            print(template.render(&serde_json::json!({
-                "apiVersion": "v1", "kind": "List", "metadata": { "resourceVersion": "" }, "items": pods,
-            })))?;
-        }
-        Listing::Columns(columns) => {
-            print_table(&custom_table(columns, &listed)?, settings.headers)?;
-        }
-        Listing::Names => listed
+    let now = now();
+    let group = Group {
+        resource: Resource::Pods,
+        titles: titles(scope, wide),
+        rows: listed
             .iter()
-            .try_for_each(|pod| print(format!("pod/{}\n", pod.name())))?,
-        Listing::Table { .. } if listed.is_empty() => super::note(match settings.scope {
-            Scope::AllNamespaces => "No resources found".to_owned(),
-            Scope::Namespace => format!("No resources found in {} namespace.", context.namespace()),
-        }),
-        Listing::Table { wide } => {
-            print_table(
-                &table(&listed, settings.scope, *wide, now()),
-                settings.headers,
-            )?;
-        }
-    }
-    if settings.watch {
-        super::block_on(watch(context, settings, handles, &listed))?;
-    }
-    Ok(ExitCode::Success)
+            .map(|pod| row(pod, scope, wide, now))
+            .collect(),
+        objects: listed.iter().map(value).collect::<Result<_, _>>()?,
+    };
+    Ok((listed, group))
 }
 
-fn print_table(table: &Table, headers: bool) -> Result<(), CliError> {
-    let text = table.render();
-    print(if headers {
-        text.as_str()
-    } else {
-        text.split_once('\n').map_or("", |(_, rows)| rows)
-    })
-}
-
-fn value(pod: &Pod) -> Result<Value, CliError> {
-    serde_json::to_value(pod).map_err(|error| CliError::failed("cannot print the object", error))
-}
-
-/// The columns that were asked for, and a row per pod.
-fn custom_table(columns: &[(String, Path)], pods: &[Pod]) -> Result<Table, CliError> {
-    let mut table = Table::new(columns.iter().map(|(title, _)| title.as_str()));
-    for pod in pods {
-        let object = value(pod)?;
-        table.push(columns.iter().map(|(_, path)| path.column(&object)));
-    }
-    Ok(table)
-}
-
-fn table(pods: &[Pod], scope: Scope, wide: bool, now: Timestamp) -> Table {
+fn titles(scope: Scope, wide: bool) -> Vec<&'static str> {
     let namespace = (scope == Scope::AllNamespaces).then_some("NAMESPACE");
     let columns = ["NAME", "READY", "STATUS", "RESTARTS", "AGE"];
     let more: &[&str] = if wide {
@@ -99,12 +48,15 @@ fn table(pods: &[Pod], scope: Scope, wide: bool, now: Timestamp) -> Table {
     } else {
         &[]
     };
-    let mut table = Table::new(
-        namespace
-            .into_iter()
-            .chain(columns)
-            .chain(more.iter().copied()),
-    );
+    namespace
+        .into_iter()
+        .chain(columns)
+        .chain(more.iter().copied())
+        .collect()
+}
+
+fn table(pods: &[Pod], scope: Scope, wide: bool, now: Timestamp) -> Table {
+    let mut table = Table::new(titles(scope, wide));
     for pod in pods {
         table.push(row(pod, scope, wide, now));
     }
@@ -162,9 +114,10 @@ fn readiness_gates(pod: &Pod) -> String {
 }
 
 /// Prints a row, or an object, whenever one of the pods changes. Pods that appear later are seen too, unless they were named.
-async fn watch(
+pub(super) async fn watch(
     context: &Context,
     settings: &GetSettings,
+    target: &Target,
     handles: Vec<PodHandle>,
     listed: &[Pod],
 ) -> Result<(), CliError> {
@@ -204,7 +157,7 @@ async fn watch(
         }
     };
     follow(handles);
-    let sees_new_ones = settings.target == Target::All && names.add(&directory).is_ok();
+    let sees_new_ones = *target == Target::All && names.add(&directory).is_ok();
     loop {
         tokio::select! {
             pod = changes.recv() => {
@@ -220,7 +173,7 @@ async fn watch(
                     Listing::Template(template) => print(template.render(&value(&pod)?))?,
                     Listing::Columns(columns) => {
                         let titles = std::mem::take(&mut has_titles);
-                        print_table(&custom_table(columns, std::slice::from_ref(&pod))?, titles)?;
+                        print_table(&custom_table(columns, &[value(&pod)?]), titles)?;
                     }
                     Listing::Names => print(format!("pod/{}\n", pod.name()))?,
                     Listing::Table { .. } => {
@@ -235,7 +188,7 @@ async fn watch(
                     }
                 }
             }
-            () = names.changed(), if sees_new_ones => follow(pods::select(context, &settings.target, settings.scope)?),
+            () = names.changed(), if sees_new_ones => follow(pods::select(context, target, settings.scope)?),
         }
     }
 }

@@ -1,78 +1,31 @@
-//! `delete pod`: stops pods by their supervisors and waits until nothing of them is left.
+//! Ending pods: all are asked before any is waited for, since they end beside each other.
 
 use std::fs::File;
 
 use podyard_supervisor::PodHandle;
 use rustix::fs::{FlockOperation, flock};
 
-use super::{block_on, print};
+use crate::commands::block_on;
 use crate::error::CliError;
-use crate::exit_code::ExitCode;
-use crate::manifests;
 use crate::pods;
-use crate::settings::{Context, DeleteSettings, DeleteTarget, Stop};
-use crate::target::Target;
-
-pub(super) fn run(context: &Context, settings: &DeleteSettings) -> Result<ExitCode, CliError> {
-    let handles = chosen(context, settings)?;
-    if handles.is_empty() {
-        super::note("No resources found");
-    }
-    // All are asked before any is waited for: they end beside each other.
-    let mut asked = Vec::new();
-    for handle in handles {
-        asked.push(ask(handle, settings.stop)?);
-    }
-    for pod in asked {
-        let (namespace, name) = (pod.handle.namespace.clone(), pod.handle.name.clone());
-        if settings.wait {
-            pod.wait()?;
-        }
-        print(format!(
-            "pod \"{name}\" deleted from {namespace} namespace\n"
-        ))?;
-    }
-    Ok(ExitCode::Success)
-}
-
-fn chosen(context: &Context, settings: &DeleteSettings) -> Result<Vec<PodHandle>, CliError> {
-    let lenient = |found: Result<PodHandle, CliError>| match found {
-        Err(CliError::PodNotFound { .. }) if settings.ignore_not_found => None,
-        other => Some(other),
-    };
-    match &settings.target {
-        DeleteTarget::Pods(Target::Named(names)) => names
-            .iter()
-            .filter_map(|name| lenient(pods::find(context, name)))
-            .collect(),
-        DeleteTarget::Pods(target @ Target::All) => pods::select(context, target, settings.scope),
-        DeleteTarget::Manifests(files) => {
-            let named = manifests::pod_names(files, context.namespace.as_deref())?;
-            named
-                .into_iter()
-                .filter_map(|(namespace, name)| {
-                    let context = Context {
-                        namespace: Some(namespace),
-                        ..context.clone()
-                    };
-                    lenient(pods::find(&context, &name))
-                })
-                .collect()
-        }
-    }
-}
+use crate::settings::Stop;
 
 /// A pod that was told to end.
-pub(super) struct Deleted {
-    handle: PodHandle,
+pub(in crate::commands) struct Deleted {
+    pub(super) handle: PodHandle,
     /// Its keeper's lock, opened while the file was there: it is free once the keeper has ended, which is the last to go.
     keeper: Option<File>,
 }
 
 /// Asks a pod to end, or removes what is left of one that has.
-pub(super) fn ask(handle: PodHandle, stop: Stop) -> Result<Deleted, CliError> {
+pub(in crate::commands) fn ask(handle: PodHandle, stop: Stop) -> Result<Deleted, CliError> {
     if handle.has_ended() {
         let keeper = keeper_lock(&handle);
+        // On a full disk its supervisor may still wait to write the last lines of its logs.
+        block_on(async {
+            let _ = handle.client().delete(None).await;
+            Ok(())
+        })?;
         return Ok(Deleted { handle, keeper });
     }
     handle
@@ -99,7 +52,7 @@ pub(super) fn ask(handle: PodHandle, stop: Stop) -> Result<Deleted, CliError> {
 
 impl Deleted {
     /// Waits until its processes, its network and its files are gone.
-    pub(super) fn wait(self) -> Result<(), CliError> {
+    pub(in crate::commands) fn wait(self) -> Result<(), CliError> {
         let mut keeper = self.keeper;
         loop {
             if let Some(lock) = keeper.take() {
@@ -121,12 +74,12 @@ impl Deleted {
 }
 
 /// The lock that a pod's keeper holds, if there is one.
-pub(super) fn keeper_lock(handle: &PodHandle) -> Option<File> {
+pub(in crate::commands) fn keeper_lock(handle: &PodHandle) -> Option<File> {
     File::open(handle.dirs().keeper_lock()).ok()
 }
 
 /// Waits until nobody holds the lock exclusively.
-pub(super) fn wait_for(lock: &File) -> Result<(), CliError> {
+pub(in crate::commands) fn wait_for(lock: &File) -> Result<(), CliError> {
     loop {
         match flock(lock, FlockOperation::LockShared) {
             Ok(()) => return Ok(()),

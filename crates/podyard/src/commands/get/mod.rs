@@ -1,0 +1,184 @@
+//! `get`: pods and the objects that are kept for them, in tables or as objects, once or at every change.
+
+mod pods;
+
+use serde_json::{Value, json};
+
+use super::{block_on, now, print, print_list, print_object};
+use crate::error::CliError;
+use crate::exit_code::ExitCode;
+use crate::named::{self, Named};
+use crate::objects::core::{ConfigMap, PersistentVolumeClaim, Secret};
+use crate::output::jsonpath::Path;
+use crate::output::named::Listed;
+use crate::output::table::Table;
+use crate::settings::{Context, GetSettings, Listing, Scope};
+use crate::target::{Resource, Target, Wanted};
+
+pub(super) fn run(context: &Context, settings: &GetSettings) -> Result<ExitCode, CliError> {
+    let wide = settings.listing == Listing::Table { wide: true };
+    if settings.watch {
+        return watch(context, settings, wide);
+    }
+    let mut groups = Vec::new();
+    for wanted in &settings.wanted {
+        groups.push(group(context, wanted, settings.scope, wide)?);
+    }
+    show(context, settings, &groups)?;
+    Ok(ExitCode::Success)
+}
+
+/// The objects of one kind, with what a table says about each.
+struct Group {
+    resource: Resource,
+    titles: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+    objects: Vec<Value>,
+}
+
+fn group(context: &Context, wanted: &Wanted, scope: Scope, wide: bool) -> Result<Group, CliError> {
+    match wanted.resource {
+        Resource::Pods => {
+            let handles = crate::pods::select(context, &wanted.target, scope)?;
+            Ok(pods::group(&handles, scope, wide)?.1)
+        }
+        Resource::ConfigMaps => kept_group::<ConfigMap>(context, wanted, scope, wide),
+        Resource::Secrets => kept_group::<Secret>(context, wanted, scope, wide),
+        Resource::Claims => kept_group::<PersistentVolumeClaim>(context, wanted, scope, wide),
+    }
+}
+
+fn kept_group<T: Named + Listed>(
+    context: &Context,
+    wanted: &Wanted,
+    scope: Scope,
+    wide: bool,
+) -> Result<Group, CliError> {
+    let listed = named::select::<T>(context, &wanted.target, scope)?;
+    let everywhere = scope == Scope::AllNamespaces;
+    let now = now();
+    let row = |object: &T| {
+        let namespace = everywhere.then(|| object.namespace().to_owned());
+        namespace.into_iter().chain(object.row(wide, now)).collect()
+    };
+    let namespace = everywhere.then_some("NAMESPACE");
+    Ok(Group {
+        resource: wanted.resource,
+        titles: namespace.into_iter().chain(T::titles(wide)).collect(),
+        rows: listed.iter().map(row).collect(),
+        objects: listed.iter().map(value).collect::<Result<_, _>>()?,
+    })
+}
+
+fn show(context: &Context, settings: &GetSettings, groups: &[Group]) -> Result<(), CliError> {
+    let is_one = asks_for_one(&settings.wanted);
+    let objects: Vec<&Value> = groups.iter().flat_map(|group| &group.objects).collect();
+    match &settings.listing {
+        Listing::Objects(format) if is_one => objects
+            .iter()
+            .try_for_each(|object| print_object(object, *format)),
+        Listing::Template(template) if is_one => objects
+            .iter()
+            .try_for_each(|object| print(template.render(object))),
+        Listing::Objects(format) => print_list(&objects, *format),
+        Listing::Template(template) => print(template.render(&json!({
+            "apiVersion": "v1", "kind": "List", "metadata": { "resourceVersion": "" }, "items": objects,
+        }))),
+        Listing::Columns(columns) => {
+            let objects: Vec<Value> = objects.into_iter().cloned().collect();
+            print_table(&custom_table(columns, &objects), settings.headers)
+        }
+        Listing::Names => groups.iter().try_for_each(|group| {
+            let kind = group.resource.singular();
+            group.objects.iter().try_for_each(|object| {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                print(format!("{kind}/{name}\n"))
+            })
+        }),
+        Listing::Table { .. } if objects.is_empty() => {
+            super::note(nothing(context, settings.scope));
+            Ok(())
+        }
+        Listing::Table { .. } => show_tables(settings, groups),
+    }
+}
+
+/// One table for each kind; of several kinds, each name tells its own.
+fn show_tables(settings: &GetSettings, groups: &[Group]) -> Result<(), CliError> {
+    let are_several = settings.wanted.len() > 1;
+    let name = usize::from(settings.scope == Scope::AllNamespaces);
+    let filled = groups.iter().filter(|group| !group.rows.is_empty());
+    for (position, group) in filled.enumerate() {
+        let mut table = Table::new(group.titles.iter().copied());
+        for row in &group.rows {
+            let mut row = row.clone();
+            if are_several {
+                row[name] = format!("{}/{}", group.resource.singular(), row[name]);
+            }
+            table.push(row);
+        }
+        if position > 0 {
+            print("\n")?;
+        }
+        print_table(&table, settings.headers)?;
+    }
+    Ok(())
+}
+
+fn nothing(context: &Context, scope: Scope) -> String {
+    match scope {
+        Scope::AllNamespaces => "No resources found".to_owned(),
+        Scope::Namespace => format!("No resources found in {} namespace.", context.namespace()),
+    }
+}
+
+/// Whether a single object was asked for by its name: it is printed by itself and not in a list.
+fn asks_for_one(wanted: &[Wanted]) -> bool {
+    matches!(wanted, [Wanted { target: Target::Named(names), .. }] if names.len() == 1)
+}
+
+/// What there is, and then what changes.
+fn watch(context: &Context, settings: &GetSettings, wide: bool) -> Result<ExitCode, CliError> {
+    let [
+        Wanted {
+            resource: Resource::Pods,
+            target,
+        },
+    ] = &settings.wanted[..]
+    else {
+        return Err(CliError::Usage(
+            "only pods can be watched, and nothing beside them".to_owned(),
+        ));
+    };
+    let handles = crate::pods::select(context, target, settings.scope)?;
+    let (listed, group) = pods::group(&handles, settings.scope, wide)?;
+    let prints_each = matches!(settings.listing, Listing::Objects(_) | Listing::Template(_));
+    // As a list, they come one by one in any case.
+    if !prints_each || asks_for_one(&settings.wanted) {
+        show(context, settings, &[group])?;
+    }
+    block_on(pods::watch(context, settings, target, handles, &listed))?;
+    Ok(ExitCode::Success)
+}
+
+fn print_table(table: &Table, headers: bool) -> Result<(), CliError> {
+    let text = table.render();
+    print(if headers {
+        text.as_str()
+    } else {
+        text.split_once('\n').map_or("", |(_, rows)| rows)
+    })
+}
+
+fn value(object: &impl serde::Serialize) -> Result<Value, CliError> {
+    serde_json::to_value(object).map_err(|error| CliError::failed("cannot print the object", error))
+}
+
+/// The columns that were asked for, and a row per object.
+fn custom_table(columns: &[(String, Path)], objects: &[Value]) -> Table {
+    let mut table = Table::new(columns.iter().map(|(title, _)| title.as_str()));
+    for object in objects {
+        table.push(columns.iter().map(|(_, path)| path.column(object)));
+    }
+    table
+}
