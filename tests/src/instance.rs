@@ -343,6 +343,27 @@ impl Instance {
         std::fs::write(&path, "").unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
+    /// Keeps an object as `podyard apply` does: whoever reads it finds the old one or the new one.
+    pub fn keep(&self, object: &Value) {
+        let path = self.kept(object);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("directory");
+        let next = path.with_extension("new");
+        std::fs::write(&next, object.to_string()).expect("object");
+        std::fs::rename(next, path).expect("rename");
+    }
+
+    /// Keeps it no longer.
+    pub fn discard(&self, object: &Value) {
+        std::fs::remove_file(self.kept(object)).expect("it was kept");
+    }
+
+    fn kept(&self, object: &Value) -> PathBuf {
+        let kind = object["kind"].as_str().expect("a kind").to_lowercase();
+        let name = object["metadata"]["name"].as_str().expect("a name");
+        let directory = self.roots().objects().join(format!("{kind}s"));
+        directory.join("default").join(format!("{name}.json"))
+    }
+
     /// The process id of the pod's keeper.
     #[must_use]
     pub fn keeper(&self, pod: &str) -> i32 {

@@ -61,6 +61,8 @@ impl PodMachine {
             }
             Observation::StorageExceeded { message } => self.evict(message),
             Observation::Rejected { reason, message } => self.reject(reason, message),
+            Observation::ObjectsChanged => self.look_at_objects_again(),
+            Observation::Warned { reason, message } => self.pod_event(Warning, reason, message),
             Observation::HostRebooted => {}
             Observation::ImagePulling { container, .. }
             | Observation::ImageReady { container, .. }

@@ -24,6 +24,7 @@
 //! start NAME fails config|create|binary TEXT… | takes S | ok
 //! volume NAME fails TEXT… | takes S | ok           sandbox 0 fails TEXT… | takes S | ok
 //! set NAME WORD=VALUE                              remains NAME ATTEMPT vanish | storage over TEXT…
+//! objects change | warn REASON TEXT…
 //! show POINTER (a value of the status)             tell next-try | deletion | end (what else the machine tells)
 //! wait (an extra look at the clock) | end
 //! ```

@@ -173,6 +173,9 @@ pub(crate) struct PodArgs {
     /// Sysctls beside the safe ones that the pod may set, such as net.core.somaxconn or net.*
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     pub(crate) allowed_unsafe_sysctls: Vec<String>,
+    /// At most this many processes and threads in the pod; without it, as many as the machine takes
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) pod_max_pids: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -168,6 +168,8 @@ pub(crate) struct PodOptions {
     pub(crate) seccomp_unconfined: bool,
     /// Sysctls beside the safe ones that the pod may set.
     pub(crate) allowed_unsafe_sysctls: Vec<String>,
+    /// Processes and threads of the pod.
+    pub(crate) pod_max_pids: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -534,6 +536,7 @@ fn pod_options(args: PodArgs) -> Result<PodOptions, CliError> {
         backoff_per_mille,
         seccomp_unconfined: args.seccomp_default == SeccompArg::Unconfined,
         allowed_unsafe_sysctls: args.allowed_unsafe_sysctls,
+        pod_max_pids: args.pod_max_pids,
     })
 }
 

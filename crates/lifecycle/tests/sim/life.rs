@@ -97,6 +97,9 @@ impl Life {
                 let message = "too much".into();
                 observations.push(Observation::StorageExceeded { message });
             }
+            if self.world.random.one_in(200) {
+                observations.push(Observation::ObjectsChanged);
+            }
             let requests = self.requests(observations.is_empty());
             let is_crash = !self.world.is_tame && self.world.random.one_in(30);
             if is_crash {

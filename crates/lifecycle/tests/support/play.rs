@@ -135,6 +135,12 @@ impl Play {
                 self.world
                     .announce(Observation::StorageExceeded { message });
             }
+            ["objects", "change"] => self.world.announce(Observation::ObjectsChanged),
+            ["warn", reason, ..] => {
+                let (reason, message) = (reason.into(), rest(2));
+                let warned = Observation::Warned { reason, message };
+                self.world.announce(warned);
+            }
             ["remains", name, attempt, "vanish"] => {
                 let container = self.world.index(name);
                 let attempt = attempt.parse().expect("a number");

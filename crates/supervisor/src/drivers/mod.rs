@@ -14,8 +14,10 @@ pub(crate) mod housekeeping;
 mod images;
 mod launch_plan;
 pub(crate) mod logs;
+mod notices;
 mod objects;
 mod probes;
+mod pull_secrets;
 mod sandbox;
 mod streams;
 pub(crate) mod volumes;
@@ -43,6 +45,7 @@ pub(crate) fn begin(world: &Rc<World>, action: Action) {
         Action::PrepareVolumes => {
             let world = Rc::clone(world);
             tokio::task::spawn_local(async move {
+                let changes = world.live.object_changes.get();
                 world.report(match volumes::set_up(&world).await {
                     Ok(()) => Observation::VolumesReady,
                     Err(error) => Observation::VolumesFailed {
@@ -50,6 +53,10 @@ pub(crate) fn begin(world: &Rc<World>, action: Action) {
                         message: error.message,
                     },
                 });
+                // What was missing may have come while the others were made: told before the failure, it would end no wait.
+                if world.live.object_changes.get() != changes {
+                    world.report(Observation::ObjectsChanged);
+                }
             });
         }
         Action::RemoveVolumes => {

@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) machine: Machine,
     /// Sysctls that this machine's owner allows beside the safe ones.
     pub(crate) allowed_sysctls: Vec<String>,
+    /// Processes and threads that the pod may have.
+    pub(crate) pod_max_pids: Option<u64>,
     pub(crate) store: Store,
     pub(crate) cgroups: CgroupRoot,
     pub(crate) keeper: KeeperLink,
@@ -59,6 +61,8 @@ pub(crate) struct Live {
     pub(crate) pod_ips: RefCell<Vec<String>>,
     /// As of [`World::look_at_objects`].
     pub(crate) objects: RefCell<Rc<Objects>>,
+    /// How often a kept object of the pod's has changed.
+    pub(crate) object_changes: Cell<u64>,
     /// Images found for volumes, by the volume's name.
     pub(crate) volume_images: RefCell<HashMap<String, Rc<Image>>>,
     /// Digests of the images that this supervisor has mounted as volumes.
@@ -87,8 +91,8 @@ pub(crate) struct Live {
     /// The pod's volatile directory as a mount that is nowhere. Taking it apart costs milliseconds, so there is one for all containers.
     pub(crate) own_tree: OnceCell<Option<OwnedFd>>,
     pub(crate) has_pod_cgroup: Cell<bool>,
-    /// Containers of which it was said what is not enforced.
-    pub(crate) told_unenforced: RefCell<HashSet<String>>,
+    /// What was said once and is not said again.
+    pub(crate) told: RefCell<HashSet<String>>,
 }
 
 impl World {
@@ -248,36 +252,19 @@ impl World {
             ))
         };
         if !self.live.has_pod_cgroup.get() {
-            let resources = self.with_facts(crate::translate::resources::of_pod);
-            Cgroup::create(&self.cgroups, &self.pod_cgroup_path(), &resources).map_err(failed)?;
+            let resources = Resources {
+                pids_limit: self.pod_max_pids,
+                ..self.with_facts(crate::translate::resources::of_pod)
+            };
+            let cgroup = Cgroup::create(&self.cgroups, &self.pod_cgroup_path(), &resources)
+                .map_err(failed)?;
+            self.tell_unenforced(&cgroup, &resources, "the pod");
             self.live.has_pod_cgroup.set(true);
         }
         let path = self.container_cgroup_path(name, attempt);
         let cgroup = Cgroup::create(&self.cgroups, &path, resources).map_err(failed)?;
-        self.tell_unenforced(&cgroup, name);
+        self.tell_unenforced(&cgroup, resources, &format!("container {name}"));
         Ok(Some(cgroup))
-    }
-
-    /// The pod runs where the machine cannot hold it to everything, but not silently.
-    fn tell_unenforced(&self, cgroup: &Cgroup, whose: &str) {
-        let limits: Vec<String> = cgroup
-            .unenforced()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        if limits.is_empty()
-            || !self
-                .live
-                .told_unenforced
-                .borrow_mut()
-                .insert(whose.to_owned())
-        {
-            return;
-        }
-        self.complain(&format!(
-            "container {whose} runs without its {}: the cgroups of this machine cannot enforce it",
-            limits.join(", ")
-        ));
     }
 
     pub(super) fn open_container_cgroup(&self, name: &str, attempt: Attempt) -> Option<Cgroup> {

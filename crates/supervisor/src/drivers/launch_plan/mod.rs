@@ -59,6 +59,7 @@ pub(super) fn config(
     let persona = persona(world, container, image)?;
     let args = translate::command_line(container, &image.config, &persona.given)
         .map_err(NotStarted::create)?;
+    world.tell_oom_score(persona.oom_score, &container.name);
     let spec = world.spec();
     Ok(Config {
         resources: world.with_facts(|facts| {
