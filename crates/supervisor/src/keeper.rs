@@ -18,6 +18,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -93,7 +94,7 @@ pub fn run(arguments: &RoleArguments) -> std::io::Result<()> {
         finished: false,
         held: BTreeMap::new(),
         delay: Duration::ZERO,
-        _lock: lock,
+        _lock: ManuallyDrop::new(lock),
     }
     .run()
 }
@@ -127,8 +128,8 @@ struct Keeper {
     held: BTreeMap<String, Vec<OwnedFd>>,
     /// How long to wait before the next supervisor, when the last one did not last.
     delay: Duration,
-    /// Held as long as this process lives.
-    _lock: File,
+    /// Held until this process is gone: whoever waits for that has waited for everything.
+    _lock: ManuallyDrop<File>,
 }
 
 struct RunningSupervisor {

@@ -1,7 +1,7 @@
 //! A pod that is changed while it runs: other images, what may not be changed, and what a killed supervisor remembers of it.
 
 use podyard_e2e::manifest::{HANG, POLITE, nth, pod, sh, sidecar};
-use podyard_e2e::{Instance, container, eventually};
+use podyard_e2e::{Instance, assert_says, container, eventually};
 use serde_json::{Value, json};
 
 /// A patch that gives containers other images.
@@ -238,5 +238,44 @@ fn the_whole_object_can_be_put() {
     changed(&podyard, &json!({"spec": {"activeDeadlineSeconds": 1}}));
     let pod = podyard.wait_for_phase("p", "Failed");
     assert_eq!(pod["status"]["reason"], "DeadlineExceeded");
+    podyard.finish();
+}
+
+#[test]
+fn apply_changes_what_runs() {
+    let podyard = Instance::new();
+    let mut object = pod(
+        "p",
+        "Always",
+        &[],
+        &[sh("app", &format!("{WHICH}; {POLITE}"))],
+    );
+    let apply = |object: &Value| podyard.run(&["apply", "-f", &podyard.pod_file(object)]);
+    assert_eq!(apply(&object).stdout, b"pod/p created\n");
+    podyard.wait_for_condition("p", "Ready");
+    assert_eq!(apply(&object).stdout, b"pod/p unchanged\n");
+
+    object["spec"]["containers"][0]["image"] = json!("openssl:latest");
+    object["metadata"]["labels"] = json!({"tier": "front"});
+    assert_eq!(apply(&object).stdout, b"pod/p configured\n");
+    let pod = podyard.wait_for("p", "the new container", |pod| {
+        let app = container(pod, "app");
+        app["restartCount"] == 1 && app["ready"] == true
+    });
+    assert_eq!(pod["metadata"]["labels"]["tier"], "front");
+    assert_eq!(podyard.wait_for_log("p", "app", "\n"), "openssl\n");
+    assert_eq!(apply(&object).stdout, b"pod/p unchanged\n");
+
+    object["spec"]["hostname"] = json!("other");
+    let refused = apply(&object);
+    assert_says(
+        &refused,
+        2,
+        &[
+            "The Pod \"p\" is invalid: spec: Forbidden: pod updates may not change fields other than",
+            "hostname: null -> \"other\"",
+        ],
+    );
+    assert_eq!(podyard.pod("p")["metadata"]["generation"], 2);
     podyard.finish();
 }

@@ -1,9 +1,10 @@
 //! What goes wrong is said: what, where, and what to try; with an exit code from `docs/exit-codes.md`, and nothing left behind.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt;
 
 use podyard_e2e::manifest::{HANG, pod, sh, with};
-use podyard_e2e::{Instance, assert_says, container, eventually};
+use podyard_e2e::{Instance, assert_says, eventually};
 use serde_json::{Value, json};
 
 fn one_app(name: &str, script: &str) -> Value {
@@ -141,16 +142,18 @@ fn an_image_that_cannot_be_had() {
             json!({"image": image, "imagePullPolicy": policy}),
         );
         let path = podyard.pod_file(&pod("p", "Never", &[], &[app]));
-        let run = podyard.spawn(&["run", &path]);
-        podyard.wait_for("p", reason, |pod| {
-            let waiting = &container(pod, "app")["state"]["waiting"]["reason"];
-            waiting == reason || waiting == "ImagePullBackOff"
-        });
-        assert!(Instance::signal(
-            i32::try_from(run.id()).expect("small"),
-            "INT"
-        ));
-        let output = run.wait_with_output().expect("a child");
+        let mut run = podyard.spawn(&["run", &path]);
+        let mut stderr = BufReader::new(run.stderr.take().expect("a pipe"));
+        // Interrupted when it has said what it waits for.
+        let mut said = String::new();
+        while !said.contains("hint:") {
+            assert_ne!(stderr.read_line(&mut said).expect("text"), 0, "{said}");
+        }
+        let id = i32::try_from(run.id()).expect("small");
+        assert!(Instance::signal(id, "INT"));
+        stderr.read_to_string(&mut said).expect("text");
+        let mut output = run.wait_with_output().expect("a child");
+        output.stderr = said.into_bytes();
         assert_says(
             &output,
             130,

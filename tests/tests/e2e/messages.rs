@@ -83,10 +83,10 @@ fn the_log_stands_in_when_the_container_has_failed_without_a_word() {
         "both",
         "echo log; printf file > /dev/termination-log; exit 1",
     );
-    let errors = falls_back("errors", "echo out; echo err >&2; exit 1");
+    let errors = falls_back("errors", "echo err >&2; exit 1");
     assert_eq!(
         messages(&[failed, well, both, errors]),
-        ["boom\n", "", "file", "out\nerr\n"]
+        ["boom\n", "", "file", "err\n"]
     );
 }
 
