@@ -19,6 +19,7 @@ pub fn manifest(bytes: &[u8]) {
         random: 7,
         skip_unknown: true,
         accept_unsupported: true,
+        ..LoadOptions::default()
     };
     if let Ok(objects) = load(&[source], &lenient) {
         printed_and_read_again(&objects, &lenient);
