@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use serde_json::Value;
+
 use crate::{binary, repository};
 
 const NAMES: [&str; 4] = ["busybox", "nginx", "openssl", "postgres"];
@@ -14,6 +16,40 @@ pub(crate) fn archive(name: &str) -> PathBuf {
     std::env::var_os("PODYARD_TEST_IMAGES")
         .map_or_else(|| repository().join("target/images"), PathBuf::from)
         .join(format!("{name}.tar"))
+}
+
+/// Unpacks an image of the tests into a directory, as a runtime that is not podyard needs it. Its layers take nothing away from each other.
+///
+/// # Panics
+///
+/// When the archive is not what `make images` builds.
+pub fn unpack(name: &str, directory: &Path) {
+    let layout = directory.with_extension("layout");
+    for directory in [directory, &layout] {
+        std::fs::create_dir_all(directory).expect("directory");
+    }
+    let tar = |archive: &Path, to: &Path| {
+        let status = Command::new("tar")
+            .arg("-xf")
+            .arg(archive)
+            .arg("-C")
+            .arg(to)
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "tar");
+    };
+    tar(&archive(name), &layout);
+    let blob = |digest: &Value| {
+        let digest = digest.as_str().expect("a digest").replace(':', "/");
+        layout.join("blobs").join(digest)
+    };
+    let read = |path: PathBuf| -> Value {
+        serde_json::from_slice(&std::fs::read(path).expect("a blob")).expect("JSON")
+    };
+    let index = read(layout.join("index.json"));
+    let manifest = read(blob(&index["manifests"][0]["digest"]));
+    for layer in manifest["layers"].as_array().expect("layers") {
+        tar(&blob(&layer["digest"]), directory);
+    }
 }
 
 /// A store with all of them, filled once and used by every test process.

@@ -291,6 +291,41 @@ impl Instance {
             .collect()
     }
 
+    /// Sends an object or a patch to the pod's socket as a client of Kubernetes would: `method` is `PUT` or `PATCH`, `path` what follows the
+    /// pod's own, such as `/status`. Returns the status and what was answered.
+    #[must_use]
+    pub fn send(
+        &self,
+        pod: &str,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &Value,
+    ) -> (u16, Value) {
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--request", method])
+            .args(["--write-out", "\n%{http_code}"])
+            .arg("--unix-socket")
+            .arg(self.dirs(pod).socket())
+            .args(["--header", &format!("Content-Type: application/{kind}")])
+            .args(["--data-binary", &body.to_string()])
+            .arg(format!(
+                "http://podyard/api/v1/namespaces/default/pods/{pod}{path}"
+            ))
+            .output()
+            .expect("curl");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let (body, code) = text.rsplit_once('\n').expect("an answer");
+        let body = serde_json::from_str(body).unwrap_or_else(|error| panic!("{body}: {error}"));
+        (code.parse().expect("a status"), body)
+    }
+
+    /// Changes the pod, or one of its subresources, by a strategic merge patch.
+    #[must_use]
+    pub fn patch(&self, pod: &str, path: &str, patch: &Value) -> (u16, Value) {
+        self.send(pod, "PATCH", path, "strategic-merge-patch+json", patch)
+    }
+
     /// The process id of the pod's supervisor, once there is one.
     #[must_use]
     pub fn supervisor(&self, pod: &str) -> i32 {
@@ -306,6 +341,27 @@ impl Instance {
     pub fn touch(&self, pod: &str, volume: &str, file: &str) {
         let path = self.dirs(pod).volume("empty-dir", volume).join(file);
         std::fs::write(&path, "").unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
+    /// Keeps an object as `podyard apply` does: whoever reads it finds the old one or the new one.
+    pub fn keep(&self, object: &Value) {
+        let path = self.kept(object);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("directory");
+        let next = path.with_extension("new");
+        std::fs::write(&next, object.to_string()).expect("object");
+        std::fs::rename(next, path).expect("rename");
+    }
+
+    /// Keeps it no longer.
+    pub fn discard(&self, object: &Value) {
+        std::fs::remove_file(self.kept(object)).expect("it was kept");
+    }
+
+    fn kept(&self, object: &Value) -> PathBuf {
+        let kind = object["kind"].as_str().expect("a kind").to_lowercase();
+        let name = object["metadata"]["name"].as_str().expect("a name");
+        let directory = self.roots().objects().join(format!("{kind}s"));
+        directory.join("default").join(format!("{name}.json"))
     }
 
     /// The process id of the pod's keeper.

@@ -3,12 +3,12 @@
 //! Nothing sleeps as synchronisation: [`eventually`] polls a condition and has a limit. Dropping an [`Instance`] ends whatever a
 //! failed test left; [`Instance::finish`] asserts that a test that went well left nothing on the machine.
 
-mod images;
+pub mod images;
 mod instance;
 mod machine;
 pub mod manifest;
 mod net;
-mod registry;
+pub mod registry;
 mod terminal;
 
 use std::path::{Path, PathBuf};

@@ -74,3 +74,15 @@ pub fn with_spec(mut pod: Value, more: Value) -> Value {
     pod["spec"] = with(pod["spec"].take(), more);
     pod
 }
+
+/// A ConfigMap of the default namespace.
+#[must_use]
+pub fn config_map(name: &str, data: Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
+}
+
+/// A Secret of the default namespace, its values in base 64 as they are kept.
+#[must_use]
+pub fn secret(name: &str, data: Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data})
+}

@@ -74,6 +74,11 @@ impl Backoff {
         }
     }
 
+    /// It would still make something wait.
+    pub(crate) fn is_current(&self, now: Moment) -> bool {
+        self.current(now).is_some()
+    }
+
     fn current(&self, now: Moment) -> Option<Entry> {
         self.entry
             .filter(|entry| now.since(entry.updated) < limits::BACKOFF_RESET)

@@ -13,7 +13,19 @@ use crate::phase::{Phase, Shown};
 use crate::plan::Kind;
 use crate::reset::ResetCause;
 use crate::time::kubernetes_time;
-use crate::{ContainerIndex, Timestamp};
+use crate::{Accepted, Condition, ContainerIndex, Refusal, Timestamp, limits};
+
+/// The types that the kubelet answers for. What anybody else says of them it would put right at once.
+const OWN: [&str; 8] = [
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+    "AllContainersRestarting",
+    "PodResizePending",
+    "PodResizeInProgress",
+];
 
 /// A condition's status and since when it has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +66,64 @@ impl Conditions {
     }
 }
 
+/// Whether the kubelet itself answers for conditions of this type.
+#[must_use]
+pub fn is_own_condition(kind: &str) -> bool {
+    OWN.contains(&kind)
+}
+
+/// A condition of somebody else's, and since when it is as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Foreign {
+    condition: Condition,
+    at: Timestamp,
+}
+
 impl PodMachine {
+    pub(crate) fn set_condition(&mut self, condition: &Condition) -> Result<Accepted, Refusal> {
+        if is_own_condition(&condition.kind) {
+            return Err(Refusal::OwnCondition);
+        }
+        let now = self.now.wall;
+        let mut all = self.foreign.iter_mut();
+        let Some(known) = all.find(|known| known.condition.kind == condition.kind) else {
+            if self.foreign.len() >= limits::FOREIGN_CONDITIONS {
+                return Err(Refusal::TooMany);
+            }
+            self.foreign.push(Foreign {
+                condition: condition.clone(),
+                at: condition.since.unwrap_or(now),
+            });
+            return Ok(Accepted::Done);
+        };
+        let is_other = known.condition.status != condition.status;
+        let at = match condition.since {
+            Some(since) => since,
+            None if is_other => now,
+            None => known.at,
+        };
+        let condition = condition.clone();
+        let next = Foreign { condition, at };
+        if *known == next {
+            return Ok(Accepted::AlreadySo);
+        }
+        *known = next;
+        Ok(Accepted::Done)
+    }
+
+    pub(crate) fn remove_condition(&mut self, kind: &str) -> Result<Accepted, Refusal> {
+        if is_own_condition(kind) {
+            return Err(Refusal::OwnCondition);
+        }
+        let before = self.foreign.len();
+        self.foreign.retain(|known| known.condition.kind != kind);
+        if self.foreign.len() < before {
+            Ok(Accepted::Done)
+        } else {
+            Err(Refusal::NoSuchCondition)
+        }
+    }
+
     pub(crate) fn update_conditions(&mut self) {
         let at = self.now.wall;
         let containers_ready = !self.computed_phase.is_final()
@@ -71,13 +140,12 @@ impl PodMachine {
                 .any(|app| self.container(app).missing.is_none() && !self.is_waiting(app));
         let restarting = self.is_restarting_all();
         let is_sandbox_ready = self.sandbox.state == SandboxState::Ready;
+        let mut gates = self.plan.readiness_gates.iter();
+        let gates_open = gates.all(|gate| self.foreign_status(gate) == Some("True"));
         let conditions = &mut self.conditions;
         conditions.ready_to_start.set(is_sandbox_ready, at);
         conditions.initialized.set(initialized, at);
-        // Nobody but a cluster sets the conditions that readiness gates name.
-        conditions
-            .ready
-            .set(containers_ready && self.plan.readiness_gates.is_empty(), at);
+        conditions.ready.set(containers_ready && gates_open, at);
         conditions.containers_ready.set(containers_ready, at);
         conditions.restarting.set(restarting, at);
     }
@@ -91,7 +159,19 @@ impl PodMachine {
             Phase::Pending | Phase::Running => None,
         };
         let generation = self.plan.generation;
-        let mut list = Vec::with_capacity(6);
+        let mut list = Vec::with_capacity(self.foreign.len() + 6);
+        list.extend(
+            self.foreign
+                .iter()
+                .map(|Foreign { condition, at }| PodCondition {
+                    type_: condition.kind.clone(),
+                    status: condition.status.clone(),
+                    last_transition_time: Some(kubernetes_time(*at)),
+                    reason: condition.reason.clone(),
+                    message: condition.message.clone(),
+                    ..PodCondition::default()
+                }),
+        );
         let mut add = |name: &str, since: Since, why: Why| {
             list.push(PodCondition {
                 type_: name.to_owned(),
@@ -172,17 +252,29 @@ impl PodMachine {
     }
 
     fn why_gates(&self) -> Why {
-        let gates = &self.plan.readiness_gates;
-        if gates.is_empty() {
-            return Why::default();
-        }
-        let missing: Vec<_> = gates
-            .iter()
-            .map(|gate| {
-                format!("corresponding condition of pod readiness gate {gate:?} does not exist.")
+        let gates = self.plan.readiness_gates.iter();
+        let closed: Vec<_> = gates
+            .filter_map(|gate| match self.foreign_status(gate) {
+                Some("True") => None,
+                Some(status) => Some(format!(
+                    "the status of pod readiness gate {gate:?} is not \"True\", but {status}"
+                )),
+                None => Some(format!(
+                    "corresponding condition of pod readiness gate {gate:?} does not exist."
+                )),
             })
             .collect();
-        Why::new("ReadinessGatesNotReady", missing.join(", "))
+        if closed.is_empty() {
+            return Why::default();
+        }
+        Why::new("ReadinessGatesNotReady", closed.join(", "))
+    }
+
+    /// The status of somebody else's condition.
+    fn foreign_status(&self, kind: &str) -> Option<&str> {
+        let known = self.foreign.iter();
+        let mut known = known.filter(|known| known.condition.kind == kind);
+        Some(known.next()?.condition.status.as_str())
     }
 
     /// An init container that succeeded, a sidecar that is started.
@@ -199,7 +291,7 @@ impl PodMachine {
     }
 
     fn counts_for_ready(&self, index: ContainerIndex) -> bool {
-        self.container_plan(index).kind != Kind::Init
+        matches!(self.container_plan(index).kind, Kind::Sidecar | Kind::App)
     }
 
     fn is_restarting_all(&self) -> bool {

@@ -45,6 +45,8 @@ pub(crate) struct Container {
     /// When a start that is put off will be looked at again.
     pub(crate) wake: Option<Moment>,
     pub(crate) backoff: Backoff,
+    /// Those of the images that the container had before.
+    pub(crate) other_backoffs: Vec<(usize, Backoff)>,
     pub(crate) backoff_step: BackoffStep,
     /// A start that was decided together with the kill before it.
     pub(crate) owed: Option<Owed>,
@@ -61,6 +63,8 @@ pub(crate) struct Record {
     /// The sandbox it was made in.
     pub(crate) sandbox: u32,
     pub(crate) container_id: Option<String>,
+    /// Of the image that the spec named then: with another one it is not the container that the spec means any more.
+    pub(crate) image_slot: usize,
     pub(crate) image: ImageName,
     pub(crate) life: Life,
 }
@@ -293,5 +297,8 @@ impl Container {
             .filter_map(|owed| owed.since.as_mut())
             .for_each(rebase);
         self.backoff.rebase(rebase);
+        for (_, backoff) in &mut self.other_backoffs {
+            backoff.rebase(rebase);
+        }
     }
 }

@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use crate::container::Life;
+use crate::container::{Life, Record};
 use crate::machine::PodMachine;
 use crate::plan::{Kind, RestartPolicy};
 use crate::restart::{AfterExit, after};
@@ -22,13 +22,21 @@ pub(crate) struct Decision {
     pub(crate) failed_init: Option<ContainerIndex>,
 }
 
-/// A container whose probe says that it must go.
+/// A container that must go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kill {
     pub(crate) container: ContainerIndex,
-    pub(crate) probe: ProbeKind,
+    pub(crate) cause: KillCause,
     /// Another instance follows, whatever code the kill leads to.
     pub(crate) then_start: bool,
+}
+
+/// Why a single container must go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KillCause {
+    /// The spec names another image now.
+    Definition,
+    Probe(ProbeKind),
 }
 
 /// What a lost sandbox leads to (1.2).
@@ -45,6 +53,23 @@ pub(crate) enum SandboxLoss {
 impl PodMachine {
     /// Section 1.3: the sandbox stands.
     pub(crate) fn decide(&self) -> Decision {
+        let mut decision = self.decide_members();
+        if !decision.end {
+            // 1. They wait for nobody.
+            decision.starts.splice(0..0, self.ephemerals_to_start());
+        }
+        decision
+    }
+
+    /// Each is started once.
+    pub(crate) fn ephemerals_to_start(&self) -> Vec<ContainerIndex> {
+        let ephemerals = self.plan.ephemerals();
+        ephemerals
+            .filter(|index| self.container(*index).record.is_none())
+            .collect()
+    }
+
+    fn decide_members(&self) -> Decision {
         let mut decision = Decision::default();
         let initialised = self.decide_inits(&mut decision);
         if decision.end || !initialised {
@@ -74,7 +99,8 @@ impl PodMachine {
         let mut later = initialised;
         for entry in self.plan.inits().rev() {
             let container = self.container(entry);
-            let life = container.record.as_ref().map(|record| &record.life);
+            let record = container.record.as_ref();
+            let life = record.map(|record| &record.life);
             match (self.container_plan(entry).kind, life) {
                 (Kind::Sidecar, None) => {
                     // I8
@@ -85,7 +111,7 @@ impl PodMachine {
                 }
                 (Kind::Sidecar, Some(Life::Ended(_))) => decision.starts.push(entry), // I16
                 (Kind::Sidecar, Some(Life::Running(_))) => {
-                    let failed = container.probes.failed;
+                    let mut cause = container.probes.failed.map(KillCause::Probe);
                     if self.is_started(entry) {
                         // I12
                         if entry == last {
@@ -93,12 +119,16 @@ impl PodMachine {
                         } else if !later {
                             decision.starts.push(entry.next());
                         }
+                        // I13
+                        if record.is_some_and(|record| self.is_outdated(entry, record)) {
+                            cause = Some(KillCause::Definition);
+                        }
                     }
                     // I10, I11, I14: liveness is asked only once startup has succeeded.
-                    if let Some(probe) = failed {
+                    if let Some(cause) = cause {
                         decision.kills.push(Kill {
                             container: entry,
-                            probe,
+                            cause,
                             then_start: true,
                         });
                     }
@@ -140,30 +170,41 @@ impl PodMachine {
     fn decide_app(&self, app: ContainerIndex, decision: &mut Decision) -> bool {
         let container = self.container(app);
         let plan = self.container_plan(app);
-        match container.record.as_ref().map(|record| &record.life) {
-            None => decision.starts.push(app), // A1
-            Some(Life::Ended(ended)) => {
+        let Some(record) = &container.record else {
+            decision.starts.push(app); // A1
+            return false;
+        };
+        match &record.life {
+            Life::Ended(ended) => {
                 // A4
                 if container.owed.is_some() || after(plan, ended) != AfterExit::Leave {
                     decision.starts.push(app);
                 }
+                false
             }
-            Some(Life::Running(running)) => {
-                let Some(probe) = container.probes.failed else {
-                    return true;
-                }; // A9
-                // A6, A7: the policy is asked, its rules and the code to come are not.
+            Life::Running(running) => {
+                let is_outdated = !running.in_post_start && self.is_outdated(app, record);
+                let (cause, then_start) = match container.probes.failed {
+                    _ if is_outdated => (KillCause::Definition, true), // A5
+                    // A6, A7: the policy is asked, its rules and the code to come are not.
+                    Some(probe) => (KillCause::Probe(probe), plan.policy != RestartPolicy::Never),
+                    None => return true, // A9
+                };
                 let already = running.stop.as_ref().map(|stop| stop.then_start);
-                let then_start = already.unwrap_or(plan.policy != RestartPolicy::Never);
+                let then_start = already.unwrap_or(then_start);
                 decision.kills.push(Kill {
                     container: app,
-                    probe,
+                    cause,
                     then_start,
                 });
-                return then_start;
+                then_start
             }
         }
-        false
+    }
+
+    /// It was made of an image that the spec does not name any more.
+    fn is_outdated(&self, index: ContainerIndex, record: &Record) -> bool {
+        record.image_slot != self.container_plan(index).image_slot
     }
 
     /// Section 1.2, rows C1 to C4.

@@ -306,11 +306,10 @@ impl PodMachine {
 
     /// What a message may take of the pod's budget (8.8), cut at a character.
     pub(crate) fn within_budget(&self, message: &str) -> Option<alloc::string::String> {
-        let mut end = limits::TERMINATION_MESSAGES_BYTES / self.containers.len().max(1);
-        if message.len() > end {
-            while !message.is_char_boundary(end) {
-                end -= 1;
-            }
+        let share = limits::TERMINATION_MESSAGES_BYTES / self.containers.len().max(1);
+        let mut end = share.min(message.len());
+        while !message.is_char_boundary(end) {
+            end -= 1;
         }
         let message = message.get(..end).unwrap_or(message);
         (!message.is_empty()).then(|| message.to_string())

@@ -14,7 +14,7 @@ use crate::container::{ImageName, Reason};
 use crate::event::EventKind::{Normal, Warning};
 use crate::machine::PodMachine;
 use crate::plan::PullPolicy;
-use crate::start::{Start, StartStep};
+use crate::start::StartStep;
 use crate::time::{Moment, go_duration};
 use crate::{Action, Attempt, ContainerIndex, ImageFacts, ImageFailure, limits};
 
@@ -127,12 +127,9 @@ impl PodMachine {
             name: facts.name.clone(),
             id: facts.id.clone(),
         };
-        let step = StartStep::Ready { image };
-        self.starting = Some(Start {
-            container,
-            attempt,
-            step,
-        });
+        if let Some(start) = &mut self.starting {
+            start.step = StartStep::Ready { image };
+        }
     }
 
     pub(crate) fn note_no_image(

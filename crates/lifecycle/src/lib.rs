@@ -21,6 +21,7 @@ extern crate alloc;
 
 mod action;
 mod backoff;
+mod change;
 mod conditions;
 mod container;
 mod decide;
@@ -48,6 +49,7 @@ mod sync;
 mod time;
 
 pub use action::{Action, Hook, ProbeKind, StopSignal};
+pub use conditions::is_own_condition;
 pub use event::{Event, EventKind};
 pub use index::ContainerIndex;
 pub use machine::{End, PodMachine};
@@ -55,7 +57,7 @@ pub use observation::{
     Exit, HookResult, ImageFacts, ImageFailure, Observation, ProbeOutcome, PullFacts, StartStage,
 };
 pub use phase::Phase;
-pub use request::{Accepted, Refusal, Request};
+pub use request::{Accepted, Condition, Refusal, Request};
 pub use settings::{OnInitFailure, Settings};
 pub use time::{Now, Timestamp, go_duration, kubernetes_time};
 

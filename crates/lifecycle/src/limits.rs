@@ -36,6 +36,13 @@ pub(crate) const PULL_ERROR_SHOWN: Duration = Duration::from_secs(1);
 /// Bytes of termination messages a pod may show, shared equally by its containers (8.8).
 pub(crate) const TERMINATION_MESSAGES_BYTES: usize = 12_288;
 
+/// Conditions of others that a pod may have. One more is refused: nothing that runs in a cluster has so many.
+pub(crate) const FOREIGN_CONDITIONS: usize = 64;
+
+/// Different images that a pod may have named in its life. Each has a back-off of its own, so they are remembered; a pod that has been
+/// changed so often is refused the next change, and can be deleted and made again.
+pub(crate) const IMAGES_OF_A_POD: usize = 1_000;
+
 /// Default of `periodSeconds` (5.1).
 pub(crate) const PROBE_PERIOD_SECONDS: i32 = 10;
 

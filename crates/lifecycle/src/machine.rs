@@ -13,6 +13,7 @@
 //! `start.rs`, `stop.rs` and `probe.rs` carry single containers through; `observe.rs` takes facts in; `status.rs` shows.
 
 use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -21,7 +22,7 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::backoff::Backoff;
-use crate::conditions::Conditions;
+use crate::conditions::{Conditions, Foreign};
 use crate::container::Container;
 use crate::ending::Ending;
 use crate::event::{Event, EventKind};
@@ -44,6 +45,8 @@ pub struct PodMachine {
     pub(crate) settings: Settings,
     /// `status.startTime`.
     pub(crate) start_time: Timestamp,
+    /// The same on the clock of deadlines.
+    pub(crate) began: Moment,
     /// Where `activeDeadlineSeconds` ends.
     pub(crate) deadline: Option<Moment>,
     /// The time of the last call.
@@ -65,6 +68,8 @@ pub struct PodMachine {
     /// What people are told: a final phase only once no container can be running.
     pub(crate) published_phase: Phase,
     pub(crate) conditions: Conditions,
+    /// Those of others, in the order in which they came.
+    pub(crate) foreign: Vec<Foreign>,
     pending: Vec<Action>,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
@@ -146,6 +151,7 @@ impl PodMachine {
             version: Version,
             settings,
             start_time: now.wall,
+            began: now.moment(),
             deadline: plan
                 .active_deadline
                 .map(|deadline| now.moment().plus(deadline)),
@@ -163,19 +169,28 @@ impl PodMachine {
                 .map(|_| Container::default())
                 .collect(),
             starting: None,
-            images: (0..plan.image_count)
+            images: plan
+                .images
+                .iter()
                 .map(|_| ImageBackoff::default())
                 .collect(),
             rounds: Backoff::default(),
             computed_phase: Phase::Pending,
             published_phase: Phase::Pending,
             conditions: Conditions::new(now.wall),
+            foreign: Vec::new(),
             pending: Vec::new(),
             actions: VecDeque::new(),
             events: VecDeque::new(),
             next_deadline: Some(now.moment()),
             plan,
         };
+        if let Some(factor) = machine.settings.backoff_factor() {
+            let message = format!(
+                "Back-offs last {factor} of their time (--backoff); a cluster waits in full"
+            );
+            machine.pod_event(EventKind::Normal, "ShortenedBackOff", message);
+        }
         machine.settle();
         machine
     }
@@ -197,6 +212,9 @@ impl PodMachine {
             Request::Delete { grace_seconds } => Ok(self.delete(*grace_seconds)),
             Request::Kill => Ok(self.kill()),
             Request::Retry { container } => self.retry(*container),
+            Request::Update { pod } => self.update(pod),
+            Request::SetCondition { condition } => self.set_condition(condition),
+            Request::RemoveCondition { kind } => self.remove_condition(kind),
         }
     }
 
@@ -281,6 +299,12 @@ impl PodMachine {
     #[must_use]
     pub fn is_terminating(&self) -> bool {
         self.ending().is_some()
+    }
+
+    /// How many ephemeral containers there are: they are the last ones by index.
+    #[must_use]
+    pub fn ephemeral_count(&self) -> usize {
+        self.plan.ephemerals().count()
     }
 
     /// When the pod's deletion was asked for, and with what grace in seconds.

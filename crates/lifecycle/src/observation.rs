@@ -156,6 +156,15 @@ pub enum Observation {
         /// Why.
         message: String,
     },
+    /// Some object that the pod names (ConfigMap, Secret, claim) is there now, or says something else than before.
+    ObjectsChanged,
+    /// Something that people should know of the pod and that changes nothing about it: told as an Event.
+    Warned {
+        /// The kubelet's word for it where it has one.
+        reason: String,
+        /// What there is to know.
+        message: String,
+    },
     /// The machine was started anew: no sandbox, no container and no mount of before exists, and `since_boot` began again.
     HostRebooted,
 }

@@ -61,6 +61,8 @@ impl PodMachine {
             }
             Observation::StorageExceeded { message } => self.evict(message),
             Observation::Rejected { reason, message } => self.reject(reason, message),
+            Observation::ObjectsChanged => self.look_at_objects_again(),
+            Observation::Warned { reason, message } => self.pod_event(Warning, reason, message),
             Observation::HostRebooted => {}
             Observation::ImagePulling { container, .. }
             | Observation::ImageReady { container, .. }
@@ -254,6 +256,7 @@ impl PodMachine {
     }
 
     fn rebase(&mut self, rebase: impl Fn(&mut Moment) + Copy) {
+        rebase(&mut self.began);
         self.deadline.iter_mut().for_each(rebase);
         self.containers
             .iter_mut()

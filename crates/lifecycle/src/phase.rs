@@ -121,6 +121,7 @@ impl PodMachine {
                 Kind::Init => self.count_init(&mut tally, index, shown),
                 Kind::Sidecar => tally.count_sidecar(shown),
                 Kind::App => self.count_app(&mut tally, index, shown),
+                Kind::Ephemeral => {}
             }
         }
         tally.phase(self.ending().is_some())

@@ -4,6 +4,7 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::time::Duration;
 
 use k8s_openapi::api::core::v1 as api;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ContainerIndex, ProbeKind, limits};
 
-/// The three kinds of containers (section 0).
+/// The kinds of containers (section 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     /// Runs to its end before anything behind it starts.
@@ -19,6 +20,8 @@ pub(crate) enum Kind {
     /// Is among the init containers and goes on beside what follows.
     Sidecar,
     App,
+    /// Added to a pod that runs; started once, and otherwise nobody's business.
+    Ephemeral,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +94,7 @@ pub(crate) struct ContainerPlan {
     /// As the spec has it.
     pub(crate) image: String,
     pub(crate) pull_policy: PullPolicy,
-    /// Containers with the same image have the same slot: they share its back-off.
+    /// Position of the image in [`PodPlan::images`]. Containers with the same image have the same slot: they share its back-off.
     pub(crate) image_slot: usize,
     pub(crate) has_post_start: bool,
     pub(crate) has_pre_stop: bool,
@@ -124,13 +127,17 @@ pub(crate) struct PodPlan {
     pub(crate) host_network: bool,
     pub(crate) readiness_gates: Vec<String>,
     pub(crate) qos_class: String,
-    /// Init containers and sidecars first.
+    /// Init containers and sidecars first, ephemeral ones last.
     pub(crate) containers: Vec<ContainerPlan>,
     /// How many of them are members of `initContainers`.
     pub(crate) init_count: usize,
-    pub(crate) image_count: usize,
+    /// And how many of `containers`.
+    pub(crate) app_count: usize,
+    /// Every image that the pod names, or has named before it was changed. One that is here has its place for ever.
+    pub(crate) images: Vec<String>,
     /// The app containers in the order of their names.
     pub(crate) apps_by_name: Vec<ContainerIndex>,
+    pub(crate) ephemerals_by_name: Vec<ContainerIndex>,
     /// Only then there is a condition `AllContainersRestarting`.
     pub(crate) has_restart_all_rule: bool,
     pub(crate) has_probes: bool,
@@ -139,37 +146,37 @@ pub(crate) struct PodPlan {
 
 impl PodPlan {
     pub(crate) fn new(pod: &api::Pod) -> Self {
+        Self::after(pod, Vec::new())
+    }
+
+    /// The plan of a pod that has named these images before.
+    pub(crate) fn after(pod: &api::Pod, mut images: Vec<String>) -> Self {
         let default_spec = api::PodSpec::default();
         let spec = pod.spec.as_ref().unwrap_or(&default_spec);
         let policy =
             RestartPolicy::parse(spec.restart_policy.as_deref()).unwrap_or(RestartPolicy::Always);
         let inits = spec.init_containers.as_deref().unwrap_or_default();
-        let mut images: Vec<&str> = Vec::new();
-        let mut containers = Vec::with_capacity(inits.len() + spec.containers.len());
+        let ephemerals = spec.ephemeral_containers.as_deref().unwrap_or_default();
+        let (init_count, app_count) = (inits.len(), spec.containers.len());
+        let mut containers: Vec<ContainerPlan> =
+            Vec::with_capacity(init_count + app_count + ephemerals.len());
         for (position, container) in inits.iter().chain(&spec.containers).enumerate() {
-            let image = container.image.as_deref().unwrap_or_default();
-            let image_slot = images
-                .iter()
-                .position(|known| *known == image)
-                .unwrap_or_else(|| {
-                    images.push(image);
-                    images.len() - 1
-                });
-            containers.push(container_plan(
-                container,
-                position < inits.len(),
-                policy,
-                image_slot,
-            ));
+            let slot = slot_of(container.image.as_deref(), &mut images);
+            let is_init = position < init_count;
+            containers.push(container_plan(container, is_init, policy, slot));
         }
-        let mut apps_by_name: Vec<_> = (inits.len()..containers.len())
-            .map(ContainerIndex::at)
-            .collect();
-        apps_by_name.sort_by(|a, b| {
-            containers[a.position()]
-                .name
-                .cmp(&containers[b.position()].name)
-        });
+        for container in ephemerals {
+            let slot = slot_of(container.image.as_deref(), &mut images);
+            containers.push(ephemeral_plan(container, slot));
+        }
+        let by_name = |positions: Range<usize>| {
+            let mut indices: Vec<_> = positions.map(ContainerIndex::at).collect();
+            let name = |index: &ContainerIndex| containers[index.position()].name.as_str();
+            indices.sort_by(|a, b| name(a).cmp(name(b)));
+            indices
+        };
+        let apps_by_name = by_name(init_count..init_count + app_count);
+        let ephemerals_by_name = by_name(init_count + app_count..containers.len());
         let metadata = &pod.metadata;
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         let (name, namespace) = (text(&metadata.name), text(&metadata.namespace));
@@ -185,9 +192,11 @@ impl PodPlan {
                 .map(|gate| gate.condition_type.clone())
                 .collect(),
             qos_class: podyard_api::qos_class(spec).to_owned(),
-            init_count: inits.len(),
-            image_count: images.len(),
+            init_count,
+            app_count,
+            images,
             apps_by_name,
+            ephemerals_by_name,
             has_restart_all_rule: containers
                 .iter()
                 .flat_map(|container: &ContainerPlan| &container.rules)
@@ -216,11 +225,40 @@ impl PodPlan {
     }
 
     pub(crate) fn apps(&self) -> impl DoubleEndedIterator<Item = ContainerIndex> + use<> {
-        (self.init_count..self.containers.len()).map(ContainerIndex::at)
+        (self.init_count..self.init_count + self.app_count).map(ContainerIndex::at)
+    }
+
+    /// What a living pod consists of: everything but what was added to look into it.
+    pub(crate) fn members(&self) -> impl DoubleEndedIterator<Item = ContainerIndex> + use<> {
+        (0..self.init_count + self.app_count).map(ContainerIndex::at)
+    }
+
+    pub(crate) fn ephemerals(&self) -> impl DoubleEndedIterator<Item = ContainerIndex> + use<> {
+        (self.init_count + self.app_count..self.containers.len()).map(ContainerIndex::at)
     }
 
     pub(crate) fn last_init(&self) -> Option<ContainerIndex> {
         self.init_count.checked_sub(1).map(ContainerIndex::at)
+    }
+}
+
+/// Where the image is in the list, or is now.
+fn slot_of(image: Option<&str>, images: &mut Vec<String>) -> usize {
+    let image = image.unwrap_or_default();
+    let known = images.iter().position(|known| known == image);
+    known.unwrap_or_else(|| {
+        images.push(image.to_owned());
+        images.len() - 1
+    })
+}
+
+/// Validation allows it no probes, no hooks, no policy.
+fn ephemeral_plan(container: &api::EphemeralContainer, image_slot: usize) -> ContainerPlan {
+    let container = podyard_api::ephemeral_as_container(container);
+    ContainerPlan {
+        kind: Kind::Ephemeral,
+        field_path: format!("spec.ephemeralContainers{{{}}}", container.name),
+        ..container_plan(&container, false, RestartPolicy::Never, image_slot)
     }
 }
 

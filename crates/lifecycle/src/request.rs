@@ -1,11 +1,15 @@
 //! Wishes of people, and the three answers they can get.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use crate::ContainerIndex;
+use crate::{ContainerIndex, Timestamp};
 
 /// One wish.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
     /// End the pod and forget it.
     Delete {
@@ -19,6 +23,36 @@ pub enum Request {
         /// Only this container's wait.
         container: Option<ContainerIndex>,
     },
+    /// The Pod is another one from now on: other images, another deadline, more ephemeral containers.
+    Update {
+        /// All of it, validated as the API server validates updates, with the generation that it has now.
+        pod: Box<Pod>,
+    },
+    /// A condition that somebody else than the kubelet is in charge of, as readiness gates name them.
+    SetCondition {
+        /// As it is from now on.
+        condition: Condition,
+    },
+    /// The same, gone.
+    RemoveCondition {
+        /// Its type.
+        kind: String,
+    },
+}
+
+/// A condition of somebody else's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// Its type, such as `example.com/load-balancer`.
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// One word in camel case.
+    pub reason: Option<String>,
+    /// A sentence.
+    pub message: Option<String>,
+    /// Since when; without, since the status last became another one.
+    pub since: Option<Timestamp>,
 }
 
 /// The wish is or was granted.
@@ -39,4 +73,12 @@ pub enum Refusal {
     Terminating,
     /// There is no such container.
     NoSuchContainer,
+    /// The Pod has other containers than this one.
+    OtherContainers,
+    /// The condition is the kubelet's own.
+    OwnCondition,
+    /// There is no such condition.
+    NoSuchCondition,
+    /// There are too many already.
+    TooMany,
 }

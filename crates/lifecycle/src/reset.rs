@@ -34,7 +34,7 @@ impl PodMachine {
     /// Those that asked for it go last, so that it is asked for again if this is interrupted; before them app containers, then init
     /// containers and sidecars.
     pub(crate) fn begin_reset(&mut self, cause: ResetCause, triggers: &[ContainerIndex]) {
-        let mut queue: Vec<_> = self.plan.all().collect();
+        let mut queue: Vec<_> = self.plan.members().collect();
         queue.sort_by_key(|index| {
             (
                 triggers.contains(index),

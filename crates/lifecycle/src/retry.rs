@@ -1,5 +1,7 @@
-//! Ending a wait because a person wants it (`Request::Retry`). Counts and the next delay stay as they are.
+//! Ending a wait because a person wants it (`Request::Retry`), or because what was missing may be there (`ObjectsChanged`). Counts and the
+//! next delay stay as they are.
 
+use crate::container::Reason;
 use crate::machine::{PodMachine, SandboxState, Stage, Volumes};
 use crate::{Accepted, ContainerIndex, Refusal};
 
@@ -27,6 +29,19 @@ impl PodMachine {
             Ok(Accepted::Done)
         } else {
             Err(Refusal::NothingWaiting)
+        }
+    }
+
+    /// The kubelet looks again at its next sync; here it is known at once that it is worth it. Only those waits end that an object can end.
+    pub(crate) fn look_at_objects_again(&mut self) {
+        let now = self.now.moment();
+        if let Volumes::Failed { retry_at, .. } = &mut self.volumes {
+            *retry_at = now;
+        }
+        for index in self.plan.all() {
+            if self.is_shown(index, Reason::CreateContainerConfigError) {
+                self.container_mut(index).hold = None;
+            }
         }
     }
 

@@ -44,6 +44,12 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// What every back-off is multiplied by, if it is not waited in full. Whoever is told of a wait is to be told of this.
+    #[must_use]
+    pub fn backoff_factor(&self) -> Option<f64> {
+        (self.backoff_per_mille != 1000).then(|| f64::from(self.backoff_per_mille) / 1000.0)
+    }
+
     /// A nominal wait as it is really waited.
     pub(crate) fn scaled(&self, nominal: Duration) -> Duration {
         nominal.saturating_mul(self.backoff_per_mille) / 1000

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-const CURRENT: u32 = 1;
+const CURRENT: u32 = 2;
 
 /// Stands in every snapshot, and refuses one of another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl<'de> Deserialize<'de> for Version {
             CURRENT => Ok(Self),
             other => Err(de::Error::invalid_value(
                 de::Unexpected::Unsigned(other.into()),
-                &"a machine of version 1",
+                &"a machine of version 2",
             )),
         }
     }
@@ -32,8 +32,8 @@ mod tests {
 
     #[test]
     fn another_version_is_refused() {
-        assert!(serde_json::from_str::<Version>("1").is_ok());
-        assert!(serde_json::from_str::<Version>("2").is_err());
+        assert!(serde_json::from_str::<Version>("2").is_ok());
+        assert!(serde_json::from_str::<Version>("1").is_err());
         assert!(serde_json::from_str::<Version>("0").is_err());
     }
 }

@@ -26,6 +26,8 @@ use crate::{
 pub(crate) struct Start {
     pub(crate) container: ContainerIndex,
     pub(crate) attempt: Attempt,
+    /// Of the image that the spec named when it was begun.
+    pub(crate) image_slot: usize,
     pub(crate) step: StartStep,
 }
 
@@ -53,7 +55,7 @@ impl PodMachine {
     pub(crate) fn drive_starts(&mut self, wanted: &[ContainerIndex]) -> bool {
         self.drive_post_start();
         if let Some(start) = &self.starting
-            && !wanted.contains(&start.container)
+            && (!wanted.contains(&start.container) || self.is_of_other_image(start))
         {
             self.cancel_start();
         }
@@ -73,6 +75,11 @@ impl PodMachine {
         }
         self.begin_creation();
         false
+    }
+
+    /// Begun before the spec named another image.
+    fn is_of_other_image(&self, start: &Start) -> bool {
+        start.image_slot != self.container_plan(start.container).image_slot
     }
 
     /// Its image is there, and it is still wanted.
@@ -153,7 +160,7 @@ impl PodMachine {
     }
 
     /// Section 4.1. The wait counts from the exit, and there is none before the first restart.
-    fn crash_wait(&self, index: ContainerIndex) -> Option<crate::backoff::Wait> {
+    pub(crate) fn crash_wait(&self, index: ContainerIndex) -> Option<crate::backoff::Wait> {
         let container = self.container(index);
         if container.backoff_step != BackoffStep::Ahead {
             return None;
@@ -212,13 +219,13 @@ impl PodMachine {
         container.backoff_step = BackoffStep::Behind;
         let attempt = container.next_attempt;
         container.next_attempt += 1;
-        let step = StartStep::Image {
-            is_cancelled: false,
-        };
         self.starting = Some(Start {
             container: index,
             attempt,
-            step,
+            image_slot: self.container_plan(index).image_slot,
+            step: StartStep::Image {
+                is_cancelled: false,
+            },
         });
         self.begin(Action::EnsureImage {
             container: index,
@@ -271,6 +278,7 @@ impl PodMachine {
         at: Timestamp,
     ) {
         let since = self.now.moment_of(at);
+        let image_slot = self.starting.as_ref().map(|start| start.image_slot);
         let has_hook = self.container_plan(container).has_post_start && self.ending().is_none();
         let running = Running {
             started_at: at,
@@ -289,12 +297,12 @@ impl PodMachine {
         self.event(container, Normal, "Started", "Container started");
         self.forget_resets();
         self.container_mut(container).probes.begin_instance();
-        if has_hook {
-            let step = StartStep::Started;
+        if has_hook && let Some(image_slot) = image_slot {
             self.starting = Some(Start {
                 container,
                 attempt,
-                step,
+                image_slot,
+                step: StartStep::Started,
             });
         } else {
             self.finish_start(container);
@@ -349,18 +357,25 @@ impl PodMachine {
         life: Life,
     ) -> bool {
         self.answered(|action| is_start(action, index, attempt));
-        let Some(StartStep::Create {
+        let Some(start) = &self.starting else {
+            return false;
+        };
+        let StartStep::Create {
             image,
             restart_count,
-        }) = self.start_of(index, attempt)
+        } = &start.step
         else {
             return false;
         };
+        if (start.container, start.attempt) != (index, attempt) {
+            return false;
+        }
         let record = Record {
             attempt,
             restart_count: *restart_count,
             sandbox: self.sandbox.attempt,
             container_id: container_id.map(Into::into),
+            image_slot: start.image_slot,
             image: image.clone(),
             life,
         };
@@ -452,11 +467,9 @@ impl PodMachine {
                 );
                 self.show(container, Reason::PostStartHookError, message.clone());
                 self.container_mut(container).reveal();
-                self.starting = Some(Start {
-                    container,
-                    attempt,
-                    step: StartStep::PostStartFailed,
-                });
+                if let Some(start) = &mut self.starting {
+                    start.step = StartStep::PostStartFailed;
+                }
             }
         }
     }

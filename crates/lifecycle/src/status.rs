@@ -45,6 +45,7 @@ pub(crate) fn pod_status(machine: &PodMachine) -> api::PodStatus {
         start_time: Some(kubernetes_time(machine.start_time)),
         init_container_statuses: statuses(&mut plan.inits()),
         container_statuses: statuses(&mut plan.apps_by_name.iter().copied()),
+        ephemeral_container_statuses: statuses(&mut plan.ephemerals_by_name.iter().copied()),
         qos_class: Some(plan.qos_class.clone()),
         resources: plan.resources.clone(),
         ..api::PodStatus::default()
@@ -73,9 +74,11 @@ fn container_status(machine: &PodMachine, index: ContainerIndex) -> api::Contain
     };
     let is_running = matches!(shown, Shown::Running { .. });
     let (ready, started) = match (plan.kind, shown) {
-        (Kind::Init, Shown::Terminated { ended, .. }) => (ended.succeeded(), false),
-        (Kind::Init, _) => (false, is_running),
-        _ => (machine.is_ready(index), machine.is_started(index)),
+        (Kind::Init, Shown::Terminated { ended, .. }) => (ended.succeeded(), Some(false)),
+        (Kind::Init, _) => (false, Some(is_running)),
+        // Nobody asks whether it is ready.
+        (Kind::Ephemeral, _) => (false, None),
+        _ => (machine.is_ready(index), Some(machine.is_started(index))),
     };
     let requests = plan
         .resources
@@ -86,7 +89,7 @@ fn container_status(machine: &PodMachine, index: ContainerIndex) -> api::Contain
         state: Some(state),
         last_state: Some(last.map(terminated).unwrap_or_default()),
         ready,
-        started: Some(started),
+        started,
         restart_count: i32::try_from(container.shown_restart_count).unwrap_or(i32::MAX),
         image: record.map_or_else(|| plan.image.clone(), |record| record.image.name.clone()),
         image_id: record

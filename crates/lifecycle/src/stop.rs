@@ -68,7 +68,6 @@ impl PodMachine {
     /// Begins to stop a running instance, with an Event. One that is being stopped already gets the shorter of the two graces.
     pub(crate) fn stop(&mut self, index: ContainerIndex, message: &str, order: StopOrder) {
         let has_pre_stop = self.container_plan(index).has_pre_stop;
-        let is_in_post_start = self.is_in_post_start(index);
         let container = self.container_mut(index);
         let Some(attempt) = container.live_attempt() else {
             return;
@@ -93,10 +92,8 @@ impl PodMachine {
             },
         });
         self.event(index, Normal, "Killing", message);
-        if is_in_post_start {
-            // The kubelet would wait for it (quirk Q1).
-            self.cancel_hook(index, attempt, Hook::PostStart);
-        }
+        // The kubelet would wait for it (quirk Q1).
+        self.cancel_hook(index, attempt, Hook::PostStart);
         if runs_hook {
             self.begin(Action::RunHook {
                 container: index,
@@ -218,13 +215,6 @@ impl PodMachine {
             || self.starting.as_ref().is_some_and(|start| {
                 start.container == index && matches!(start.step, StartStep::Create { .. })
             })
-    }
-
-    fn is_in_post_start(&self, index: ContainerIndex) -> bool {
-        let attempt = self.container(index).live_attempt();
-        attempt.is_some_and(|attempt| {
-            self.is_pending(|action| is_hook(action, index, attempt, Hook::PostStart))
-        })
     }
 
     fn set_stop_step(&mut self, index: ContainerIndex, step: StopStep) {

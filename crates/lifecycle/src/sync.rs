@@ -3,7 +3,7 @@
 use alloc::format;
 
 use crate::container::Owed;
-use crate::decide::SandboxLoss;
+use crate::decide::{Kill, KillCause, SandboxLoss};
 use crate::ending::EndingCause;
 use crate::event::EventKind::Normal;
 use crate::machine::{PodMachine, Sandbox, SandboxState, Stage, Volumes};
@@ -32,7 +32,15 @@ impl PodMachine {
                 self.begin_round();
                 true
             }
-            Stage::Pausing { .. } => false,
+            Stage::Pausing { .. } => {
+                // Who looks into the pod does not wait with it.
+                self.forget_wakes();
+                if self.sandbox.state == SandboxState::Ready {
+                    let ephemerals = self.ephemerals_to_start();
+                    self.drive_starts(&ephemerals);
+                }
+                false
+            }
             Stage::Ending(_) => {
                 self.end_in_order();
                 false
@@ -40,10 +48,14 @@ impl PodMachine {
         }
     }
 
-    fn live(&mut self) -> bool {
+    fn forget_wakes(&mut self) {
         for container in &mut self.containers {
             container.wake = None;
         }
+    }
+
+    fn live(&mut self) -> bool {
+        self.forget_wakes();
         self.update_phase();
         if self.computed_phase.is_final() {
             self.begin_ending(EndingCause::Finished);
@@ -89,13 +101,18 @@ impl PodMachine {
             return true;
         }
         for kill in &decision.kills {
-            self.kill_for_probe(kill.container, kill.probe, kill.then_start);
+            self.kill_one(*kill);
         }
         self.drive_starts(&decision.starts)
     }
 
     /// The kill messages of section 1.5.
-    fn kill_for_probe(&mut self, container: ContainerIndex, probe: ProbeKind, then_start: bool) {
+    fn kill_one(&mut self, kill: Kill) {
+        let Kill {
+            container,
+            cause,
+            then_start,
+        } = kill;
         if self
             .container(container)
             .running()
@@ -104,22 +121,23 @@ impl PodMachine {
             return;
         }
         let plan = self.container_plan(container);
-        let what = match probe {
-            ProbeKind::Startup => "startup",
-            ProbeKind::Liveness | ProbeKind::Readiness => "liveness",
+        let (what, probe) = match cause {
+            KillCause::Definition => ("definition changed", None),
+            KillCause::Probe(ProbeKind::Startup) => {
+                ("failed startup probe", plan.probe(ProbeKind::Startup))
+            }
+            KillCause::Probe(_) => ("failed liveness probe", plan.probe(ProbeKind::Liveness)),
         };
         let name = &plan.name;
         let message = if container.position() < self.plan.init_count {
-            format!("Init container {name} failed {what} probe")
+            format!("Init container {name} {what}")
         } else if then_start {
-            format!("Container {name} failed {what} probe, will be restarted")
+            format!("Container {name} {what}, will be restarted")
         } else {
-            format!("Container {name} failed {what} probe")
+            format!("Container {name} {what}")
         };
-        let grace = plan
-            .probe(probe)
-            .and_then(|probe| probe.grace)
-            .unwrap_or(self.plan.grace);
+        let own_grace = probe.and_then(|probe| probe.grace);
+        let grace = own_grace.unwrap_or(self.plan.grace);
         let until = self.now.moment().plus(grace);
         let order = StopOrder {
             until,
@@ -231,6 +249,12 @@ impl PodMachine {
                 .any(|index| self.container(index).is_running())
     }
 
+    fn wakes(&self) -> impl Iterator<Item = Moment> + '_ {
+        self.containers
+            .iter()
+            .filter_map(|container| container.wake)
+    }
+
     /// The next moment at which time alone changes something.
     pub(crate) fn earliest_deadline(&self) -> Option<Moment> {
         let now = self.now.moment();
@@ -243,7 +267,10 @@ impl PodMachine {
         };
         match &self.stage {
             Stage::Ending(ending) if ending.is_over => return None,
-            Stage::Pausing { until } => add(*until),
+            Stage::Pausing { until } => {
+                add(*until);
+                self.wakes().for_each(&mut add);
+            }
             Stage::Living => {
                 if let Volumes::Failed { retry_at, .. } = self.volumes {
                     add(retry_at);
@@ -251,10 +278,7 @@ impl PodMachine {
                 if let SandboxState::Failed { retry_at } = self.sandbox.state {
                     add(retry_at);
                 }
-                self.containers
-                    .iter()
-                    .filter_map(|container| container.wake)
-                    .for_each(&mut add);
+                self.wakes().for_each(&mut add);
             }
             Stage::Rebuilding | Stage::Resetting(_) | Stage::Ending(_) => {}
         }

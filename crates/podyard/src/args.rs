@@ -106,9 +106,10 @@ pub(crate) enum Verb {
     Events(EventsArgs),
     /// Show when each container ran, as a waterfall
     Timeline(TimelineArgs),
-    /// Look into a pod's supervisor
-    #[command(subcommand)]
-    Debug(DebugVerb),
+    /// Add a container to a running pod, to look into it; or look into its supervisor
+    Debug(DebugArgs),
+    /// Set a condition of a pod that others are in charge of, such as a readiness gate
+    Condition(ConditionArgs),
     /// End the wait of a container that backs off, and try it again now
     Retry(RetryArgs),
     /// Import, pull, list and remove images
@@ -170,6 +171,9 @@ pub(crate) struct PodArgs {
     /// Sysctls beside the safe ones that the pod may set, such as net.core.somaxconn or net.*
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     pub(crate) allowed_unsafe_sysctls: Vec<String>,
+    /// At most this many processes and threads in the pod; without it, as many as the machine takes
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) pod_max_pids: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -672,6 +676,10 @@ mod tests {
             "plan pod.yaml --fidelity --on-init-failure restart-pod",
             "check -f - -o sarif --severity remark --fail-on never",
             "check --list",
+            "debug web --image=busybox --target=app -it -- sh",
+            "debug pod/web --image busybox -c d --env A=1 --image-pull-policy=Never",
+            "debug replay web --from 3",
+            "condition web example.com/ready=True other- --reason=Up",
             "--root /x -v run pod.yaml --backoff 0.1 --on-init-failure restart-pod",
         ] {
             let parsed = Cli::try_parse_from(["podyard"].into_iter().chain(line.split(' ')));
@@ -694,12 +702,66 @@ mod tests {
             "delete",
             "apply",
             "apply -f x.yaml --dry-run=perhaps",
+            "debug",
+            "debug web",
+            "debug --image=busybox",
+            "condition web",
             "frobnicate",
         ] {
             let parsed = Cli::try_parse_from(["podyard"].into_iter().chain(line.split(' ')));
             assert!(parsed.is_err(), "{line}");
         }
     }
+}
+
+/// `podyard debug POD --image=IMAGE …`, or a verb of its own.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct DebugArgs {
+    #[command(subcommand)]
+    pub(crate) verb: Option<DebugVerb>,
+    /// The pod, as NAME or pod/NAME
+    #[arg(required = true)]
+    pub(crate) pod: Option<String>,
+    /// The image of the new container
+    #[arg(long, value_name = "IMAGE", required = true)]
+    pub(crate) image: Option<String>,
+    /// The container whose processes it sees
+    #[arg(long, value_name = "CONTAINER")]
+    pub(crate) target: Option<String>,
+    /// The name of the new container; made up if not given
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// A variable of its environment
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<String>,
+    /// Always, IfNotPresent or Never
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) image_pull_policy: Option<String>,
+    /// Keep its standard input open, and attach to it
+    #[arg(short = 'i', long)]
+    pub(crate) stdin: bool,
+    /// Give it a terminal
+    #[arg(short = 't', long)]
+    pub(crate) tty: bool,
+    /// What it runs instead of the image's own command, after `--`
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConditionArgs {
+    /// The pod, as NAME or pod/NAME
+    pub(crate) pod: String,
+    /// `TYPE=True`, `TYPE=False` or `TYPE=Unknown`; `TYPE-` removes it
+    #[arg(value_name = "TYPE=STATUS", required = true)]
+    pub(crate) conditions: Vec<String>,
+    /// One word that says why
+    #[arg(long, value_name = "REASON")]
+    pub(crate) reason: Option<String>,
+    /// A sentence that says why
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
 }
 
 /// `podyard debug …`.

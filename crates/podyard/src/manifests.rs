@@ -184,6 +184,11 @@ fn file_error(path: &Path, source: io::Error) -> CliError {
     }
 }
 
+/// Five characters for the end of a name that is made up.
+pub(crate) fn name_suffix() -> String {
+    podyard_api::names::name_suffix(random())
+}
+
 /// For the names of pods that have only a `generateName`.
 pub(crate) fn random() -> u64 {
     let mut bytes = [0; 8];

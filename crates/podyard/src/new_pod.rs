@@ -61,6 +61,7 @@ pub(crate) fn new_pod(
         secrets: of_namespace(&given.secrets, &namespace),
         claims: of_namespace(&given.claims, &namespace),
         allowed_unsafe_sysctls: options.allowed_unsafe_sysctls.clone(),
+        pod_max_pids: options.pod_max_pids,
         seccomp_unconfined: options.seccomp_unconfined,
         pod,
     })
@@ -172,6 +173,7 @@ mod tests {
             backoff_per_mille: 1000,
             seccomp_unconfined: false,
             allowed_unsafe_sysctls: Vec::new(),
+            pod_max_pids: None,
         };
         node_settings(&pod, &options)
             .ok()

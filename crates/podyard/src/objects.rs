@@ -26,6 +26,8 @@ pub(crate) trait PodExt {
     fn init_containers(&self) -> &[Container];
     /// The containers of `spec.containers`.
     fn app_containers(&self) -> &[Container];
+    /// What was added to look into the pod.
+    fn ephemeral_containers(&self) -> Vec<Container>;
     /// The status of `name`, whatever kind of container it is.
     fn container_status(&self, name: &str) -> Option<&ContainerStatus>;
     /// Whether a condition is there and True.
@@ -68,6 +70,13 @@ impl PodExt for Pod {
             .as_ref()
             .map(|spec| spec.containers.as_slice())
             .unwrap_or_default()
+    }
+
+    fn ephemeral_containers(&self) -> Vec<Container> {
+        let list = self.spec.as_ref();
+        let list = list.and_then(|spec| spec.ephemeral_containers.as_ref());
+        let list = list.into_iter().flatten();
+        list.map(podyard_api::ephemeral_as_container).collect()
     }
 
     fn container_status(&self, name: &str) -> Option<&ContainerStatus> {

@@ -9,6 +9,11 @@ use crate::output::times::Times;
 use crate::settings::{Context, Scope};
 use crate::target::Target;
 
+/// What the pod's back-offs are multiplied by, if it does not wait as a cluster would.
+pub(crate) fn backoff_factor(handle: &PodHandle) -> Option<f64> {
+    handle.record().ok()?.options.settings.backoff_factor()
+}
+
 /// The directories of this instance.
 pub(crate) fn roots(context: &Context) -> Result<Roots, CliError> {
     Roots::resolve(context.root.as_deref())

@@ -8,10 +8,10 @@ use std::time::Duration;
 use podyard_check::Severity;
 
 use crate::args::{
-    ApplyArgs, ApplyOutputArg, CheckArgs, CheckOutputArg, Cli, ColorArg, DebugVerb, DeleteArgs,
-    DryRunArg, ExecArgs, FailOnArg, GetArgs, GlobalArgs, ImageVerb, LogsArgs, ObjectOutputArg,
-    OnInitFailureArg, OutputArg, PlanArgs, PlanOutputArg, PodArgs, RunArgs, ScopeArgs, SeccompArg,
-    SeverityArg, SystemVerb, Verb,
+    ApplyArgs, ApplyOutputArg, CheckArgs, CheckOutputArg, Cli, ColorArg, ConditionArgs, DebugArgs,
+    DebugVerb, DeleteArgs, DryRunArg, ExecArgs, FailOnArg, GetArgs, GlobalArgs, ImageVerb,
+    LogsArgs, ObjectOutputArg, OnInitFailureArg, OutputArg, PlanArgs, PlanOutputArg, PodArgs,
+    RunArgs, ScopeArgs, SeccompArg, SeverityArg, SystemVerb, Verb,
 };
 use crate::duration;
 use crate::error::CliError;
@@ -117,6 +117,11 @@ pub(crate) enum Command {
         watch: bool,
     },
     Replay(ReplaySettings),
+    Debug(DebugSettings),
+    Condition {
+        pod: String,
+        changes: Vec<ConditionChange>,
+    },
     Timeline {
         pod: String,
         format: Option<Format>,
@@ -162,6 +167,8 @@ pub(crate) struct PodOptions {
     pub(crate) seccomp_unconfined: bool,
     /// Sysctls beside the safe ones that the pod may set.
     pub(crate) allowed_unsafe_sysctls: Vec<String>,
+    /// Processes and threads of the pod.
+    pub(crate) pod_max_pids: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -259,6 +266,36 @@ pub(crate) struct ReplaySettings {
     pub(crate) from: Option<u64>,
     pub(crate) to: Option<u64>,
     pub(crate) format: Option<Format>,
+}
+
+/// A container that is added to a running pod.
+#[derive(Debug)]
+pub(crate) struct DebugSettings {
+    pub(crate) pod: String,
+    pub(crate) image: String,
+    pub(crate) target: Option<String>,
+    /// None: a name is made up.
+    pub(crate) container: Option<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) image_pull_policy: Option<String>,
+    pub(crate) stdin: bool,
+    pub(crate) tty: bool,
+    pub(crate) command: Vec<OsString>,
+}
+
+/// What is to become of one condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ConditionChange {
+    Set {
+        kind: String,
+        /// `True`, `False` or `Unknown`.
+        status: &'static str,
+        reason: Option<String>,
+        message: Option<String>,
+    },
+    Remove {
+        kind: String,
+    },
 }
 
 #[derive(Debug)]
@@ -384,15 +421,11 @@ pub(crate) fn resolve(cli: Cli, environment: &Environment) -> Result<(Context, C
             format: args.output.map(Into::into),
             watch: args.watch,
         },
-        Verb::Debug(DebugVerb::Replay(args)) => Command::Replay(ReplaySettings {
-            what: match args.what.ends_with(".jsonl") {
-                true => args.what,
-                false => pod_name(&args.what)?,
-            },
-            from: args.from,
-            to: args.to,
-            format: args.output.map(Into::into),
-        }),
+        Verb::Debug(args) => debug(args)?,
+        Verb::Condition(args) => Command::Condition {
+            pod: pod_name(&args.pod)?,
+            changes: conditions(&args)?,
+        },
         Verb::Timeline(args) => Command::Timeline {
             pod: pod_name(&args.pod)?,
             format: args.output.map(Into::into),
@@ -488,6 +521,7 @@ fn pod_options(args: PodArgs) -> Result<PodOptions, CliError> {
         backoff_per_mille,
         seccomp_unconfined: args.seccomp_default == SeccompArg::Unconfined,
         allowed_unsafe_sysctls: args.allowed_unsafe_sysctls,
+        pod_max_pids: args.pod_max_pids,
     })
 }
 
@@ -604,6 +638,63 @@ fn exec(args: ExecArgs) -> Result<ExecSettings, CliError> {
         tty: args.tty,
         command: args.command,
     })
+}
+
+fn debug(args: DebugArgs) -> Result<Command, CliError> {
+    if let Some(DebugVerb::Replay(args)) = args.verb {
+        return Ok(Command::Replay(ReplaySettings {
+            what: match args.what.ends_with(".jsonl") {
+                true => args.what,
+                false => pod_name(&args.what)?,
+            },
+            from: args.from,
+            to: args.to,
+            format: args.output.map(Into::into),
+        }));
+    }
+    let variable = |text: &String| match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(CliError::Usage(format!(
+            "--env takes NAME=VALUE, not `{text}`"
+        ))),
+    };
+    Ok(Command::Debug(DebugSettings {
+        pod: pod_name(&args.pod.unwrap_or_default())?,
+        image: args.image.unwrap_or_default(),
+        target: args.target,
+        container: args.container,
+        env: args.env.iter().map(variable).collect::<Result<_, _>>()?,
+        image_pull_policy: args.image_pull_policy,
+        stdin: args.stdin,
+        tty: args.tty,
+        command: args.command,
+    }))
+}
+
+fn conditions(args: &ConditionArgs) -> Result<Vec<ConditionChange>, CliError> {
+    let change = |text: &String| {
+        if let Some(kind) = text.strip_suffix('-').filter(|kind| !kind.contains('=')) {
+            let kind = kind.to_owned();
+            return Ok(ConditionChange::Remove { kind });
+        }
+        let known = |status: &str| {
+            let mut all = ["True", "False", "Unknown"].into_iter();
+            all.find(|known| known.eq_ignore_ascii_case(status))
+        };
+        let parts = text.split_once('=');
+        match parts.and_then(|(kind, status)| Some((kind, known(status)?))) {
+            Some((kind, status)) if !kind.is_empty() => Ok(ConditionChange::Set {
+                kind: kind.to_owned(),
+                status,
+                reason: args.reason.clone(),
+                message: args.message.clone(),
+            }),
+            _ => Err(CliError::Usage(format!(
+                "a condition is TYPE=True, TYPE=False, TYPE=Unknown or TYPE-, not `{text}`"
+            ))),
+        }
+    };
+    args.conditions.iter().map(change).collect()
 }
 
 fn delete(args: DeleteArgs) -> Result<DeleteSettings, CliError> {
@@ -756,6 +847,29 @@ mod tests {
                 _ => None,
             };
             assert_eq!(settings, expected, "{factor}");
+        }
+    }
+
+    #[test]
+    fn conditions_are_set_and_removed() {
+        let Ok(Command::Condition { changes, .. }) =
+            resolved("condition p x/y=true z- --reason Up")
+        else {
+            panic!("it is a command")
+        };
+        let set = ConditionChange::Set {
+            kind: "x/y".to_owned(),
+            status: "True",
+            reason: Some("Up".to_owned()),
+            message: None,
+        };
+        let kind = "z".to_owned();
+        assert_eq!(changes, [set, ConditionChange::Remove { kind }]);
+        for wrong in ["x", "x=", "x=Yes", "=True", "x=True-"] {
+            assert!(
+                resolved(&format!("condition p {wrong}")).is_err(),
+                "{wrong}"
+            );
         }
     }
 

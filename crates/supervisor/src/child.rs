@@ -14,9 +14,18 @@ pub(crate) struct ChildProcess {
 
 impl ChildProcess {
     pub(crate) fn spawn(arguments: &[OsString], stdout: Stdio) -> std::io::Result<Self> {
+        Self::spawn_with(arguments, Stdio::null(), stdout)
+    }
+
+    /// One that also has something to read.
+    pub(crate) fn spawn_with(
+        arguments: &[OsString],
+        stdin: Stdio,
+        stdout: Stdio,
+    ) -> std::io::Result<Self> {
         let child = Command::new("/proc/self/exe")
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(stdout)
             .spawn()?;
         let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use podyard_api::core::Pod;
 use podyard_lifecycle::{Accepted, Action, End, Now, Observation, PodMachine, Refusal, Request};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -94,7 +95,7 @@ impl Supervisor {
             observations,
             asked,
         } = parts;
-        let text = PodText::new(&record.pod);
+        let text = PodText::new(&world.pod.whole());
         let pod = text.render(&machine, 0);
         let first = Published {
             version: 0,
@@ -175,8 +176,13 @@ impl Supervisor {
         }
         let mut answers = Vec::with_capacity(asked.len());
         let mut requests = Vec::with_capacity(asked.len());
+        let mut changed = None;
         for (request, answer) in asked {
-            answers.push((answer, self.machine.request(now, &request)));
+            let granted = self.machine.request(now, &request);
+            if let (Ok(_), Request::Update { pod }) = (granted, &request) {
+                changed = Some(pod.clone());
+            }
+            answers.push((answer, granted));
             requests.push(request);
         }
         self.machine.advance(now);
@@ -191,6 +197,9 @@ impl Supervisor {
             .append(now, &observations, &requests)
             .map_err(LoopError::Write)?;
         let is_news = is_news || !actions.is_empty();
+        if let Some(pod) = changed {
+            self.change(&pod);
+        }
         for action in actions {
             drivers::begin(&self.world, action);
         }
@@ -202,14 +211,31 @@ impl Supervisor {
             self.untold += 1;
         }
         if self.journal.bytes() > limits::JOURNAL_BYTES
-            && let Err(error) = self
-                .journal
-                .compact(&self.dirs, &self.machine, &self.events)
+            && let Err(error) = self.journal.compact(
+                &self.dirs,
+                &self.machine,
+                &self.events,
+                &self.world.pod.whole(),
+            )
         {
             self.world
                 .complain(&format!("cannot compact the journal: {error}"));
         }
         Ok(())
+    }
+
+    /// The Pod is another one from this turn on: what is begun now goes by it.
+    fn change(&mut self, pod: &Pod) {
+        drivers::change(&self.world, pod);
+        self.text = PodText::new(pod);
+        // For whoever looks when there is no supervisor. The journal has it, too.
+        let written = serde_json::to_vec(pod)
+            .map_err(std::io::Error::from)
+            .and_then(|text| atomic::write(&self.dirs.changed(), &text));
+        if let Err(error) = written {
+            self.world
+                .complain(&format!("cannot write the changed pod down: {error}"));
+        }
     }
 
     /// The only wait: for a fact, a wish or the deadline.

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
+use podyard_api::core::Pod;
 use podyard_lifecycle::{Event, Now, Observation, PodMachine, Request};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,9 @@ struct Snapshot<M> {
     turn: u64,
     machine: M,
     events: EventLog,
+    /// The Pod as of that turn. A snapshot of before pods could be changed has none.
+    #[serde(default)]
+    pod: Option<Pod>,
 }
 
 /// A pod's state as the files have it.
@@ -77,6 +81,8 @@ pub struct Restored {
     pub machine: PodMachine,
     /// The Events so far.
     pub events: EventLog,
+    /// The Pod, if it has been changed since it was accepted.
+    pub pod: Option<Pod>,
     /// Open for the next turn.
     pub journal: Journal,
     /// Whether there was any turn at all.
@@ -118,16 +124,15 @@ impl Journal {
         let turns = read_turns(&mut file, &path)?;
         let snapshot = read_snapshot(&dirs.snapshot())?;
 
-        let mut events;
-        let mut machine;
-        let mut last;
+        let (mut machine, mut events, mut pod, mut last);
         match snapshot {
             Some(snapshot) => {
-                (machine, events, last) = (snapshot.machine, snapshot.events, snapshot.turn);
+                (machine, events) = (snapshot.machine, snapshot.events);
+                (pod, last) = (snapshot.pod, snapshot.turn);
             }
             None => {
                 machine = first(turns.first().map_or(now, |turn| turn.now));
-                (events, last) = (EventLog::default(), 0);
+                (events, pod, last) = (EventLog::default(), None, 0);
             }
         }
         let is_new = last == 0 && turns.is_empty();
@@ -136,7 +141,8 @@ impl Journal {
             if turn.turn <= last {
                 continue;
             }
-            apply(&mut machine, &mut events, &turn);
+            let changed = apply(&mut machine, &mut events, &turn);
+            pod = changed.or(pod);
             // What a replayed turn decided was begun, or is still in `pending_actions`.
             while machine.next_action().is_some() {}
             last = turn.turn;
@@ -153,6 +159,7 @@ impl Journal {
         Ok(Restored {
             machine,
             events,
+            pod,
             journal,
             is_new,
         })
@@ -201,12 +208,14 @@ impl Journal {
         dirs: &PodDirs,
         machine: &PodMachine,
         events: &EventLog,
+        pod: &Pod,
     ) -> std::io::Result<()> {
         let snapshot = serde_json::to_vec(&Snapshot {
             version: VERSION,
             turn: self.turn,
             machine,
             events: events.clone(),
+            pod: Some(pod.clone()),
         })?;
         atomic::write_durable(&dirs.snapshot(), &snapshot)?;
         self.file.set_len(0)?;
@@ -216,24 +225,34 @@ impl Journal {
     }
 }
 
-/// Puts one turn through the machine, in the order of the contract: facts, wishes, decision; and collects its Events.
-pub fn apply(machine: &mut PodMachine, events: &mut EventLog, turn: &Turn) {
-    put_through(machine, turn, |event| events.add(event));
+/// Puts one turn through the machine, in the order of the contract: facts, wishes, decision; and collects its Events. Returns the Pod, if the
+/// turn has changed it.
+pub fn apply(machine: &mut PodMachine, events: &mut EventLog, turn: &Turn) -> Option<Pod> {
+    put_through(machine, turn, |event| events.add(event))
 }
 
 /// The same, with the Events given to whoever asks.
-pub(crate) fn put_through(machine: &mut PodMachine, turn: &Turn, mut tell: impl FnMut(Event)) {
+pub(crate) fn put_through(
+    machine: &mut PodMachine,
+    turn: &Turn,
+    mut tell: impl FnMut(Event),
+) -> Option<Pod> {
     for observation in &turn.observations {
         machine.observe(turn.now, observation);
     }
+    let mut changed = None;
     for request in &turn.requests {
         // The answer was given, or the one who asked is gone.
-        let _ = machine.request(turn.now, request);
+        let is_granted = machine.request(turn.now, request).is_ok();
+        if let (true, Request::Update { pod }) = (is_granted, request) {
+            changed = Some(pod.as_ref());
+        }
     }
     machine.advance(turn.now);
     while let Some(event) = machine.next_event() {
         tell(event);
     }
+    changed.cloned()
 }
 
 /// Every turn on record since the last snapshot, for people who want to know what happened.

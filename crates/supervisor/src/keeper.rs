@@ -13,11 +13,12 @@
 //!                   └──link──────┘   hold these pipes, drop those, finished
 //! ```
 //!
-//! Measured in `rust-building-blocks.md` section 5: a process that is not the parent cannot learn an exit code after the fact.
+//! A process that is not the parent cannot learn an exit code after the fact (waitid(2)), so there has to be one that lives on.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -93,7 +94,7 @@ pub fn run(arguments: &RoleArguments) -> std::io::Result<()> {
         finished: false,
         held: BTreeMap::new(),
         delay: Duration::ZERO,
-        _lock: lock,
+        _lock: ManuallyDrop::new(lock),
     }
     .run()
 }
@@ -127,8 +128,8 @@ struct Keeper {
     held: BTreeMap<String, Vec<OwnedFd>>,
     /// How long to wait before the next supervisor, when the last one did not last.
     delay: Duration,
-    /// Held as long as this process lives.
-    _lock: File,
+    /// Held until this process is gone: whoever waits for that has waited for everything.
+    _lock: ManuallyDrop<File>,
 }
 
 struct RunningSupervisor {
@@ -140,6 +141,7 @@ struct RunningSupervisor {
 impl Keeper {
     fn run(mut self) -> std::io::Result<()> {
         let mut start_at = Some(Instant::now());
+        let mut no_later_than = None;
         loop {
             if let Some(at) = start_at
                 && at <= Instant::now()
@@ -147,7 +149,11 @@ impl Keeper {
                 start_at = None;
                 self.supervisor = Some(self.start_supervisor()?);
             }
-            self.wait(start_at)?;
+            // Polled only as long as it makes a difference: nobody takes the connection before a supervisor is there.
+            let caller = no_later_than.filter(|at| start_at.is_some_and(|start| start > *at));
+            if self.wait(start_at, caller.is_some())? {
+                start_at = caller;
+            }
             self.read_link();
             if self.reap()? {
                 // The supervisor is gone. Whatever it still wanted to say is in the link.
@@ -161,6 +167,7 @@ impl Keeper {
                 }
                 self.delay = next_delay(self.delay, lived);
                 start_at = Some(Instant::now() + self.delay);
+                no_later_than = Some(Instant::now() + limits::SUPERVISOR_RESTART_FIRST);
             }
         }
     }
@@ -188,7 +195,9 @@ impl Keeper {
         })
     }
 
-    fn wait(&self, start_at: Option<Instant>) -> std::io::Result<()> {
+    /// Waits for a death, a message or `start_at`. With `or_caller` also for somebody who wants to talk to the pod, who shall not have to
+    /// wait as long for the next supervisor: returns true then.
+    fn wait(&self, start_at: Option<Instant>, or_caller: bool) -> std::io::Result<bool> {
         let timeout = start_at.map(|at| {
             let left = at.saturating_duration_since(Instant::now());
             Timespec {
@@ -200,13 +209,20 @@ impl Keeper {
         if let Some(supervisor) = &self.supervisor {
             fds.push(PollFd::new(&supervisor.link, PollFlags::IN));
         }
+        if or_caller {
+            fds.push(PollFd::new(&self.listener, PollFlags::IN));
+        }
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
+        let is_wanted = or_caller
+            && fds
+                .last()
+                .is_some_and(|listener| listener.revents().contains(PollFlags::IN));
         let mut scratch = [0_u8; 64];
         while rustix::io::read(&self.child_died, &mut scratch).is_ok_and(|n| n > 0) {}
-        Ok(())
+        Ok(is_wanted)
     }
 
     fn read_link(&mut self) {

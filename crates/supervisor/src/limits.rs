@@ -9,6 +9,9 @@ pub const SUPERVISOR_RESTART_FIRST: Duration = Duration::from_millis(20);
 /// The longest wait before the next supervisor.
 pub const SUPERVISOR_RESTART_MAX: Duration = Duration::from_secs(10);
 
+/// The wait before lines are tried again that could not be written, as on a full disk.
+pub const LOG_RETRY: Duration = Duration::from_secs(1);
+
 /// How long a new supervisor waits for a child that was setting itself up when the last supervisor died. It takes milliseconds; only a
 /// kernel in trouble needs this long, and the start is begun again then all the same.
 pub const LAUNCH_PATIENCE: Duration = Duration::from_secs(5);
@@ -47,6 +50,11 @@ pub const FALLBACK_LOG_BYTES: usize = 2048;
 
 /// After this many bytes the journal is replaced by a snapshot, so that recovery does not grow with a pod's age.
 pub const JOURNAL_BYTES: u64 = 1 << 20;
+/// How often one supervisor lets the spec of its pod be changed: it keeps every version. One more is refused, and the next supervisor
+/// begins to count anew.
+pub const POD_CHANGES: usize = 1_000;
+/// The largest object or patch that the socket reads, as of the API server.
+pub const REQUEST_BYTES: usize = 3 << 20;
 /// Distinct Events kept for one pod; the oldest go first.
 pub const EVENTS: usize = 1000;
 

@@ -99,6 +99,7 @@ fn find_status<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStatus>
         .iter()
         .flatten()
         .chain(status.container_statuses.iter().flatten())
+        .chain(status.ephemeral_container_statuses.iter().flatten())
         .find(|status| status.name == container)
 }
 

@@ -77,6 +77,8 @@ pub struct NewPod {
     pub seccomp_unconfined: bool,
     /// Sysctls beside the safe ones that it may set.
     pub allowed_unsafe_sysctls: Vec<String>,
+    /// Processes and threads that it may have.
+    pub pod_max_pids: Option<u64>,
 }
 
 /// One pod.
@@ -123,6 +125,7 @@ pub fn create(root: Option<&Path>, new: NewPod) -> Result<PodHandle, PodError> {
         settings,
         seccomp_unconfined: new.seccomp_unconfined,
         allowed_unsafe_sysctls: new.allowed_unsafe_sysctls,
+        pod_max_pids: new.pod_max_pids,
         boot_id: clock::boot_id().map_err(PodError::Start)?,
     };
     let record = PodRecord::new(pod, new.config_maps, new.secrets, new.claims, options);
@@ -250,7 +253,20 @@ impl PodHandle {
                 return Ok(pod);
             }
         }
-        Ok(self.record()?.pod)
+        self.accepted()
+    }
+
+    /// The pod without a status: what was accepted, with what was changed since.
+    ///
+    /// # Errors
+    ///
+    /// When its files cannot be read.
+    pub fn accepted(&self) -> Result<Pod, PodError> {
+        let changed = std::fs::read(self.dirs.changed()).ok();
+        match changed.and_then(|text| serde_json::from_slice(&text).ok()) {
+            Some(pod) => Ok(pod),
+            None => Ok(self.record()?.pod),
+        }
     }
 
     /// What was accepted.

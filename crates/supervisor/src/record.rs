@@ -22,6 +22,9 @@ pub struct RunOptions {
     /// Sysctls beside the safe ones that pods may set, `net.*` and the like.
     #[serde(default)]
     pub allowed_unsafe_sysctls: Vec<String>,
+    /// Processes and threads that the pod may have.
+    #[serde(default)]
+    pub pod_max_pids: Option<u64>,
     /// The boot it was accepted in.
     pub boot_id: String,
 }

@@ -1,6 +1,6 @@
 //! Where everything is kept: the directories of one podyard instance and of one pod.
 //!
-//! Three trees (design.md section 2): `data` outlives a reboot (images, pods, volumes), `run` does not (sockets, sandboxes,
+//! Three trees (`ARCHITECTURE.md`): `data` outlives a reboot (images, pods, volumes), `run` does not (sockets, sandboxes,
 //! network leases), `logs` holds container logs in the CRI layout. `--root DIR` moves all three below one directory, which makes
 //! it an instance of its own: nothing on the machine is shared between two roots.
 
@@ -143,6 +143,12 @@ impl PodDirs {
     #[must_use]
     pub fn record(&self) -> PathBuf {
         self.data.join("pod.json")
+    }
+
+    /// The pod with what has been changed since; only once something has.
+    #[must_use]
+    pub fn changed(&self) -> PathBuf {
+        self.data.join("changed.json")
     }
 
     /// Every turn of the event loop: what was observed and asked, in order.

@@ -15,7 +15,7 @@ use podyard_lifecycle::{End, PodMachine};
 use podyard_linux::cgroup::{CgroupError, CgroupRoot};
 use tokio::sync::{mpsc, watch};
 
-use crate::drivers::{self, Live, Objects, World};
+use crate::drivers::{self, CurrentPod, Live, Objects, World};
 use crate::event_loop::{LoopError, Parts, Supervisor};
 use crate::journal::{Journal, Restored};
 use crate::link::{self, KeeperLink};
@@ -167,6 +167,7 @@ async fn supervise(
     let Restored {
         machine,
         events,
+        pod: changed,
         journal,
         is_new,
     } = Journal::restore(
@@ -187,7 +188,7 @@ async fn supervise(
     let world = Rc::new(World {
         roots: roots.clone(),
         dirs: dirs.clone(),
-        pod: pod_record.pod.clone(),
+        pod: CurrentPod::new(changed.unwrap_or_else(|| pod_record.pod.clone())),
         given: Objects {
             config_maps: pod_record.config_maps.clone(),
             secrets: pod_record.secrets.clone(),
@@ -202,6 +203,7 @@ async fn supervise(
         },
         machine: node::machine(dirs),
         allowed_sysctls: pod_record.options.allowed_unsafe_sysctls.clone(),
+        pod_max_pids: pod_record.options.pod_max_pids,
         store: Store::open(&roots.images())?,
         cgroups: cgroups()?,
         keeper,
@@ -238,6 +240,7 @@ async fn supervise(
         world: Rc::clone(&world),
         published,
         asked: ask,
+        changing: tokio::sync::Mutex::new(()),
     });
     tokio::task::spawn_local(serve::run(listener, service));
     tokio::task::spawn_local(drivers::follow_objects(Rc::clone(&world)));
@@ -256,6 +259,16 @@ async fn supervise(
             return Ok(None);
         }
     };
+    if matches!(end, End::Terminal(_)) {
+        tokio::select! {
+            biased;
+            () = world.logs_written() => {}
+            gone = ready::readable(&keeper_gone) => {
+                gone.map_err(system("watch the keeper"))?;
+                return Ok(None);
+            }
+        }
+    }
     // Whoever watches gets the last state before the process ends.
     for _ in 0..16 {
         tokio::task::yield_now().await;

@@ -249,7 +249,15 @@ fn a_pod_is_started_once() {
         &[with_spec(web, json!({"restartPolicy": "OnFailure"}))],
     );
     let output = podyard.run(&["apply", "-f", &path]);
-    assert_says(&output, 2, &["pod `p` runs", "podyard delete pod p"]);
+    assert_says(
+        &output,
+        2,
+        &[
+            "pod updates may not change fields",
+            "hint:",
+            "podyard delete pod p",
+        ],
+    );
     assert_eq!(podyard.pod("p")["spec"]["restartPolicy"], "Always");
     podyard.finish();
 }

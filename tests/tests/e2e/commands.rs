@@ -181,6 +181,29 @@ fn events_and_timeline_tell_the_story() {
 }
 
 #[test]
+fn shortened_waits_are_said_aloud_everywhere() {
+    let podyard = Instance::new();
+    let path = podyard.pod_file(&pod("p", "Always", &[], &[sh("app", "exit 1")]));
+    let output = podyard.run(&["run", "-d", &path, "--backoff", "0.001"]);
+    let words = "last 0.001 of their time (--backoff)";
+    assert_says(&output, 0, &["note: back-offs ", words]);
+    podyard.wait_for("p", "the second restart", |pod| {
+        container(pod, "app")["restartCount"] == 2
+    });
+    for command in [
+        ["describe", "pod", "p"].as_slice(),
+        &["events", "p"],
+        &["timeline", "p"],
+    ] {
+        let text = podyard.ok(command);
+        assert!(text.contains(words), "{command:?}: {text}");
+    }
+    let timeline = podyard.json(&["timeline", "p", "-o", "json"]);
+    assert_eq!(timeline["backoffFactor"], 0.001);
+    podyard.finish();
+}
+
+#[test]
 fn delete_waits_for_the_end() {
     let podyard = Instance::new();
     let polite = "echo ready; trap 'echo bye > /d/bye; exit 0' TERM; while :; do sleep 0.02; done";

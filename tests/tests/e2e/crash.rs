@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use podyard_e2e::manifest::{HANG, POLITE, nth, pod, sh, sidecar, with, with_spec};
 use podyard_e2e::{Instance, assert_says, container, eventually};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -362,6 +363,16 @@ fn kill_keeper_and_supervisor(podyard: &Instance, name: &str) {
     assert!(Instance::signal(keeper, "STOP"));
     kill(supervisor);
     kill(keeper);
+    // Their locks and the socket are in use until they are gone.
+    eventually("keeper and supervisor are gone", || {
+        let dirs = podyard.dirs(name);
+        let is_free = |lock: std::path::PathBuf| {
+            let file = std::fs::File::open(lock).ok()?;
+            flock(&file, FlockOperation::NonBlockingLockShared).ok()
+        };
+        is_free(dirs.keeper_lock())?;
+        is_free(dirs.supervisor_lock())
+    });
 }
 
 /// After a reboot there are no processes, no volatile files and nothing of the network; what was on the disk is there.

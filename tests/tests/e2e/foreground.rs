@@ -139,6 +139,29 @@ fn a_container_out_of_memory_says_so() {
     podyard.finish();
 }
 
+/// Of one of its children, that is: the container itself goes on, and the kernel's word about it is the cgroup's.
+#[test]
+fn a_child_out_of_memory_counts_as_well() {
+    let podyard = Instance::new();
+    let eats = with(
+        sh(
+            "app",
+            "head -c 64m /dev/zero | tail > /dev/null; echo survived",
+        ),
+        json!({"resources": {"limits": {"memory": "16Mi"}}}),
+    );
+    let output = podyard.foreground(&pod("p", "Never", &[], &[eats]), &[]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("survived"), "{output:?}");
+    let pod = podyard.pod("p");
+    let ended = &container(&pod, "app")["state"]["terminated"];
+    assert_eq!(
+        (&ended["exitCode"], &ended["reason"]),
+        (&json!(0), &json!("OOMKilled"))
+    );
+    podyard.finish();
+}
+
 #[test]
 fn lines_appear_while_the_container_runs() {
     let podyard = Instance::new();
@@ -198,6 +221,37 @@ fn a_second_ctrl_c_kills() {
         130,
         &["stopping pod `p`", "killing pod `p`", "deleted"],
     );
+    podyard.assert_nothing_left();
+    podyard.finish();
+}
+
+/// Its processes cannot be killed for the moment, so that the second Ctrl-C does not end it.
+#[test]
+fn a_third_ctrl_c_leaves_the_rest_to_the_supervisor() {
+    let podyard = Instance::new();
+    let stubborn = with_spec(
+        one_app("trap 'echo no' TERM; echo ready; while :; do sleep 0.02; done"),
+        json!({"terminationGracePeriodSeconds": 3600}),
+    );
+    let (mut run, mut stdout) = ready_in_foreground(&podyard, &stubborn);
+    let id = i32::try_from(run.id()).expect("small");
+    assert!(Instance::signal(id, "INT"));
+    read_until(&mut stdout, "no");
+    // A supervisor that does not move takes no wish and kills nobody.
+    let supervisor = podyard.supervisor("p");
+    assert!(Instance::signal(supervisor, "STOP"));
+    let mut stderr = BufReader::new(run.stderr.take().expect("a pipe"));
+    read_until(&mut stderr, "stopping pod `p`");
+    assert!(Instance::signal(id, "INT"));
+    read_until(&mut stderr, "killing pod `p`");
+    assert!(Instance::signal(id, "INT"));
+    let last = rest(stderr);
+    assert!(
+        last.contains("leaving pod `p` to its supervisor, which goes on killing it"),
+        "{last}"
+    );
+    assert_eq!(run.wait().expect("a child").code(), Some(130));
+    assert!(Instance::signal(supervisor, "CONT"));
     podyard.assert_nothing_left();
     podyard.finish();
 }

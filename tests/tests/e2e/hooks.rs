@@ -125,6 +125,22 @@ fn pre_stop_comes_before_the_signal() {
 }
 
 #[test]
+fn pre_stop_can_sleep() {
+    let podyard = Instance::new();
+    let text = pod(&polite("a", "{preStop: {sleep: {seconds: 1}}}"));
+    let directory = start(&podyard, &text);
+    podyard.wait_for_condition("p", "Ready");
+    let asked = seconds(std::path::Path::new("/proc/uptime"));
+    podyard.ok(&["delete", "pod", "p"]);
+    let term = seconds(&directory.join("a.term"));
+    assert!(
+        term >= asked + 1.0,
+        "asked at {asked}, signal came at {term}"
+    );
+    podyard.finish();
+}
+
+#[test]
 fn pre_stop_hooks_run_beside_each_other() {
     let podyard = Instance::new();
     // Each waits for the other: one after the other they would use up the whole grace.

@@ -1,7 +1,7 @@
 //! `podyard image …`, and pods whose images come from a registry.
 
-use podyard_e2e::manifest::{pod, sh, with};
-use podyard_e2e::{Instance, Registry, assert_says, container};
+use podyard_e2e::manifest::{nth, pod, sh, with};
+use podyard_e2e::{Instance, Registry, assert_says, container, eventually};
 use serde_json::{Value, json};
 
 fn pulled(image: &str, policy: &str, script: &str) -> Value {
@@ -166,5 +166,49 @@ fn pods_that_start_together_share_a_pull() {
     for name in names {
         podyard.wait_for_phase(name, "Succeeded");
     }
+    podyard.finish();
+}
+
+#[test]
+fn always_asks_the_registry_at_every_start() {
+    let podyard = Instance::without_images();
+    let registry = Registry::start(&podyard.root().join("registry"));
+    registry.push("busybox", "tools:1");
+    let runs = nth("app", &["exit 1", "exit 1", "exit 0"]);
+    for (policy, asks) in [("IfNotPresent", 1), ("Always", 3)] {
+        let before = registry.asked_for("tools:1");
+        let app = with(
+            sh("app", &runs),
+            json!({"image": registry.reference("tools:1"), "imagePullPolicy": policy}),
+        );
+        let pod = pod("p", "OnFailure", &[], &[app]);
+        let output = podyard.foreground(&pod, &["--rm", "--backoff", "0"]);
+        assert_eq!(output.status.code(), Some(0), "{policy}: {output:?}");
+        eventually(
+            &format!("{policy}: the registry was asked {asks} times"),
+            || (registry.asked_for("tools:1") == before + asks).then_some(()),
+        );
+    }
+    podyard.finish();
+}
+
+#[test]
+fn a_name_that_cannot_be_one_says_so() {
+    let podyard = Instance::new();
+    podyard.start(&pulled("a b", "IfNotPresent", "true"));
+    let pod = podyard.wait_for("p", "the refusal", |pod| {
+        container(pod, "app")["state"]["waiting"]["reason"] == "InvalidImageName"
+    });
+    let message = container(&pod, "app")["state"]["waiting"]["message"].clone();
+    let text = message.as_str().expect("a message");
+    assert!(
+        text.starts_with(
+            "Failed to apply default image tag \"a b\": couldn't parse image name \"a b\": "
+        ),
+        "{text}"
+    );
+    assert_eq!(pod["status"]["phase"], "Pending");
+    let events = podyard.events("p", "InspectFailed");
+    assert_eq!(events[0]["message"], message);
     podyard.finish();
 }

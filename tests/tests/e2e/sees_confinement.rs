@@ -226,14 +226,14 @@ fn a_privileged_container_is_confined_by_namespaces_alone() {
 fn a_process_starts_with_default_signals_and_nothing_of_the_host() {
     let podyard = Instance::new();
     let script = format!(
-        "{}; {}; umask; ls /proc/self/fd | tr '\\n' ' '; readlink /proc/self/fd/0; cut -d' ' -f6 /proc/$$$$/stat; env | grep -c ^PODYARD",
+        "{}; {}; umask; ls /proc/self/fd | tr '\\n' ' '; for n in 0 1 2; do readlink /proc/self/fd/$n; done; cut -d' ' -f6 /proc/$$$$/stat; env | grep -c ^PODYARD",
         status("SigIgn"),
         status("SigBlk")
     );
     // The descriptor 3 is that of `ls` itself.
     assert_eq!(
         printed(&podyard, "p", &format!("{script} || true"), json!({})),
-        "0000000000000000\n0000000000000000\n0022\n0 1 2 3 /dev/null\n1\n0\n"
+        "0000000000000000\n0000000000000000\n0022\n0 1 2 3 /dev/null\n/containers/app.0/stdout\n/containers/app.0/stderr\n1\n0\n"
     );
     podyard.finish();
 }

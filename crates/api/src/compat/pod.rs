@@ -7,7 +7,6 @@ use super::{Row, Values, honoured, row};
 const SERVERS: &str = "written by the API server; not taken over from a manifest";
 const ONE_MACHINE: &str = "there is one machine to choose from";
 const OLD_SECCOMP: &str = "without effect since Kubernetes 1.27; use the field `seccompProfile`";
-const BANDWIDTH: &str = "bandwidth is not limited by this version";
 const NO_PREEMPTION: &str = "no pod makes room for another on one machine";
 
 pub(super) const METADATA: &[Row] = &[
@@ -40,16 +39,8 @@ pub(super) const METADATA: &[Row] = &[
         Any,
         Warning(OLD_SECCOMP),
     ),
-    row(
-        "metadata.annotations[kubernetes.io/ingress-bandwidth]",
-        Any,
-        Warning(BANDWIDTH),
-    ),
-    row(
-        "metadata.annotations[kubernetes.io/egress-bandwidth]",
-        Any,
-        Warning(BANDWIDTH),
-    ),
+    honoured("metadata.annotations[kubernetes.io/ingress-bandwidth]"),
+    honoured("metadata.annotations[kubernetes.io/egress-bandwidth]"),
     row("metadata.uid", Any, Remark(SERVERS)),
     row("metadata.resourceVersion", Any, Remark(SERVERS)),
     row("metadata.generation", Any, Remark(SERVERS)),
@@ -78,7 +69,7 @@ pub(super) const SPEC: &[Row] = &[
         "spec.ephemeralContainers",
         Values::Refused,
         Refused(
-            "Kubernetes does not take them in a manifest either: they are added to a running pod",
+            "Kubernetes does not take them in a manifest either: `podyard debug POD --image=IMAGE` adds one to a running pod",
         ),
     ),
     honoured("spec.restartPolicy"),
@@ -145,7 +136,9 @@ pub(super) const SPEC: &[Row] = &[
     row(
         "spec.readinessGates",
         Any,
-        Warning("nothing sets these conditions here: the pod does not become Ready"),
+        Warning(
+            "no controller runs here that would set the condition: `podyard condition POD TYPE=True` does",
+        ),
     ),
     row(
         "spec.serviceAccountName",
@@ -162,11 +155,7 @@ pub(super) const SPEC: &[Row] = &[
         But(&["false"]),
         Remark("there is no API server that could issue a token"),
     ),
-    row(
-        "spec.imagePullSecrets",
-        Any,
-        Warning("not read by this version: credentials come from the machine's `auth.json` files"),
-    ),
+    honoured("spec.imagePullSecrets"),
     row(
         "spec.runtimeClassName",
         Any,

@@ -9,7 +9,8 @@ use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::core::{
-    ConfigMap, Container, PersistentVolumeClaim, Pod, PodSpec, Probe, ResourceRequirements, Secret,
+    ConfigMap, Container, EphemeralContainer, PersistentVolumeClaim, Pod, PodSpec, Probe,
+    ResourceRequirements, Secret,
 };
 use crate::{names, quantity};
 
@@ -103,17 +104,33 @@ fn service_account(spec: &mut PodSpec) {
     spec.service_account = name;
 }
 
+/// What a container gets that is added to look into a running pod.
+pub fn ephemeral_container(container: &mut EphemeralContainer) {
+    container.resources.get_or_insert_default();
+    pull_policy(&mut container.image_pull_policy, container.image.as_deref());
+    default_to(
+        &mut container.termination_message_path,
+        "/dev/termination-log",
+    );
+    default_to(&mut container.termination_message_policy, "File");
+    for variable in container.env.iter_mut().flatten() {
+        if let Some(source) = &mut variable.value_from
+            && let Some(field) = &mut source.field_ref
+        {
+            default_to(&mut field.api_version, "v1");
+        }
+    }
+}
+
+fn pull_policy(policy: &mut Option<String>, image: Option<&str>) {
+    if policy.as_deref().unwrap_or_default().is_empty() {
+        *policy = Some(default_pull_policy(image.unwrap_or_default()).to_owned());
+    }
+}
+
 fn defaults_of_container(container: &mut Container) {
     container.resources.get_or_insert_default();
-    if container
-        .image_pull_policy
-        .as_deref()
-        .unwrap_or_default()
-        .is_empty()
-    {
-        let image = container.image.as_deref().unwrap_or_default();
-        container.image_pull_policy = Some(default_pull_policy(image).to_owned());
-    }
+    pull_policy(&mut container.image_pull_policy, container.image.as_deref());
     default_to(
         &mut container.termination_message_path,
         "/dev/termination-log",

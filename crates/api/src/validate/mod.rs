@@ -21,6 +21,7 @@ mod network;
 mod operating_system;
 mod pod;
 mod pod_resources;
+mod pod_update;
 mod probes;
 mod projected;
 mod references;
@@ -38,6 +39,7 @@ mod workloads;
 pub use claims::{persistent_volume_claim, persistent_volume_claim_update};
 pub use config::{config_map, config_map_update, secret, secret_update};
 pub use pod::pod;
+pub use pod_update::{ephemeral_containers_update, pod_update};
 pub use service::service;
 pub use workloads::workload;
 

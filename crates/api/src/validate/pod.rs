@@ -22,10 +22,7 @@ pub fn pod(pod: &Pod) -> Vec<Diagnostic> {
     let none = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&none);
     let path = Path::fields("spec");
-    metadata::metadata(&mut found, &Path::fields("metadata"), &pod.metadata);
-    annotations::annotations(&mut found, pod.metadata.annotations.as_ref(), spec);
-    let name = pod.metadata.name.as_deref().unwrap_or_default();
-    self::spec(&mut found, &path, spec, name, Of::Pod);
+    metadata_and_spec(&mut found, pod);
     image_blanks(&mut found, spec);
     if has_ephemeral(spec) {
         found.add(Diagnostic::forbidden(
@@ -43,6 +40,16 @@ pub fn pod(pod: &Pod) -> Vec<Diagnostic> {
     }
     annotations::app_armor_match(&mut found, pod.metadata.annotations.as_ref(), spec);
     found.0
+}
+
+/// What is asked of a pod at any time.
+pub(super) fn metadata_and_spec(found: &mut Found, pod: &Pod) {
+    let none = PodSpec::default();
+    let spec = pod.spec.as_ref().unwrap_or(&none);
+    metadata::metadata(found, &Path::fields("metadata"), &pod.metadata);
+    annotations::annotations(found, pod.metadata.annotations.as_ref(), spec);
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    self::spec(found, &Path::fields("spec"), spec, name, Of::Pod);
 }
 
 /// Everything that is wrong with the template of a workload that stands at `base`.

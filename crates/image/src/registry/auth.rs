@@ -163,6 +163,15 @@ impl AuthFile {
         Ok(file)
     }
 
+    /// The same without the programs it names: for a file of somebody who is not to decide what runs here.
+    #[must_use]
+    pub fn without_helpers(self) -> Self {
+        Self {
+            entries: self.entries,
+            ..Self::default()
+        }
+    }
+
     /// What the file has for an image, the most specific entry first: a path before its registry, a full host
     /// before a pattern such as `*.example.com`. Helpers are asked only if no entry fits.
     ///

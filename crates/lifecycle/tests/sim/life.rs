@@ -1,6 +1,6 @@
 //! One simulated pod from its creation to its end.
 
-use podyard_lifecycle::{Action, ContainerIndex, End, Observation, PodMachine, Request};
+use podyard_lifecycle::{Action, Condition, ContainerIndex, End, Observation, PodMachine, Request};
 
 use crate::journal::Turn;
 use crate::random::Random;
@@ -53,7 +53,10 @@ impl Life {
         Self {
             first: (care == Care::Every).then(|| machine.clone()),
             rules: Rules::new(&pod),
-            status_rules: StatusRules::default(),
+            status_rules: StatusRules::new(
+                lines.iter().any(|line| line.contains(" gate=")),
+                pod.pod.metadata.generation,
+            ),
             waits: Waits::new(&pod),
             lines,
             pod,
@@ -93,6 +96,9 @@ impl Life {
             if self.world.random.one_in(600) {
                 let message = "too much".into();
                 observations.push(Observation::StorageExceeded { message });
+            }
+            if self.world.random.one_in(200) {
+                observations.push(Observation::ObjectsChanged);
             }
             let requests = self.requests(observations.is_empty());
             let is_crash = !self.world.is_tame && self.world.random.one_in(30);
@@ -140,6 +146,11 @@ impl Life {
             is_quiet && self.world.next().is_none() && self.machine.next_deadline().is_none();
         let random = &mut self.world.random;
         let request = match random.below(500) {
+            // Whatever hangs by then is killed.
+            _ if self.turn == TURNS + 200 => Request::Kill,
+            _ if self.turn == TURNS => Request::Delete {
+                grace_seconds: Some(3),
+            },
             0 => Request::Delete {
                 grace_seconds: None,
             },
@@ -151,17 +162,59 @@ impl Life {
             7..=10 => Request::Retry {
                 container: Some(ContainerIndex(random.pick(&[0, 1, 2, 3, 99]))),
             },
-            // Whatever hangs by then is killed.
-            _ if self.turn == TURNS + 200 => Request::Kill,
-            _ if self.turn == TURNS => Request::Delete {
-                grace_seconds: Some(3),
-            },
+            11..=16 => self.change(),
+            17 | 18 => self.condition(),
             _ if has_nothing_to_do && random.chance(30) => Request::Delete {
                 grace_seconds: None,
             },
             _ => return Vec::new(),
         };
         vec![request]
+    }
+
+    /// Somebody changes the pod.
+    fn change(&mut self) -> Request {
+        let random = &mut self.world.random;
+        let ephemerals = self.machine.ephemeral_count();
+        match random.below(10) {
+            0 | 1 if ephemerals < 3 => {
+                let name = format!("e{}", self.pod.containers.len());
+                let image = random.pick(&["image=x:1", "image=y:1"]);
+                self.pod.add_ephemeral([name.as_str(), image].into_iter());
+            }
+            2 => {
+                let deadline = random.pick(&["deadline=5", "deadline=600"]);
+                self.pod.change(deadline);
+            }
+            _ => {
+                let members = self.pod.containers.len() - self.pod.ephemeral_count();
+                let position = usize::try_from(random.below(members as u64)).unwrap_or(0);
+                let image = random.pick(&["x:1", "y:1", "w:2", "z:latest"]);
+                let word = format!("{}={image}", self.pod.containers[position].name);
+                self.pod.change(&word);
+            }
+        }
+        let pod = Box::new(self.pod.next_generation());
+        Request::Update { pod }
+    }
+
+    /// Somebody sets a condition, or takes one back.
+    fn condition(&mut self) -> Request {
+        let random = &mut self.world.random;
+        let kind = random.pick(&["x/y", "x/y", "other", "Ready"]).to_owned();
+        if random.chance(25) {
+            return Request::RemoveCondition { kind };
+        }
+        let condition = Condition {
+            kind,
+            status: random
+                .pick(&["True", "True", "False", "Unknown"])
+                .to_owned(),
+            reason: None,
+            message: None,
+            since: None,
+        };
+        Request::SetCondition { condition }
     }
 
     /// Something that is long over, or was never asked for.
@@ -228,6 +281,9 @@ impl Life {
             self.waits.see(observation);
         }
         for request in &turn.requests {
+            if let Request::Update { pod } = request {
+                self.status_rules.generation = pod.metadata.generation;
+            }
             self.rules.hear(self.world.at, request);
             self.waits.hear(request);
         }

@@ -43,6 +43,20 @@ struct Track {
     opened: bool,
 }
 
+impl Track {
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            has_startup_probe: false,
+            has_post_start: false,
+            record: None,
+            used: None,
+            starting: None,
+            opened: false,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Record {
     attempt: Attempt,
@@ -61,6 +75,8 @@ enum Kind {
     Init,
     Sidecar,
     App,
+    /// Added to look into the pod.
+    Ephemeral,
 }
 
 macro_rules! check {
@@ -83,20 +99,16 @@ impl Rules {
         let containers = all
             .zip(&pod.containers)
             .map(|(object, known)| Track {
-                kind: match (known.is_sidecar, known.is_init) {
-                    (true, _) => Kind::Sidecar,
-                    (false, true) => Kind::Init,
-                    (false, false) => Kind::App,
-                },
                 has_startup_probe: object.startup_probe.is_some(),
                 has_post_start: object
                     .lifecycle
                     .as_ref()
                     .is_some_and(|lifecycle| lifecycle.post_start.is_some()),
-                record: None,
-                used: None,
-                starting: None,
-                opened: false,
+                ..Track::new(match (known.is_sidecar, known.is_init) {
+                    (true, _) => Kind::Sidecar,
+                    (false, true) => Kind::Init,
+                    (false, false) => Kind::App,
+                })
             })
             .collect();
         let grace = spec.and_then(|spec| spec.termination_grace_period_seconds);
@@ -159,7 +171,18 @@ impl Rules {
                 self.is_kill = true;
                 0
             }
-            Request::Retry { .. } => return,
+            Request::Update { pod } => {
+                let spec = pod.spec.as_ref();
+                let ephemerals = spec.and_then(|spec| spec.ephemeral_containers.as_ref());
+                let known = self.positions(Kind::Ephemeral).count();
+                let more = ephemerals.map_or(0, Vec::len) - known;
+                let more = std::iter::repeat_with(|| Track::new(Kind::Ephemeral)).take(more);
+                self.containers.extend(more);
+                return;
+            }
+            Request::Retry { .. }
+            | Request::SetCondition { .. }
+            | Request::RemoveCondition { .. } => return,
         };
         let until = at + grace.max(1000);
         self.ending = Some(self.ending.map_or(until, |known| known.min(until)));
@@ -168,7 +191,10 @@ impl Rules {
     /// A fact that the machine was told. Old news change nothing here either.
     pub(crate) fn see(&mut self, at: Millis, observation: &Observation) {
         match observation {
-            Observation::SandboxReady { .. } => self.sandbox_stands = true,
+            Observation::SandboxReady { .. } => {
+                self.sandbox_stands = true;
+                self.rebuilding = None;
+            }
             Observation::SandboxDied { attempt } | Observation::SandboxStopped { attempt }
                 if self.last_sandbox == Some(*attempt) =>
             {
@@ -343,6 +369,11 @@ impl Rules {
                     self.live(container, attempt).is_none(),
                     "a running instance is removed"
                 );
+                let is_ephemeral = self.track(container).kind == Kind::Ephemeral;
+                check!(
+                    is_ending || !is_ephemeral,
+                    "an ephemeral container is removed from a living pod"
+                );
                 let track = self.track(container);
                 if track
                     .record
@@ -415,7 +446,7 @@ impl Rules {
             match track.kind {
                 Kind::Init => track.record.as_ref().is_some_and(|record| record.succeeded),
                 Kind::Sidecar => track.opened,
-                Kind::App => true,
+                Kind::App | Kind::Ephemeral => true,
             }
         };
         let is_app_live = self.is_app_live();
@@ -423,10 +454,14 @@ impl Rules {
         let is_later = is_app_live
             || behind.any(|entry| {
                 let track = &self.containers[entry];
-                track.kind != Kind::App && track.record.is_some()
+                matches!(track.kind, Kind::Init | Kind::Sidecar) && track.record.is_some()
             });
         let are_complete = (0..position).all(is_complete);
         match track.kind {
+            Kind::Ephemeral => {
+                let is_new = track.record.is_none();
+                check!(is_new, "an ephemeral container a second time");
+            }
             Kind::Init => {
                 let is_done = track.record.as_ref().is_some_and(|record| record.succeeded);
                 check!(!is_done, "an init container that had succeeded runs again");
@@ -485,6 +520,10 @@ impl Rules {
         let is_ending = self.ending.is_some();
         let is_kill = self.is_kill;
         let kind = self.track(index).kind;
+        check!(
+            kind != Kind::Ephemeral || is_ending || self.rebuilding.is_some(),
+            "an ephemeral container is stopped in a living pod"
+        );
         let record = self.live(index, attempt);
         let record = record.ok_or("a signal to what does not run")?;
         match signal {

@@ -10,9 +10,21 @@ pub(crate) struct StatusRules {
     restart_counts: Vec<i32>,
     was_initialized: bool,
     start_time: Option<String>,
+    /// The pod has a readiness gate, `x/y`.
+    is_gated: bool,
+    /// The generation that was accepted last.
+    pub(crate) generation: Option<i64>,
 }
 
 impl StatusRules {
+    pub(crate) fn new(is_gated: bool, generation: Option<i64>) -> Self {
+        Self {
+            is_gated,
+            generation,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn check(&mut self, status: &PodStatus) -> Result<(), Broken> {
         let inits = status
             .init_container_statuses
@@ -20,8 +32,12 @@ impl StatusRules {
             .unwrap_or_default();
         let apps = status.container_statuses.as_deref().unwrap_or_default();
         let all = || inits.iter().chain(apps);
-        for container in all() {
+        let ephemerals = status.ephemeral_container_statuses.iter().flatten();
+        for container in all().chain(ephemerals) {
             container_is_sound(container)?;
+        }
+        if status.observed_generation != self.generation {
+            return Err("another generation is told than the one of now".into());
         }
         if !apps.is_sorted_by_key(|container| &container.name) {
             return Err("apps are not in the order of their names".into());
@@ -58,6 +74,9 @@ impl StatusRules {
                 .any(|condition| condition.type_ == name && condition.status == "True")
         };
         let (ready, containers_ready) = (is_true("Ready"), is_true("ContainersReady"));
+        if ready && self.is_gated && !is_true("x/y") {
+            return Err("Ready behind a closed gate".into());
+        }
         if ready && !containers_ready {
             return Err("Ready without ContainersReady".into());
         }

@@ -3,6 +3,9 @@
 //! Looks at containers whose restarts have no other reason than their exits, as long as nothing lifts or moves waits: no probe may kill them,
 //! no person has asked for a retry, the sandbox lives, and the clock runs as it should.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Pod;
 use podyard_lifecycle::{Action, Attempt, Observation, Request, StartStage};
 
 use crate::rules::Broken;
@@ -20,9 +23,12 @@ pub(crate) struct Waits {
 
 #[derive(Clone, Debug, Default)]
 struct Wait {
-    is_killed_by_probes: bool,
-    /// The delay of the next wait, and when it was set.
-    entry: Option<(Millis, Millis)>,
+    /// Some start may follow from a kill, and then does not wait for it.
+    is_killed: bool,
+    /// The image of now.
+    image: String,
+    /// For each image the delay of the next wait, and when it was set.
+    entries: BTreeMap<String, (Millis, Millis)>,
     newest: Option<(Attempt, Life)>,
     /// The start after the newest instance has begun, and is only tried again.
     is_over: bool,
@@ -48,8 +54,9 @@ impl Waits {
             is_off: false,
             containers: all
                 .map(|container| Wait {
-                    is_killed_by_probes: container.liveness_probe.is_some()
+                    is_killed: container.liveness_probe.is_some()
                         || container.startup_probe.is_some(),
+                    image: container.image.unwrap_or_default(),
                     ..Wait::default()
                 })
                 .collect(),
@@ -63,6 +70,34 @@ impl Waits {
 
     pub(crate) fn hear(&mut self, request: &Request) {
         self.is_off |= matches!(request, Request::Retry { .. });
+        if let Request::Update { pod } = request {
+            self.change(pod);
+        }
+    }
+
+    /// Another image is another back-off. A container that runs is killed for it.
+    fn change(&mut self, pod: &Pod) {
+        let Some(spec) = &pod.spec else { return };
+        let inits = spec.init_containers.iter().flatten();
+        let members = inits.chain(&spec.containers);
+        let members = members.map(|container| container.image.clone());
+        let ephemerals = spec.ephemeral_containers.iter().flatten();
+        let ephemerals = ephemerals.map(|container| container.image.clone());
+        for (position, image) in members.chain(ephemerals).enumerate() {
+            let image = image.unwrap_or_default();
+            let Some(wait) = self.containers.get_mut(position) else {
+                self.containers.push(Wait {
+                    image,
+                    ..Wait::default()
+                });
+                continue;
+            };
+            if wait.image != image {
+                wait.image = image;
+                wait.is_over = false;
+                wait.is_killed |= !matches!(wait.newest, Some((_, Life::Ended(_))));
+            }
+        }
     }
 
     pub(crate) fn see(&mut self, observation: &Observation) {
@@ -125,7 +160,7 @@ impl Waits {
                 {
                     let delay = wait.pass(at, finished, self.max);
                     let is_early = at < finished + delay;
-                    if is_early && !self.is_off && !wait.is_killed_by_probes {
+                    if is_early && !self.is_off && !wait.is_killed {
                         return Err(format!(
                             "restarted after {} instead of {delay} ms",
                             at - finished
@@ -148,9 +183,10 @@ impl Waits {
 impl Wait {
     /// What this restart had to wait for. Raises the delay of the next one.
     fn pass(&mut self, at: Millis, finished: Millis, max: Millis) -> Millis {
-        let current = self.entry.filter(|(_, since)| at < since + EXPIRES);
+        let known = self.entries.get(&self.image).copied();
+        let current = known.filter(|(_, since)| at < since + EXPIRES);
         let next = current.map_or(INITIAL, |(delay, _)| delay * 2).min(max);
-        self.entry = Some((next, at));
+        self.entries.insert(self.image.clone(), (next, at));
         current.map_or(0, |(delay, since)| {
             delay.min((since + EXPIRES).saturating_sub(finished))
         })

@@ -8,7 +8,7 @@ use std::path::Path;
 pub(crate) struct Entry {
     pub(crate) id: String,
     pub(crate) scenarios: Vec<String>,
-    /// For what the core does not see: `elsewhere: FILE`, `untested: FILE` or `nowhere yet: WHY`.
+    /// For what the core does not see: `elsewhere: FILE::FUNCTION`, or `elsewhere: FILE` of a file that is no program.
     elsewhere: Option<String>,
 }
 
@@ -94,8 +94,7 @@ pub(crate) fn missing(table: &[Entry]) -> String {
         }
         let is_known = match entry.elsewhere.as_deref().map(|text| text.split_once(": ")) {
             None => !entry.scenarios.is_empty(),
-            Some(Some(("elsewhere" | "untested", file))) => workspace.join(file).exists(),
-            Some(Some(("nowhere yet", why))) => !why.is_empty(),
+            Some(Some(("elsewhere", place))) => is_there(&workspace, place),
             Some(_) => false,
         };
         if !is_known {
@@ -103,4 +102,18 @@ pub(crate) fn missing(table: &[Entry]) -> String {
         }
     }
     wrong
+}
+
+/// A test function, in the file that is named; or something to be read, which exists.
+fn is_there(workspace: &Path, place: &str) -> bool {
+    let Some((file, function)) = place.split_once("::") else {
+        return !place.ends_with(".rs") && workspace.join(place).exists();
+    };
+    let text = std::fs::read_to_string(workspace.join(file)).unwrap_or_default();
+    let mut after_tests = text.split("#[test]").skip(1);
+    after_tests.any(|rest| {
+        // Other attributes may stand between the two.
+        let head = rest.split(" {").next().unwrap_or_default();
+        head.contains(&format!("fn {function}("))
+    })
 }

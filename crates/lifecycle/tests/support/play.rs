@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use podyard_lifecycle::{Accepted, Observation, PodMachine, Request, kubernetes_time};
+use podyard_lifecycle::{
+    Accepted, Condition, Hook, HookResult, Observation, PodMachine, Request, kubernetes_time,
+};
 
 use super::pod::TestPod;
 use super::shorthand::{self, Fact};
@@ -87,6 +89,32 @@ impl Play {
                 let container = Some(self.world.index(name));
                 self.ask(Request::Retry { container });
             }
+            ["update", ..] => {
+                for word in &words[1..] {
+                    self.world.pod.change(word);
+                }
+                self.update();
+            }
+            ["debug", ..] => {
+                self.world.pod.add_ephemeral(words[1..].iter().copied());
+                self.update();
+            }
+            ["condition", kind, "gone"] => {
+                let kind = kind.into();
+                self.ask(Request::RemoveCondition { kind });
+            }
+            ["condition", word, ..] => {
+                let (kind, status) = word.split_once('=').expect("type=status");
+                let message = (words.len() > 3).then(|| rest(3));
+                let condition = Condition {
+                    kind: kind.into(),
+                    status: status.into(),
+                    reason: words.get(2).map(|reason| reason.to_string()),
+                    message,
+                    since: None,
+                };
+                self.ask(Request::SetCondition { condition });
+            }
             ["exit", name, how, ..] => {
                 self.world.end(name, how, &message(&rest(3)));
             }
@@ -99,11 +127,38 @@ impl Play {
                 self.world
                     .announce(Observation::StorageExceeded { message });
             }
+            ["objects", "change"] => self.world.announce(Observation::ObjectsChanged),
+            ["warn", reason, ..] => {
+                let (reason, message) = (reason.into(), rest(2));
+                let warned = Observation::Warned { reason, message };
+                self.world.announce(warned);
+            }
             ["remains", name, attempt, "vanish"] => {
                 let container = self.world.index(name);
                 let attempt = attempt.parse().expect("a number");
                 let vanished = Observation::ContainerRemoved { container, attempt };
                 self.world.announce(vanished);
+            }
+            ["hook", name, attempt, which, how] => {
+                let container = self.world.index(name);
+                let attempt = attempt.parse().expect("a number");
+                let hook = match which {
+                    "PostStart" => Hook::PostStart,
+                    "PreStop" => Hook::PreStop,
+                    _ => panic!("{which} is no hook"),
+                };
+                let result = match how {
+                    "ok" => HookResult::Succeeded,
+                    _ => HookResult::Failed {
+                        message: how.into(),
+                    },
+                };
+                self.world.announce(Observation::HookFinished {
+                    container,
+                    attempt,
+                    hook,
+                    result,
+                });
             }
             ["reboot"] => {
                 self.world.forget_everything();
@@ -192,6 +247,12 @@ impl Play {
             (Some(end), Some(next)) => panic!("{end:?} with a deadline at {next}"),
         };
         self.write("is", &text);
+    }
+
+    /// The pod is what it has become, with the next generation.
+    fn update(&mut self) {
+        let pod = Box::new(self.world.pod.next_generation());
+        self.ask(Request::Update { pod });
     }
 
     fn ask(&mut self, request: Request) {

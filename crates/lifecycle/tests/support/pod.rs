@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerRestartRule, ContainerRestartRuleOnExitCodes, ExecAction, LifecycleHandler,
-    Pod, PodReadinessGate, PodSpec, Probe, ResourceRequirements, VolumeMount,
+    Container, ContainerRestartRule, ContainerRestartRuleOnExitCodes, EphemeralContainer,
+    ExecAction, LifecycleHandler, Pod, PodReadinessGate, PodSpec, Probe, ResourceRequirements,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use podyard_lifecycle::{OnInitFailure, Settings};
@@ -77,6 +78,58 @@ impl TestPod {
             settings,
             containers,
         }
+    }
+}
+
+impl TestPod {
+    /// `app=busybox:2` for an image, `deadline=5` and the like for the pod; `+app` for a container more.
+    pub(crate) fn change(&mut self, word: &str) {
+        let spec = self.pod.spec.get_or_insert_default();
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        if let Some(name) = name.strip_prefix('+') {
+            let (object, known) = container([name].into_iter(), false, false);
+            spec.containers.push(object);
+            self.containers.push(known);
+            return;
+        }
+        let Some(known) = self.containers.iter_mut().find(|it| it.name == name) else {
+            return pod_word(spec, &mut self.settings, word);
+        };
+        known.image = value.to_owned();
+        known.always_pulls = value.ends_with(":latest");
+        let inits = spec.init_containers.iter_mut().flatten();
+        let mut all = inits.chain(&mut spec.containers);
+        let object = all.find(|it| it.name == name).expect("it is in the pod");
+        object.image = Some(value.to_owned());
+    }
+
+    /// A container that is added to look into the pod.
+    pub(crate) fn add_ephemeral<'a>(&mut self, words: impl Iterator<Item = &'a str>) {
+        let (object, known) = container(words, false, false);
+        let spec = self.pod.spec.get_or_insert_default();
+        let ephemeral = EphemeralContainer {
+            name: object.name,
+            image: object.image,
+            image_pull_policy: object.image_pull_policy,
+            ..EphemeralContainer::default()
+        };
+        spec.ephemeral_containers
+            .get_or_insert_default()
+            .push(ephemeral);
+        self.containers.push(known);
+    }
+
+    pub(crate) fn ephemeral_count(&self) -> usize {
+        let spec = self.pod.spec.as_ref();
+        let list = spec.and_then(|spec| spec.ephemeral_containers.as_ref());
+        list.map_or(0, Vec::len)
+    }
+
+    /// As the API server counts: each change of the spec is one.
+    pub(crate) fn next_generation(&mut self) -> Pod {
+        let generation = &mut self.pod.metadata.generation;
+        *generation = generation.map(|generation| generation + 1);
+        self.pod.clone()
     }
 }
 

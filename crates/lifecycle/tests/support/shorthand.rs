@@ -26,7 +26,9 @@ pub(crate) fn facts(status: &PodStatus) -> Vec<Fact> {
         add(&condition.type_, value);
     }
     let inits = status.init_container_statuses.iter().flatten();
-    for container in inits.chain(status.container_statuses.iter().flatten()) {
+    let apps = status.container_statuses.iter().flatten();
+    let ephemerals = status.ephemeral_container_statuses.iter().flatten();
+    for container in inits.chain(apps).chain(ephemerals) {
         add(&format!("{}[", container.name), container_value(container));
     }
     add("podIP", status.pod_ip.clone().unwrap_or_default());
@@ -69,10 +71,10 @@ fn container_value(container: &ContainerStatus) -> String {
         value += &format!(" rc={}", container.restart_count);
     }
     value += if container.ready { " ready" } else { " !ready" };
-    value += if container.started == Some(true) {
-        ",started"
-    } else {
-        ",!started"
+    value += match container.started {
+        Some(true) => ",started",
+        Some(false) => ",!started",
+        None => "",
     };
     let last = container.last_state.as_ref().map(state).unwrap_or_default();
     if !last.is_empty() {

@@ -94,6 +94,18 @@ pub(super) fn describe(socket: &mut Socket, index: u32) -> Result<Option<Link>, 
     }
 }
 
+/// The number of the interface of this name.
+pub(super) fn index(socket: &mut Socket, name: &str) -> Result<u32, NetworkError> {
+    let answers = socket.request(get(Selector::Name(name)));
+    answers
+        .and_then(|answers| {
+            let mut links = answers.iter().filter_map(|answer| parse(&answer.payload));
+            links.next().ok_or_else(|| Errno::NODEV.into())
+        })
+        .map(|link| link.index)
+        .map_err(|error| error.during(format!("look up interface {name}")))
+}
+
 /// The request that switches an interface on.
 pub(super) fn up(index: u32) -> Message {
     let header = header(Selector::Index(index), IFF_UP, IFF_UP);

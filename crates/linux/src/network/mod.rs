@@ -35,6 +35,7 @@
 //! router (CVE-2020-10749).
 
 mod address;
+mod bandwidth;
 mod conntrack;
 mod error;
 mod expression;
@@ -51,6 +52,7 @@ mod route;
 mod subnet;
 mod sys;
 
+pub use bandwidth::{Bandwidth, limit_bandwidth};
 pub use error::{KernelError, NetworkError};
 pub use ipnet::Ipv4Net;
 pub use ports::{PortHolder, PortMapping, Protocol};

@@ -55,6 +55,11 @@ fn of_pods(context: &Context, target: &Target, scope: Scope) -> Result<Vec<Strin
         if !handle.has_ended() && !handle.is_supervised() {
             sentence.push_str(" (as of its last report: its supervisor is not running)");
         }
+        if let Some(factor) = pods::backoff_factor(&handle) {
+            sentence.push_str(&format!(
+                "; back-offs last {factor} of their time (--backoff)"
+            ));
+        }
         texts.push(describe(&pod, &events, &sentence, now));
     }
     Ok(texts)

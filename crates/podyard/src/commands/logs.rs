@@ -146,6 +146,7 @@ fn all_containers(pod: &Pod) -> Vec<String> {
     pod.init_containers()
         .iter()
         .chain(pod.app_containers())
+        .chain(&pod.ephemeral_containers())
         .map(|container| container.name.clone())
         .collect()
 }
@@ -180,7 +181,11 @@ pub(super) fn default_container(pod: &Pod) -> String {
             }
         )
     });
-    let names: Vec<String> = apps.chain(inits).collect();
+    let ephemerals = pod.ephemeral_containers();
+    let ephemerals = ephemerals
+        .iter()
+        .map(|container| format!("{} (ephem)", container.name));
+    let names: Vec<String> = apps.chain(ephemerals).chain(inits).collect();
     if names.len() > 1 {
         super::note(format!(
             "Defaulted container {first:?} out of: {}",

@@ -2,9 +2,11 @@
 
 mod apply;
 mod check;
+mod condition;
 mod debug;
 mod delete;
 mod describe;
+mod ephemeral;
 mod events;
 mod exec;
 mod get;
@@ -45,6 +47,8 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<ExitCode, 
             watch,
         } => events::run(context, pod, scope, format, watch),
         Command::Replay(settings) => debug::replay(context, &settings),
+        Command::Debug(settings) => ephemeral::run(context, &settings),
+        Command::Condition { pod, changes } => condition::run(context, &pod, &changes),
         Command::Timeline { pod, format } => timeline::run(context, &pod, format),
         Command::Retry { pod, container } => retry::run(context, &pod, container.as_deref()),
         Command::Image(command) => image::run(context, &command),

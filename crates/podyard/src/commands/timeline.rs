@@ -26,20 +26,26 @@ pub(super) fn run(
     let accepted = accepted
         .or_else(|| spans.first().map(|span| span.start))
         .unwrap_or(now);
+    let factor = pods::backoff_factor(&handle);
     match format {
         Some(format) => {
-            let object = serde_json::json!({
+            let mut object = serde_json::json!({
                 "pod": handle.name, "namespace": handle.namespace, "accepted": accepted, "spans": spans,
             });
+            if let Some(factor) = factor {
+                object["backoffFactor"] = factor.into();
+            }
             super::print_object(&object, format)?;
         }
-        None => print(render(
-            &spans,
-            accepted,
-            now,
-            terminal::stdout_width(),
-            context.stdout,
-        ))?,
+        None => {
+            let width = terminal::stdout_width();
+            print(render(&spans, accepted, now, width, context.stdout))?;
+            if let Some(factor) = factor {
+                print(format!(
+                    "Back-offs last {factor} of their time (--backoff).\n"
+                ))?;
+            }
+        }
     }
     Ok(ExitCode::Success)
 }

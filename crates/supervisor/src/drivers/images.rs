@@ -33,6 +33,7 @@ struct OfVolume {
 }
 
 pub(super) fn ensure(world: &Rc<World>, container: ContainerIndex, attempt: Attempt) {
+    world.tell_missing_pull_secrets();
     let plans =
         plan(world, container).and_then(|own| Ok((own, plans_of_volumes(world, container)?)));
     let (own, of_volumes) = match plans {
@@ -110,6 +111,11 @@ pub(super) fn cancel(world: &Rc<World>, container: ContainerIndex, attempt: Atte
     }
 }
 
+/// Whether a start would use the image that is there, without asking a registry.
+pub(super) fn is_at_hand(world: &World, container: ContainerIndex) -> bool {
+    matches!(plan(world, container), Ok(Plan::Use(_)))
+}
+
 fn plan(world: &World, container: ContainerIndex) -> Result<Plan, Failure> {
     let container = world.container(container).ok_or_else(|| Failure {
         reason: ImageFailure::ImageInspectError,
@@ -177,7 +183,9 @@ async fn pull(
         message,
     };
     let arguments = pull::arguments(&world.roots.images(), &reference.to_string());
-    let mut child = ChildProcess::spawn(&arguments, Stdio::piped())
+    let credentials = world.pull_credentials(reference).map_err(failure)?;
+    let mut child = pull::input(&credentials)
+        .and_then(|input| ChildProcess::spawn_with(&arguments, input, Stdio::piped()))
         .map_err(|error| failure(format!("cannot start the pull: {error}")))?;
     let output = tokio::select! {
         output = child.output() => output.map_err(|error| failure(format!("the pull ended badly: {error}")))?,

@@ -1,7 +1,7 @@
 //! Moves what containers print from their pipes into log files in the CRI format (`pod-lifecycle.md` section 12).
 //!
 //! No line may be lost when this process is killed at any moment, so bytes leave a pipe only after they stand in the file: `tee` them to
-//! a private pipe, write the records, then consume them (`rust-building-blocks.md` section 6). A mark beside the pipes says which write
+//! a private pipe, write the records, then consume them (tee(2)). A mark beside the pipes says which write
 //! is under way; the next supervisor uses it to drop a chunk that was written but not consumed.
 //!
 //! ```text
@@ -13,6 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -50,8 +51,10 @@ impl Stream {
 pub(crate) struct LogPump {
     file: RefCell<LogFile>,
     pipes: [Ready; 2],
-    /// Everything up to the pipes' end has been written.
-    done: Cell<bool>,
+    /// No process is left that could print more: a rest without an end is a line, too.
+    ended: Cell<bool>,
+    /// Everything up to that pipe's end has been written.
+    drained: [Cell<bool>; 2],
     task: Cell<Option<tokio::task::JoinHandle<()>>>,
     grew: watch::Sender<u64>,
     null: File,
@@ -63,7 +66,11 @@ pub(crate) struct LogPump {
 /// # Errors
 ///
 /// As the underlying file operations.
-pub(crate) fn make_pipes(dir: &Path, uid: u32, gid: u32) -> std::io::Result<[OwnedFd; 2]> {
+pub(crate) fn make_pipes(
+    dir: &Path,
+    (uid, gid): (u32, u32),
+    open: impl Fn(&Path, OFlags) -> std::io::Result<OwnedFd>,
+) -> std::io::Result<[OwnedFd; 2]> {
     let make = |stream: Stream| {
         let path = dir.join(stream.pipe_name());
         match rustix::fs::mknodat(
@@ -76,7 +83,7 @@ pub(crate) fn make_pipes(dir: &Path, uid: u32, gid: u32) -> std::io::Result<[Own
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(errno) => return Err(std::io::Error::from(errno)),
         }
-        let end = rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        let end = open(&path, OFlags::RDWR | OFlags::CLOEXEC)?;
         if (uid, gid) != (0, 0) {
             rustix::fs::fchown(
                 &end,
@@ -133,14 +140,15 @@ impl LogPump {
         Ok(Rc::new(Self {
             file: RefCell::new(file),
             pipes: [ready::watch(stdout)?, ready::watch(stderr)?],
-            done: Cell::new(false),
+            ended: Cell::new(false),
+            drained: [Cell::new(false), Cell::new(false)],
             task: Cell::new(None),
             grew,
             null: File::options().write(true).open("/dev/null")?,
         }))
     }
 
-    /// Pumps in the background until [`Self::finish`] is called.
+    /// Pumps in the background until everything is written after [`Self::finish`].
     pub(crate) fn start(self: &Rc<Self>) {
         let pump = Rc::clone(self);
         let task = tokio::task::spawn_local(async move {
@@ -150,51 +158,100 @@ impl LogPump {
     }
 
     async fn pump(&self, stream: Stream) {
-        while !self.done.get() {
+        while !self.is_done() {
             let Ok(mut ready) = self.pipes[stream as usize].readable().await else {
                 return;
             };
-            match self.move_chunk(stream, false) {
+            match self.move_chunk(stream, self.ended.get()) {
                 // There may be more; others get their turn first.
                 Ok(moved) if moved > 0 => tokio::task::yield_now().await,
-                Ok(_) => ready.clear_ready(),
-                Err(_) => {
-                    // A full disk: the lines wait in the pipe, and the container with them when it is full.
-                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                Ok(_) if self.ended.get() => {
+                    self.drained[stream as usize].set(true);
+                    self.tell();
+                    if self.is_done() {
+                        self.stop();
+                    }
+                    return;
                 }
+                Ok(_) => ready.clear_ready(),
+                // A full disk: the lines wait in the pipe, and the container with them when it is full.
+                Err(_) => tokio::time::sleep(limits::LOG_RETRY).await,
             }
         }
     }
 
     /// Moves everything that is in the pipes now, including a last line without an end. To be called when no process of the container
     /// is left.
-    pub(crate) fn finish(&self) {
+    ///
+    /// # Errors
+    ///
+    /// When it could not all be written, for example because the disk is full: the rest stays in the pipes, and follows in the
+    /// background as soon as there is room ([`Self::written`]).
+    pub(crate) fn finish(self: &Rc<Self>) -> std::io::Result<()> {
+        self.ended.set(true);
+        let mut result = Ok(());
         for stream in Stream::BOTH {
-            while self.move_chunk(stream, true).is_ok_and(|moved| moved > 0) {}
+            let drained = self.drain_one(stream, true);
+            self.drained[stream as usize].set(drained.is_ok());
+            result = result.and(drained);
         }
-        self.done.set(true);
         self.tell();
+        if result.is_ok() {
+            self.stop();
+            return result;
+        }
+        match self.task.take() {
+            Some(task) => self.task.set(Some(task)),
+            None => self.start(),
+        }
+        result
+    }
+
+    /// Gives up what could not be written: its log was removed, or its pod.
+    pub(crate) fn give_up(&self) {
+        for drained in &self.drained {
+            drained.set(true);
+        }
+        self.stop();
+        self.tell();
+    }
+
+    fn stop(&self) {
         if let Some(task) = self.task.take() {
             task.abort();
         }
     }
 
-    /// Moves everything that is complete now; for those who want to read the log at this moment.
-    pub(crate) fn drain(&self) {
-        for stream in Stream::BOTH {
-            while self.move_chunk(stream, false).is_ok_and(|moved| moved > 0) {}
-        }
+    fn drain_one(&self, stream: Stream, last: bool) -> std::io::Result<()> {
+        while self.move_chunk(stream, last)? > 0 {}
+        Ok(())
     }
 
-    /// Whether [`Self::finish`] was called.
+    /// Waits until everything is written, or given up.
+    pub(crate) async fn written(&self) {
+        let mut grew = self.grew.subscribe();
+        while !self.is_done() && grew.changed().await.is_ok() {}
+    }
+
+    /// Moves everything that is complete now; for those who want to read the log at this moment.
+    ///
+    /// # Errors
+    ///
+    /// As the underlying file operations; what was not written stays in the pipes.
+    pub(crate) fn drain(&self) -> std::io::Result<()> {
+        let results = Stream::BOTH.map(|stream| self.drain_one(stream, self.ended.get()));
+        results.into_iter().collect()
+    }
+
+    /// Whether all that its container ever printed is in the log.
     pub(crate) fn is_done(&self) -> bool {
-        self.done.get()
+        self.drained.iter().all(Cell::get)
     }
 
     /// Puts a log aside that has grown long, and begins another one.
     pub(crate) fn rotate(&self) -> std::io::Result<()> {
         let mut file = self.file.borrow_mut();
-        if self.done.get() || file.length < limits::LOG_FILE_BYTES {
+        if self.is_done() || file.length < limits::LOG_FILE_BYTES {
             return Ok(());
         }
         file.rotate(clock::wall())
@@ -232,6 +289,7 @@ struct LogFile {
     path: PathBuf,
     log: File,
     length: u64,
+    identity: (u64, u64),
     mark: File,
     read_end: OwnedFd,
     write_end: OwnedFd,
@@ -254,6 +312,7 @@ impl LogFile {
         let _ = rustix::pipe::fcntl_setpipe_size(&write_end, limits::LOG_CHUNK_BYTES);
         Ok(Self {
             path: log_path.to_path_buf(),
+            identity: identity(&log.metadata()?),
             log,
             length,
             mark,
@@ -267,9 +326,22 @@ impl LogFile {
     /// Between two writes: no mark points into the file that is put aside.
     fn rotate(&mut self, now: podyard_lifecycle::Timestamp) -> std::io::Result<()> {
         rotation::put_aside(&self.path, now)?;
+        self.begin_anew()
+    }
+
+    fn begin_anew(&mut self) -> std::io::Result<()> {
+        if let Some(parent) = self.path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
         self.log = open_log(&self.path)?;
-        self.length = 0;
+        self.length = self.log.seek(SeekFrom::End(0))?;
+        self.identity = identity(&self.log.metadata()?);
         Ok(())
+    }
+
+    /// Whether the file that is written is still the one that people find by its name, and not one that somebody removed.
+    fn is_in_place(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|found| identity(&found) == self.identity)
     }
 
     /// Reads a copy of what is at the head of `pipe` into `self.chunk`, leaving it there.
@@ -315,6 +387,9 @@ impl LogFile {
         );
         if taken == 0 {
             return Ok(0);
+        }
+        if !self.is_in_place() {
+            self.begin_anew()?;
         }
         self.set_mark(Some((stream, self.length)))?;
         if let Err(error) = self.log.write_all(&self.records) {
@@ -369,6 +444,11 @@ impl LogFile {
     }
 }
 
+/// Tells a file from every other one: device and inode.
+fn identity(file: &std::fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
 fn open_log(path: &Path) -> std::io::Result<File> {
     File::options()
         .create(true)
@@ -403,6 +483,10 @@ mod tests {
         dir
     }
 
+    fn by_path(path: &Path, flags: OFlags) -> std::io::Result<OwnedFd> {
+        Ok(rustix::fs::open(path, flags, Mode::empty())?)
+    }
+
     fn text(log: &Path) -> String {
         String::from_utf8(cri::content(&std::fs::read(log).expect("log"))).expect("UTF-8")
     }
@@ -424,13 +508,13 @@ mod tests {
         let dir = scratch("rest");
         let runtime = runtime();
         let _inside = runtime.enter();
-        let [out, _err] = make_pipes(&dir, 0, 0).expect("pipes");
+        let [out, _err] = make_pipes(&dir, (0, 0), by_path).expect("pipes");
         let pump = open(&dir);
         rustix::io::write(&out, b"one\ntwo\nthr").expect("room");
-        pump.drain();
+        pump.drain().expect("written");
         assert_eq!(text(&dir.join("0.log")), "one\ntwo\n");
         rustix::io::write(&out, b"ee").expect("room");
-        pump.finish();
+        pump.finish().expect("written");
         assert_eq!(text(&dir.join("0.log")), "one\ntwo\nthree");
         std::fs::remove_dir_all(&dir).expect("own directory");
     }
@@ -441,7 +525,7 @@ mod tests {
         let runtime = runtime();
         let _inside = runtime.enter();
         let dir = scratch("closed");
-        let [out, err] = make_pipes(&dir, 0, 0).expect("pipes");
+        let [out, err] = make_pipes(&dir, (0, 0), by_path).expect("pipes");
         let pump = open(&dir);
         drop((out, err));
         for pipe in &pump.pipes {
@@ -460,7 +544,7 @@ mod tests {
         let _inside = runtime.enter();
         for steps in 0..3 {
             let dir = scratch(&format!("death-{steps}"));
-            let [out, _err] = make_pipes(&dir, 0, 0).expect("pipes");
+            let [out, _err] = make_pipes(&dir, (0, 0), by_path).expect("pipes");
             rustix::io::write(&out, b"a\nb\n").expect("room");
             {
                 let pump = open(&dir);
@@ -480,7 +564,7 @@ mod tests {
             }
             rustix::io::write(&out, b"c\n").expect("room");
             let pump = open(&dir);
-            pump.finish();
+            pump.finish().expect("written");
             assert_eq!(
                 text(&dir.join("0.log")),
                 "a\nb\nc\n",

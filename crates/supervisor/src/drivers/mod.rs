@@ -5,6 +5,7 @@
 
 mod accounts;
 mod containers;
+mod current_pod;
 mod exec;
 mod handlers;
 mod hooks;
@@ -12,8 +13,10 @@ pub(crate) mod housekeeping;
 mod images;
 mod launch_plan;
 pub(crate) mod logs;
+mod notices;
 mod objects;
 mod probes;
+mod pull_secrets;
 mod sandbox;
 mod streams;
 pub(crate) mod volumes;
@@ -21,11 +24,13 @@ mod world;
 
 use std::rc::Rc;
 
+use podyard_api::core::Pod;
 use podyard_lifecycle::{Action, Observation};
 
 use crate::translate::admission;
 use crate::translate::security::Modules;
 
+pub(crate) use current_pod::CurrentPod;
 pub(crate) use exec::{ExecRequest, ExecSession};
 pub use handlers::run_resolve;
 pub(crate) use objects::{Objects, follow as follow_objects};
@@ -38,6 +43,7 @@ pub(crate) fn begin(world: &Rc<World>, action: Action) {
         Action::PrepareVolumes => {
             let world = Rc::clone(world);
             tokio::task::spawn_local(async move {
+                let changes = world.live.object_changes.get();
                 world.report(match volumes::set_up(&world).await {
                     Ok(()) => Observation::VolumesReady,
                     Err(error) => Observation::VolumesFailed {
@@ -45,6 +51,10 @@ pub(crate) fn begin(world: &Rc<World>, action: Action) {
                         message: error.message,
                     },
                 });
+                // What was missing may have come while the others were made: told before the failure, it would end no wait.
+                if world.live.object_changes.get() != changes {
+                    world.report(Observation::ObjectsChanged);
+                }
             });
         }
         Action::RemoveVolumes => {
@@ -121,6 +131,12 @@ pub(crate) fn recover(world: &Rc<World>, pending: &[Action]) {
             begin(world, action.clone());
         }
     }
+}
+
+/// The Pod is another one. What was made for the one of before is made anew when its time has come.
+pub(crate) fn change(world: &World, pod: &Pod) {
+    world.pod.replace(pod);
+    containers::discard_ahead(world);
 }
 
 /// The journal has these: what was kept until then can go.

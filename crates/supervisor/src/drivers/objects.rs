@@ -1,6 +1,7 @@
 //! What a pod refers to by name: ConfigMaps, Secrets, claims. They came with the pod, or are kept for whoever names them ([`Kept`]).
 //!
-//! Looked for anew whenever a container is put together or a volume is filled, so that what was missing heals once it is there.
+//! Looked for anew whenever a container is put together or a volume is filled, and whenever a kept object of the pod's namespace changes
+//! ([`follow`]): volumes are brought up to date then, and what waits for something that was missing is tried again.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -10,6 +11,7 @@ use std::time::SystemTime;
 use podyard_api::core::{ConfigMap, PersistentVolumeClaim, PodSpec, Secret};
 use podyard_api::k8s_openapi::{Metadata, Resource};
 use podyard_api::meta::ObjectMeta;
+use podyard_lifecycle::Observation;
 use rustix::fs::inotify;
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
@@ -19,7 +21,7 @@ use crate::kept::Kept;
 use crate::ready::{self, Ready};
 
 /// Objects of the pod's namespace.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Objects {
     pub(crate) config_maps: Vec<ConfigMap>,
     pub(crate) secrets: Vec<Secret>,
@@ -33,25 +35,35 @@ impl Objects {
 }
 
 impl World {
-    /// Reads again what the pod names. A kept object that was written after the pod was accepted replaces one that came with the pod.
+    /// Reads again what the pod names. A kept object that was written after the pod was accepted replaces one that came with the pod; one that
+    /// was immutable when it was first seen stays what it was, as for a kubelet that has it in its cache.
     pub(crate) fn look_at_objects(&self) {
         let kept = Kept::at(&self.roots);
         let accepted = std::fs::metadata(self.dirs.record()).and_then(|record| record.modified());
         let accepted = accepted.unwrap_or(SystemTime::UNIX_EPOCH);
         let namespace = self.with_facts(|facts| facts.namespace().to_owned());
         let names = Names::of(self.spec());
+        let known = Rc::clone(&self.live.objects.borrow());
         let current = Objects {
-            config_maps: overlay(
-                &self.given.config_maps,
-                &names.config_maps,
-                |name| kept.get(&namespace, name),
-                accepted,
+            config_maps: retain(
+                &known.config_maps,
+                |map| map.immutable == Some(true),
+                overlay(
+                    &self.given.config_maps,
+                    &names.config_maps,
+                    |name| kept.get(&namespace, name),
+                    accepted,
+                ),
             ),
-            secrets: overlay(
-                &self.given.secrets,
-                &names.secrets,
-                |name| kept.get(&namespace, name),
-                accepted,
+            secrets: retain(
+                &known.secrets,
+                |secret| secret.immutable == Some(true),
+                overlay(
+                    &self.given.secrets,
+                    &names.secrets,
+                    |name| kept.get(&namespace, name),
+                    accepted,
+                ),
             ),
             claims: overlay(
                 &self.given.claims,
@@ -64,29 +76,36 @@ impl World {
     }
 }
 
-/// Brings volumes up to date whenever a kept object changes, for as long as the pod is supervised. Variables are read at the start of a
-/// container, as in Kubernetes.
+/// Acts upon changes of kept objects, for as long as the pod is supervised. Variables are read at the start of a container, as in Kubernetes.
 pub(crate) async fn follow(world: Rc<World>) {
     let names = Names::of(world.spec());
-    if names.config_maps.is_empty() && names.secrets.is_empty() {
+    if names == Names::default() {
         return;
     }
-    // What changed while there was no supervisor.
-    refresh(&world);
     let failed = match watch(&world) {
-        Ok(changes) => loop {
-            let Ok(mut ready) = changes.readable().await else {
-                return;
-            };
-            let mut buffer = [0; 4096];
-            match rustix::io::read(changes.get_ref(), &mut buffer) {
-                // What it was is seen by looking.
-                Ok(_) => refresh(&world),
-                Err(Errno::AGAIN) => ready.clear_ready(),
-                Err(Errno::INTR) => {}
-                Err(errno) => break errno.into(),
+        Ok(changes) => {
+            // What changed while there was no supervisor; from here on nothing goes unnoticed.
+            let mut seen = look(&world);
+            loop {
+                let Ok(mut ready) = changes.readable().await else {
+                    return;
+                };
+                let mut buffer = [0; 4096];
+                match rustix::io::read(changes.get_ref(), &mut buffer) {
+                    // What it was is seen by looking. Most of what is kept is not this pod's.
+                    Ok(_) => {
+                        let before = std::mem::replace(&mut seen, look(&world));
+                        if before != seen {
+                            world.live.object_changes.update(|count| count + 1);
+                            world.report(Observation::ObjectsChanged);
+                        }
+                    }
+                    Err(Errno::AGAIN) => ready.clear_ready(),
+                    Err(Errno::INTR) => {}
+                    Err(errno) => break errno.into(),
+                }
             }
-        },
+        }
         Err(error) => error,
     };
     world.complain(&format!(
@@ -94,17 +113,30 @@ pub(crate) async fn follow(world: Rc<World>) {
     ));
 }
 
-fn refresh(world: &World) {
+/// Brings the volumes up to date. One that cannot be stays as it is, which the kubelet tells in the words of a volume that cannot be set up.
+fn look(world: &World) -> Rc<Objects> {
     for error in volumes::refresh(world) {
-        world.complain(&format!("volume {}: {}", error.volume, error.message));
+        world.report(Observation::Warned {
+            reason: "FailedMount".to_owned(),
+            message: format!(
+                "MountVolume.SetUp failed for volume {:?} : {}",
+                error.volume, error.message
+            ),
+        });
     }
+    Rc::clone(&world.live.objects.borrow())
 }
 
 /// Readable when an object of the pod's namespace was put or removed.
 fn watch(world: &World) -> std::io::Result<Ready> {
     let namespace = world.with_facts(|facts| facts.namespace().to_owned());
     let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-    for kind in [ConfigMap::URL_PATH_SEGMENT, Secret::URL_PATH_SEGMENT] {
+    let kinds = [
+        ConfigMap::URL_PATH_SEGMENT,
+        Secret::URL_PATH_SEGMENT,
+        PersistentVolumeClaim::URL_PATH_SEGMENT,
+    ];
+    for kind in kinds {
         let directory = world.roots.objects().join(kind).join(&namespace);
         DirBuilder::new()
             .recursive(true)
@@ -138,6 +170,24 @@ where
         }
     }
     all
+}
+
+/// `current`, with those that were immutable as they were.
+fn retain<T>(known: &[T], is_immutable: impl Fn(&T) -> bool, mut current: Vec<T>) -> Vec<T>
+where
+    T: Clone + Metadata<Ty = ObjectMeta>,
+{
+    for object in known.iter().filter(|object| is_immutable(object)) {
+        let name = &object.metadata().name;
+        match current
+            .iter_mut()
+            .find(|other| other.metadata().name == *name)
+        {
+            Some(other) => other.clone_from(object),
+            None => current.push(object.clone()),
+        }
+    }
+    current
 }
 
 fn named<'a, T: Metadata<Ty = ObjectMeta>>(objects: &'a [T], name: &str) -> Option<&'a T> {
@@ -174,6 +224,10 @@ impl<'a> Names<'a> {
                     .extend(secret.map(|secret| secret.name.as_str()));
             }
         }
+        let pull_secrets = spec.image_pull_secrets.iter().flatten();
+        names
+            .secrets
+            .extend(pull_secrets.map(|secret| secret.name.as_str()));
         for volume in spec.volumes.iter().flatten() {
             let map = volume.config_map.iter().map(|map| map.name.as_str());
             names.config_maps.extend(map);
@@ -243,6 +297,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_immutable_stays_as_it_was() {
+        let immutable = |name: &str| ConfigMap {
+            immutable: Some(true),
+            ..map(name, "first")
+        };
+        let known = [immutable("fixed"), immutable("gone"), map("free", "first")];
+        let now = vec![map("free", "second"), map("fixed", "second")];
+        let is_immutable = |map: &ConfigMap| map.immutable == Some(true);
+        let expected = [map("free", "second"), immutable("fixed"), immutable("gone")];
+        assert_eq!(retain(&known, is_immutable, now), expected);
+    }
+
+    #[test]
     fn every_kind_of_reference_is_found() {
         let spec: PodSpec = serde_json::from_value(serde_json::json!({
             "initContainers": [{"name": "i", "envFrom": [{"secretRef": {"name": "s1"}}]}],
@@ -251,6 +318,7 @@ mod tests {
                 {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s2", "key": "k"}}},
                 {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "m1", "key": "k"}}},
             ]}],
+            "imagePullSecrets": [{"name": "s5"}],
             "volumes": [
                 {"name": "a", "configMap": {"name": "m3"}},
                 {"name": "b", "secret": {"secretName": "s3"}},
@@ -262,7 +330,7 @@ mod tests {
         .expect("a spec");
         let expected = Names {
             config_maps: vec!["m1", "m2", "m3", "m4"],
-            secrets: vec!["s1", "s2", "s3", "s4"],
+            secrets: vec!["s1", "s2", "s3", "s4", "s5"],
             claims: vec!["p1"],
         };
         assert_eq!(Names::of(&spec), expected);

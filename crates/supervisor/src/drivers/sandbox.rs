@@ -14,7 +14,7 @@ use super::World;
 use crate::pull::chain;
 use crate::ready;
 use crate::record::{self, SandboxRecord};
-use crate::translate::sysctls;
+use crate::translate::{bandwidth, sysctls};
 use crate::users;
 
 pub(super) fn create(world: &Rc<World>, attempt: u32) {
@@ -46,6 +46,7 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
     let host_network = spec.host_network == Some(true);
     let hostname = world.with_facts(|facts| facts.hostname())?;
     let sysctls = sysctls::of_pod(spec, &world.allowed_sysctls)?;
+    let bandwidth = world.with_facts(bandwidth::of_pod)?;
     let user_namespace = if spec.host_users == Some(false) {
         let users = users::reserve(&world.roots, &world.dirs.uid);
         Some(users.map_err(|error| format!("cannot give the pod users of its own: {error}"))?)
@@ -97,6 +98,7 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
         let network =
             network::attach(&config(world), netns, pod, &ports).map_err(|error| chain(&error))?;
         sandbox_record.pod_ips = vec![network.address.to_string()];
+        network::limit_bandwidth(netns, &network, bandwidth).map_err(|error| chain(&error))?;
         sandbox_record.network = Some(network);
     }
     save(world, &sandbox_record)?;
@@ -180,6 +182,7 @@ fn watch(world: &Rc<World>, attempt: u32) {
 
 /// Removes process, network and cgroup of whatever sandbox there is. Goes on past errors: what is left is found by the next clean-up.
 fn discard(world: &World) {
+    super::containers::discard_ahead(world);
     let known = record::read::<SandboxRecord>(&world.dirs.sandbox());
     let held = world.live.sandbox.borrow_mut().take();
     match held {

@@ -8,7 +8,7 @@
 //!
 //! The keeper holds the FIFO and the master as well: nobody's input ends, and no terminal hangs up, because a supervisor has died.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
@@ -44,7 +44,7 @@ pub(super) fn input(
     }
     // For writing as well, so that the container's own end does not wait for a writer and never finds the end.
     let both = rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    let own = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let own = world.open_unseen(&path, OFlags::RDONLY | OFlags::CLOEXEC)?;
     let key = input_key(&container.name, attempt);
     world.keeper.hold(&key, &[both.as_fd()]);
     Ok(own)
@@ -73,6 +73,8 @@ fn terminal_key(container: &str, attempt: Attempt) -> String {
 pub(super) struct Terminal {
     master: Ready,
     output: Ready,
+    /// What was read of it and is not yet in the pipe.
+    rest: RefCell<Vec<u8>>,
     task: Cell<Option<tokio::task::JoinHandle<()>>>,
 }
 
@@ -109,67 +111,87 @@ impl Terminal {
         let terminal = Rc::new(Self {
             master: ready::watch(master)?,
             output: ready::watch(output)?,
+            rest: RefCell::default(),
             task: Cell::new(None),
         });
-        let task = tokio::task::spawn_local({
-            let terminal = Rc::clone(&terminal);
-            async move { terminal.relay().await }
-        });
-        terminal.task.set(Some(task));
+        terminal.start_relay();
         Ok(terminal)
     }
 
+    fn start_relay(self: &Rc<Self>) {
+        let terminal = Rc::clone(self);
+        let task = tokio::task::spawn_local(async move { terminal.relay().await });
+        self.task.set(Some(task));
+    }
+
     async fn relay(&self) {
-        let mut chunk = vec![0; CHUNK];
         loop {
-            let Ok(mut ready) = self.master.readable().await else {
-                return;
-            };
-            let read = match rustix::io::read(self.master.get_ref(), &mut chunk) {
-                Ok(read) if read > 0 => read,
-                Err(Errno::AGAIN) => {
-                    ready.clear_ready();
-                    continue;
-                }
-                Err(Errno::INTR) => continue,
-                // Its last user is gone.
-                _ => return,
-            };
-            let mut rest = &chunk[..read];
-            while !rest.is_empty() {
+            while !self.rest.borrow().is_empty() {
                 let Ok(mut ready) = self.output.writable().await else {
                     return;
                 };
-                match rustix::io::write(self.output.get_ref(), rest) {
-                    Ok(written) => rest = &rest[written..],
+                let mut rest = self.rest.borrow_mut();
+                match rustix::io::write(self.output.get_ref(), &rest) {
+                    Ok(written) => drop(rest.drain(..written)),
                     Err(Errno::AGAIN) => ready.clear_ready(),
                     Err(Errno::INTR) => {}
                     Err(_) => return,
                 }
             }
+            let Ok(mut ready) = self.master.readable().await else {
+                return;
+            };
+            match self.read(&mut self.rest.borrow_mut()) {
+                Ok(read) if read > 0 => {}
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                // Its last user is gone.
+                _ => return,
+            }
         }
     }
 
-    /// Moves on what is still in the terminal, when no process is left that could print more.
-    pub(super) fn finish(&self, pump: &LogPump) {
+    /// Reads into `rest`, which is empty.
+    fn read(&self, rest: &mut Vec<u8>) -> Result<usize, Errno> {
+        rest.resize(CHUNK, 0);
+        let read = rustix::io::read(self.master.get_ref(), &mut *rest);
+        rest.truncate(read.unwrap_or(0));
+        read
+    }
+
+    /// Moves on what is still in the terminal, when no process is left that could print more. Returns false when the pipe behind it is
+    /// full and does not get emptier, as on a full disk: the rest follows in the background ([`Self::emptied`]).
+    pub(super) fn finish(self: &Rc<Self>, pump: &LogPump) -> bool {
         if let Some(task) = self.task.take() {
             task.abort();
         }
-        let mut chunk = vec![0; CHUNK];
+        let mut rest = self.rest.borrow_mut();
         loop {
-            let mut rest = match rustix::io::read(self.master.get_ref(), &mut chunk) {
-                Ok(read) if read > 0 => &chunk[..read],
-                Err(Errno::INTR) => continue,
-                _ => return,
-            };
             while !rest.is_empty() {
-                match rustix::io::write(self.output.get_ref(), rest) {
-                    Ok(written) => rest = &rest[written..],
-                    Err(Errno::AGAIN) => pump.drain(),
+                match rustix::io::write(self.output.get_ref(), &rest) {
+                    Ok(written) => drop(rest.drain(..written)),
+                    Err(Errno::AGAIN) if pump.drain().is_ok() => {}
+                    Err(Errno::AGAIN) => {
+                        drop(rest);
+                        self.start_relay();
+                        return false;
+                    }
                     Err(Errno::INTR) => {}
-                    Err(_) => return,
+                    Err(_) => return true,
                 }
             }
+            match self.read(&mut rest) {
+                Ok(read) if read > 0 => {}
+                Err(Errno::INTR) => {}
+                _ => return true,
+            }
+        }
+    }
+
+    /// Waits until everything that was printed on it is in the pipe. To be called after [`Self::finish`] has returned false.
+    pub(super) async fn emptied(&self) {
+        if let Some(task) = self.task.take() {
+            let _ = task.await;
         }
     }
 }

@@ -1,28 +1,32 @@
 //! What every driver works with: the pod, its directories, what is alive, and where to report to.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use podyard_api::core::{Container, Pod, PodSpec};
+use podyard_api::core::{Container, PodSpec};
 use podyard_image::{Digest, Image, Store};
 use podyard_lifecycle::{Attempt, ContainerIndex, Hook, Observation};
 use podyard_linux::cgroup::Resources;
 use podyard_linux::{Cgroup, CgroupRoot, Sandbox};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::mount::{OpenTreeFlags, open_tree};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::accounts::{self, AccountFiles};
-use super::containers::{LiveContainer, NotStarted};
+use super::containers::{Ahead, LiveContainer, NotStarted, Unwritten};
+use super::current_pod::CurrentPod;
 use super::logs;
 use super::objects::Objects;
 use crate::limits;
 use crate::link::KeeperLink;
 use crate::roots::{PodDirs, Roots};
+use crate::translate::PodFacts;
 use crate::translate::machine::Machine;
 use crate::translate::security::Seccomp;
-use crate::translate::{self, PodFacts};
 
 /// Names one instance of one container.
 pub(crate) type Key = (ContainerIndex, Attempt);
@@ -30,7 +34,7 @@ pub(crate) type Key = (ContainerIndex, Attempt);
 pub(crate) struct World {
     pub(crate) roots: Roots,
     pub(crate) dirs: PodDirs,
-    pub(crate) pod: Pod,
+    pub(crate) pod: CurrentPod,
     /// What came with the pod for its containers and volumes to refer to; [`Live::objects`] is what there is now.
     pub(crate) given: Objects,
     pub(crate) host_ips: Vec<String>,
@@ -39,6 +43,8 @@ pub(crate) struct World {
     pub(crate) machine: Machine,
     /// Sysctls that this machine's owner allows beside the safe ones.
     pub(crate) allowed_sysctls: Vec<String>,
+    /// Processes and threads that the pod may have.
+    pub(crate) pod_max_pids: Option<u64>,
     pub(crate) store: Store,
     pub(crate) cgroups: CgroupRoot,
     pub(crate) keeper: KeeperLink,
@@ -55,6 +61,8 @@ pub(crate) struct Live {
     pub(crate) pod_ips: RefCell<Vec<String>>,
     /// As of [`World::look_at_objects`].
     pub(crate) objects: RefCell<Rc<Objects>>,
+    /// How often a kept object of the pod's has changed.
+    pub(crate) object_changes: Cell<u64>,
     /// Images found for volumes, by the volume's name.
     pub(crate) volume_images: RefCell<HashMap<String, Rc<Image>>>,
     /// Digests of the images that this supervisor has mounted as volumes.
@@ -62,6 +70,10 @@ pub(crate) struct Live {
     pub(crate) images: RefCell<HashMap<Key, Rc<Image>>>,
     pub(crate) pulls: RefCell<HashMap<Key, oneshot::Sender<()>>>,
     pub(crate) containers: RefCell<HashMap<ContainerIndex, Rc<LiveContainer>>>,
+    /// Containers that were made before their time.
+    pub(crate) ahead: Ahead,
+    /// Output of instances that are over, which could not be written yet.
+    pub(crate) unwritten: RefCell<HashMap<Key, Unwritten>>,
     /// Terminals of the last supervisor's containers, by the keeper's name for them.
     pub(crate) terminals: RefCell<HashMap<String, OwnedFd>>,
     /// Hooks that run, and how to give one up.
@@ -76,25 +88,24 @@ pub(crate) struct Live {
     pub(crate) seccomp: RefCell<HashMap<u64, Arc<podyard_linux::seccomp::Program>>>,
     /// What to clear away once an exit stands in the journal.
     pub(crate) ended: RefCell<HashMap<Key, Box<dyn FnOnce()>>>,
+    /// The pod's volatile directory as a mount that is nowhere. Taking it apart costs milliseconds, so there is one for all containers.
+    pub(crate) own_tree: OnceCell<Option<OwnedFd>>,
     pub(crate) has_pod_cgroup: Cell<bool>,
-    /// Containers of which it was said what is not enforced.
-    pub(crate) told_unenforced: RefCell<HashSet<String>>,
+    /// What was said once and is not said again.
+    pub(crate) told: RefCell<HashSet<String>>,
 }
 
 impl World {
     pub(crate) fn spec(&self) -> &PodSpec {
-        static EMPTY: std::sync::OnceLock<PodSpec> = std::sync::OnceLock::new();
-        self.pod
-            .spec
-            .as_ref()
-            .unwrap_or_else(|| EMPTY.get_or_init(PodSpec::default))
+        self.pod.spec()
     }
 
     pub(crate) fn with_facts<T>(&self, then: impl FnOnce(&PodFacts<'_>) -> T) -> T {
         let pod_ips = self.live.pod_ips.borrow();
         let objects = Rc::clone(&self.live.objects.borrow());
+        let pod = self.pod.whole();
         then(&PodFacts {
-            pod: &self.pod,
+            pod: &pod,
             spec: self.spec(),
             config_maps: &objects.config_maps,
             secrets: &objects.secrets,
@@ -106,7 +117,7 @@ impl World {
     }
 
     pub(crate) fn container(&self, index: ContainerIndex) -> Option<&Container> {
-        translate::containers(self.spec()).nth(index.position())
+        self.pod.containers().nth(index.position())
     }
 
     /// The accounts of an image: its layers never change, so they are read once.
@@ -124,8 +135,8 @@ impl World {
     }
 
     pub(crate) fn container_index(&self, name: &str) -> Option<ContainerIndex> {
-        let position =
-            translate::containers(self.spec()).position(|container| container.name == name)?;
+        let mut containers = self.pod.containers();
+        let position = containers.position(|container| container.name == name)?;
         u16::try_from(position).ok().map(ContainerIndex)
     }
 
@@ -150,11 +161,28 @@ impl World {
         let Some(index) = self.container_index(container) else {
             return false;
         };
-        self.live
-            .containers
-            .borrow()
-            .get(&index)
-            .is_some_and(|live| live.restart_count == restart_count && !live.is_done())
+        let unwritten = self.live.unwritten.borrow();
+        let mut unwritten = unwritten.iter();
+        unwritten.any(|(key, output)| key.0 == index && output.restart_count == restart_count)
+            || self
+                .live
+                .containers
+                .borrow()
+                .get(&index)
+                .is_some_and(|live| live.restart_count == restart_count && !live.is_done())
+    }
+
+    /// Waits until everything that was ever printed is in the logs.
+    pub(crate) async fn logs_written(&self) {
+        let mut grew = self.logs_grew.subscribe();
+        while !self.live.unwritten.borrow().is_empty() && grew.changed().await.is_ok() {}
+    }
+
+    /// Gives up what could not be written into the logs.
+    pub(crate) fn give_up_output(&self) {
+        for output in self.live.unwritten.borrow().values() {
+            output.pump.give_up();
+        }
     }
 
     /// Moves into the log files what containers have printed until now.
@@ -170,6 +198,20 @@ impl World {
             if let Err(error) = live.rotate_log() {
                 self.complain(&format!("cannot rotate a log: {error}"));
             }
+        }
+    }
+
+    /// Opens a file below the pod's volatile directory for a container. What `readlink` says of the descriptor there is its path in a mount
+    /// of its own, and not where on this machine podyard keeps its things.
+    pub(super) fn open_unseen(&self, path: &Path, flags: OFlags) -> std::io::Result<OwnedFd> {
+        let tree = self.live.own_tree.get_or_init(|| {
+            let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            open_tree(CWD, &self.dirs.run, clone).ok()
+        });
+        match (tree, path.strip_prefix(&self.dirs.run)) {
+            (Some(tree), Ok(below)) => Ok(openat(tree, below, flags, Mode::empty())?),
+            // Without the right to mount there is only the path.
+            _ => Ok(openat(CWD, path, flags, Mode::empty())?),
         }
     }
 
@@ -210,36 +252,19 @@ impl World {
             ))
         };
         if !self.live.has_pod_cgroup.get() {
-            let resources = self.with_facts(translate::resources::of_pod);
-            Cgroup::create(&self.cgroups, &self.pod_cgroup_path(), &resources).map_err(failed)?;
+            let resources = Resources {
+                pids_limit: self.pod_max_pids,
+                ..self.with_facts(crate::translate::resources::of_pod)
+            };
+            let cgroup = Cgroup::create(&self.cgroups, &self.pod_cgroup_path(), &resources)
+                .map_err(failed)?;
+            self.tell_unenforced(&cgroup, &resources, "the pod");
             self.live.has_pod_cgroup.set(true);
         }
         let path = self.container_cgroup_path(name, attempt);
         let cgroup = Cgroup::create(&self.cgroups, &path, resources).map_err(failed)?;
-        self.tell_unenforced(&cgroup, name);
+        self.tell_unenforced(&cgroup, resources, &format!("container {name}"));
         Ok(Some(cgroup))
-    }
-
-    /// The pod runs where the machine cannot hold it to everything, but not silently.
-    fn tell_unenforced(&self, cgroup: &Cgroup, whose: &str) {
-        let limits: Vec<String> = cgroup
-            .unenforced()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        if limits.is_empty()
-            || !self
-                .live
-                .told_unenforced
-                .borrow_mut()
-                .insert(whose.to_owned())
-        {
-            return;
-        }
-        self.complain(&format!(
-            "container {whose} runs without its {}: the cgroups of this machine cannot enforce it",
-            limits.join(", ")
-        ));
     }
 
     pub(super) fn open_container_cgroup(&self, name: &str, attempt: Attempt) -> Option<Cgroup> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response};
@@ -151,6 +151,53 @@ impl Client {
         .map(drop)
     }
 
+    /// Changes the pod by a strategic merge patch of Kubernetes; `subresource` is `status` or `ephemeralcontainers`, or nothing for the pod
+    /// itself. Returns the pod as it is then.
+    ///
+    /// # Errors
+    ///
+    /// With the API server's text when the change is not allowed, or when nobody answers.
+    pub async fn patch(
+        &self,
+        subresource: Option<&str>,
+        patch: &serde_json::Value,
+    ) -> Result<Pod, ClientError> {
+        let mut path = self.pod_path();
+        if let Some(subresource) = subresource {
+            path = format!("{path}/{subresource}");
+        }
+        let kind = HeaderValue::from_static("application/strategic-merge-patch+json");
+        self.send_object(Method::PATCH, &path, kind, patch).await
+    }
+
+    /// Changes the pod into this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::patch`].
+    pub async fn replace(&self, pod: &Pod) -> Result<Pod, ClientError> {
+        let kind = HeaderValue::from_static("application/json");
+        self.send_object(Method::PUT, &self.pod_path(), kind, pod)
+            .await
+    }
+
+    async fn send_object(
+        &self,
+        method: Method,
+        path: &str,
+        kind: HeaderValue,
+        object: &impl serde::Serialize,
+    ) -> Result<Pod, ClientError> {
+        let mut request = request(method, path);
+        request.headers_mut().insert(header::CONTENT_TYPE, kind);
+        *request.body_mut() = serde_json::to_vec(object)
+            .map_err(ClientError::Unreadable)?
+            .into();
+        let body = self.send_request(request).await?.into_body();
+        let body = body.collect().await?.to_bytes();
+        serde_json::from_slice(&body).map_err(ClientError::Unreadable)
+    }
+
     /// Ends a back-off now.
     ///
     /// # Errors
@@ -266,7 +313,7 @@ impl Client {
 
     async fn send_request(
         &self,
-        request: Request<Empty<Bytes>>,
+        request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, ClientError> {
         let stream = connect(&self.socket)
             .await
@@ -299,8 +346,8 @@ impl Client {
     }
 }
 
-fn request(method: Method, path: &str) -> Request<Empty<Bytes>> {
-    let mut request = Request::new(Empty::new());
+fn request(method: Method, path: &str) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::default());
     *request.method_mut() = method;
     // Every path is put together here, out of names that were validated and values that were encoded.
     *request.uri_mut() = path.parse().unwrap_or_default();

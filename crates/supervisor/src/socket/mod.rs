@@ -1,5 +1,6 @@
 //! The pod's socket: HTTP with the paths of Kubernetes where Kubernetes has one, so that an API server can pass streams through.
 
+mod change;
 pub(crate) mod client;
 pub(crate) mod exec;
 pub(crate) mod serve;

@@ -3,6 +3,9 @@
 //! | path | method | what |
 //! |---|---|---|
 //! | `…/pods/<name>` | GET | the pod; with `watch=true` a stream of `{"type","object"}` lines |
+//! | `…/pods/<name>` | PUT, PATCH | what may be changed of a pod that runs: images, a shorter deadline, labels |
+//! | `…/pods/<name>/ephemeralcontainers` | PUT, PATCH | containers to look into the pod with |
+//! | `…/pods/<name>/status` | PUT, PATCH | conditions that are not the kubelet's own, as readiness gates name them |
 //! | `…/pods/<name>` | DELETE | `gracePeriodSeconds`; `podyard-kill=true` ends it without grace |
 //! | `…/pods/<name>/log` | GET | `container`, `follow`, `timestamps`, `previous`, `tailLines`, `instance` |
 //! | `…/pods/<name>/exec` | GET, WebSocket | `command` (repeated), `container`, `stdin`, `stdout`, `stderr`, `tty` |
@@ -20,6 +23,7 @@ use podyard_lifecycle::{Accepted, Refusal, Request};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::change;
 use super::exec;
 use super::stream;
 use crate::drivers::World;
@@ -33,6 +37,8 @@ pub(crate) struct Service {
     pub(crate) world: Rc<World>,
     pub(crate) published: watch::Receiver<Published>,
     pub(crate) asked: mpsc::UnboundedSender<Asked>,
+    /// One change after the other: each is a change of what the last one led to.
+    pub(crate) changing: tokio::sync::Mutex<()>,
 }
 
 /// Accepts connections for ever.
@@ -91,6 +97,24 @@ async fn route(service: &Rc<Service>, request: HttpRequest<Incoming>) -> Respons
             };
             ask(service, wish).await
         }
+        (&Method::PUT | &Method::PATCH, ["api", "v1", "namespaces", _, "pods", _]) => {
+            change::spec(service, request, change::pod_update).await
+        }
+        (
+            &Method::PUT | &Method::PATCH,
+            [
+                "api",
+                "v1",
+                "namespaces",
+                _,
+                "pods",
+                _,
+                "ephemeralcontainers",
+            ],
+        ) => change::spec(service, request, change::ephemeral_containers).await,
+        (&Method::PUT | &Method::PATCH, ["api", "v1", "namespaces", _, "pods", _, "status"]) => {
+            change::status(service, request).await
+        }
         (&Method::GET, ["api", "v1", "namespaces", _, "pods", _, "log"]) => {
             stream::logs(service, &query)
         }
@@ -134,17 +158,32 @@ async fn route(service: &Rc<Service>, request: HttpRequest<Incoming>) -> Respons
 }
 
 async fn ask(service: &Service, wish: Request) -> Response<Body> {
+    match wish_for(service, wish).await {
+        Ok(Accepted::Done) => status(StatusCode::OK, "", "done"),
+        Ok(Accepted::AlreadySo) => status(StatusCode::OK, "", "already so"),
+        Err(refused) => *refused,
+    }
+}
+
+/// Asks the machine; a refusal is a response already.
+pub(super) async fn wish_for(
+    service: &Service,
+    wish: Request,
+) -> Result<Accepted, Box<Response<Body>>> {
     let (answer, answered) = oneshot::channel();
-    let gone = || status(StatusCode::GONE, "Gone", "the pod has ended");
-    if service.asked.send((wish, answer)).is_err() {
-        return gone();
+    let gone = || Box::new(status(StatusCode::GONE, "Gone", "the pod has ended"));
+    if let Err(mpsc::error::SendError((wish, _))) = service.asked.send((wish, answer)) {
+        if matches!(wish, Request::Delete { .. } | Request::Kill) {
+            // Only its last output is still waited for, and nobody wants it any more.
+            service.world.give_up_output();
+        }
+        return Err(gone());
     }
-    match answered.await {
-        Ok(Ok(Accepted::Done)) => status(StatusCode::OK, "", "done"),
-        Ok(Ok(Accepted::AlreadySo)) => status(StatusCode::OK, "", "already so"),
-        Ok(Err(refusal)) => status(StatusCode::CONFLICT, "Conflict", refusal_text(refusal)),
-        Err(_) => gone(),
-    }
+    let answer = answered.await.map_err(|_| gone())?;
+    answer.map_err(|refusal| {
+        let text = refusal_text(refusal);
+        Box::new(status(StatusCode::CONFLICT, "Conflict", text))
+    })
 }
 
 fn refusal_text(refusal: Refusal) -> &'static str {
@@ -152,6 +191,10 @@ fn refusal_text(refusal: Refusal) -> &'static str {
         Refusal::NothingWaiting => "nothing is waiting for a retry",
         Refusal::Terminating => "the pod is being deleted",
         Refusal::NoSuchContainer => "there is no such container",
+        Refusal::OtherContainers => "the pod has other containers",
+        Refusal::OwnCondition => "the condition is podyard's own",
+        Refusal::NoSuchCondition => "there is no such condition",
+        Refusal::TooMany => "there are too many already",
     }
 }
 

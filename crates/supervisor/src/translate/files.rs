@@ -41,8 +41,15 @@ pub(crate) fn hosts(facts: &PodFacts<'_>, host_file: &str) -> String {
     text
 }
 
+/// `/etc/resolv.conf`, and what did not fit into it.
+pub(crate) struct ResolvConf {
+    pub(crate) text: String,
+    /// In the kubelet's words.
+    pub(crate) omissions: Vec<String>,
+}
+
 /// `/etc/resolv.conf`. There is no cluster DNS on one machine, so `ClusterFirst` means the machine's own, silently.
-pub(crate) fn resolv_conf(facts: &PodFacts<'_>, host_file: &str) -> String {
+pub(crate) fn resolv_conf(facts: &PodFacts<'_>, host_file: &str) -> ResolvConf {
     let mut nameservers: Vec<String> = Vec::new();
     let mut searches: Vec<String> = Vec::new();
     let mut options: Vec<String> = Vec::new();
@@ -74,8 +81,22 @@ pub(crate) fn resolv_conf(facts: &PodFacts<'_>, host_file: &str) -> String {
             });
         }
     }
+    let mut omissions = Vec::new();
+    let wanted = (nameservers.len(), searches.len());
     nameservers.truncate(MAX_NAMESERVERS);
+    if nameservers.len() < wanted.0 {
+        omissions.push(format!(
+            "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: {}",
+            nameservers.join(" ")
+        ));
+    }
     limit_searches(&mut searches);
+    if searches.len() < wanted.1 {
+        omissions.push(format!(
+            "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: {}",
+            searches.join(" ")
+        ));
+    }
     let mut text = String::new();
     if !searches.is_empty() {
         let _ = writeln!(text, "search {}", searches.join(" "));
@@ -86,7 +107,7 @@ pub(crate) fn resolv_conf(facts: &PodFacts<'_>, host_file: &str) -> String {
     if !options.is_empty() {
         let _ = writeln!(text, "options {}", options.join(" "));
     }
-    text
+    ResolvConf { text, omissions }
 }
 
 fn limit_searches(searches: &mut Vec<String>) {
@@ -162,7 +183,7 @@ mod tests {
                 ..PodSpec::default()
             };
             assert_eq!(
-                with(spec, |facts| resolv_conf(facts, host)),
+                with(spec, |facts| resolv_conf(facts, host).text),
                 of_host,
                 "{policy}"
             );
@@ -173,9 +194,36 @@ mod tests {
         }))
         .expect("a spec");
         assert_eq!(
-            with(spec, |facts| resolv_conf(facts, host)),
+            with(spec, |facts| resolv_conf(facts, host).text),
             "search x.test .\nnameserver 9.9.9.9\noptions ndots\n"
         );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told() {
+        let spec: PodSpec = serde_json::from_value(serde_json::json!({
+            "containers": [], "dnsPolicy": "None", "dnsConfig": {
+                "nameservers": ["1.1.1.1", "2.2.2.2", "3.3.3.3", "4.4.4.4"],
+                "searches": (0..33).map(|number| format!("s{number}")).collect::<Vec<_>>(),
+            },
+        }))
+        .expect("a spec");
+        let omissions = with(spec, |facts| resolv_conf(facts, "").omissions);
+        assert_eq!(omissions.len(), 2);
+        assert_eq!(
+            omissions[0],
+            "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: 1.1.1.1 2.2.2.2 3.3.3.3"
+        );
+        let (text, line) = omissions[1].split_once(": ").expect("a line");
+        assert_eq!(
+            text,
+            "Search Line limits were exceeded, some search paths have been omitted, the applied search line is"
+        );
+        assert_eq!(line.split(' ').count(), 32);
+        let fits = with(PodSpec::default(), |facts| {
+            resolv_conf(facts, "nameserver 1.1.1.1\n").omissions
+        });
+        assert!(fits.is_empty());
     }
 
     #[test]
@@ -226,7 +274,7 @@ mod tests {
         };
         let host =
             "search a.test. .\nnameserver 8.8.8.8\nnameserver 1.1.1.1\noptions ndots:5 edns0\n";
-        let text = with(spec, |facts| resolv_conf(facts, host));
+        let text = with(spec, |facts| resolv_conf(facts, host).text);
         assert_eq!(
             text,
             "search a.test\nnameserver 8.8.8.8\nnameserver 1.1.1.1\nnameserver 9.9.9.9\noptions edns0 ndots:2\n"

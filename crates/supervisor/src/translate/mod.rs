@@ -3,6 +3,7 @@
 //! The one place that knows both vocabularies. Pure as far as it goes: what has to be read (an image's `/etc/passwd`) comes in as text.
 
 pub(crate) mod admission;
+pub(crate) mod bandwidth;
 pub(crate) mod env_file;
 pub(crate) mod environment;
 pub(crate) mod expand;

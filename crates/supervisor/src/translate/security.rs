@@ -62,7 +62,7 @@ fn parse(name: &str) -> Result<Capability, String> {
         .map_err(|_| format!("unknown capability {name:?} to add or drop"))
 }
 
-/// An unset profile means the runtime's default unless `default_seccomp` says otherwise (design.md section 5).
+/// An unset profile means the runtime's default unless `default_seccomp` says otherwise.
 pub(crate) fn seccomp(
     container: &Container,
     facts: &PodFacts<'_>,

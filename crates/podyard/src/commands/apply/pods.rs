@@ -1,13 +1,14 @@
-//! The pods of `apply`: one that is not there is started, one that is there and says the same stays.
+//! The pods of `apply`: one that is not there is started, one that runs is changed as far as that is possible.
 
-use podyard_api::ValidPod;
+use podyard_api::{Diagnostic, ValidPod, defaults};
 use podyard_supervisor::{NewPod, PodError, PodHandle};
 
 use super::no_name;
+use crate::commands::block_on;
 use crate::error::CliError;
 use crate::named;
 use crate::new_pod::{self, Given};
-use crate::objects::{Pod, PodExt as _};
+use crate::objects::{Container, Pod, PodExt as _};
 use crate::pods;
 use crate::settings::{Context, PodOptions};
 
@@ -17,6 +18,8 @@ pub(super) enum PodChange {
     Start(Box<NewPod>),
     /// It is there, and says the same.
     Keep(Box<Pod>),
+    /// It runs, and is to be this one.
+    Update(PodHandle, Box<Pod>),
 }
 
 /// What is to become of each.
@@ -50,10 +53,12 @@ fn change(
         Err(PodError::NotFound { .. }) => return Ok(PodChange::Start(Box::new(new))),
         Err(error) => return Err(pods::from_pod_error(error, namespace, name)),
     };
-    let record = handle
-        .record()
+    let old = handle
+        .accepted()
         .map_err(|error| pods::from_pod_error(error, namespace, name))?;
-    if says_the_same(&record.pod, &new.pod) {
+    let mut wanted = new.pod.clone();
+    keep_pull_policies(&old, &mut wanted);
+    if says_the_same(&old, &wanted) {
         let now = handle
             .pod()
             .map_err(|error| pods::from_pod_error(error, namespace, name))?;
@@ -62,15 +67,52 @@ fn change(
     if handle.has_ended() {
         return Ok(PodChange::Start(Box::new(new)));
     }
-    update(&handle)
+    update(handle, &old, wanted)
 }
 
-/// A pod that runs and is to become another one.
-fn update(handle: &PodHandle) -> Result<PodChange, CliError> {
+/// A pod that runs and is to become another one: what the API server would let it become.
+fn update(handle: PodHandle, old: &Pod, wanted: Pod) -> Result<PodChange, CliError> {
+    let mut new = old.clone();
+    new.metadata.labels = wanted.metadata.labels;
+    new.metadata.annotations = wanted.metadata.annotations;
+    if let (Some(new), Some(mut wanted)) = (&mut new.spec, wanted.spec) {
+        wanted.node_name = new.node_name.take();
+        wanted.ephemeral_containers = new.ephemeral_containers.take();
+        *new = wanted;
+    }
+    let problems = podyard_api::validate::pod_update(old, &new);
+    if problems.is_empty() {
+        return Ok(PodChange::Update(handle, Box::new(new)));
+    }
     let (namespace, name) = (&handle.namespace, &handle.name);
-    Err(CliError::Usage(format!(
-        "pod `{name}` runs in namespace `{namespace}` and its manifest says something else now: a pod that runs is not changed; `podyard delete pod {name} -n {namespace}` first"
-    )))
+    let problem =
+        |problem: &Diagnostic| format!("The Pod {name:?} is invalid: {}\n", problem.message);
+    let rendered: String = problems.iter().map(problem).collect();
+    let hint = format!(
+        "hint: what else a pod is, it stays: `podyard delete pod {name} -n {namespace}`, and apply it again"
+    );
+    Err(CliError::Manifest {
+        count: problems.len(),
+        rendered: rendered + &hint,
+    })
+}
+
+/// A policy that the manifest has left to the image's tag was chosen when the pod was made, and does not follow another tag.
+fn keep_pull_policies(old: &Pod, new: &mut Pod) {
+    let (Some(old), Some(new)) = (&old.spec, &mut new.spec) else {
+        return;
+    };
+    let old = old.init_containers.iter().flatten().chain(&old.containers);
+    let inits = new.init_containers.iter_mut().flatten();
+    let is_default = |container: &Container| {
+        let image = container.image.as_deref().unwrap_or_default();
+        container.image_pull_policy.as_deref() == Some(defaults::default_pull_policy(image))
+    };
+    for (old, new) in old.zip(inits.chain(&mut new.containers)) {
+        if is_default(old) && is_default(new) {
+            new.image_pull_policy.clone_from(&old.image_pull_policy);
+        }
+    }
 }
 
 /// Whether two pods differ in nothing that a manifest says.
@@ -81,6 +123,8 @@ fn says_the_same(one: &Pod, other: &Pod) -> bool {
         if let Some(spec) = &mut pod.spec {
             // Chosen when the pod was accepted.
             spec.node_name = None;
+            // Added while it runs.
+            spec.ephemeral_containers = None;
         }
         pod.status = None;
         pod
@@ -99,6 +143,7 @@ impl PodChange {
         match self {
             Self::Start(_) => "created",
             Self::Keep(_) => "unchanged",
+            Self::Update(..) => "configured",
         }
     }
 
@@ -106,7 +151,7 @@ impl PodChange {
     pub(super) fn into_pod(self) -> Pod {
         match self {
             Self::Start(new) => new.pod,
-            Self::Keep(pod) => *pod,
+            Self::Keep(pod) | Self::Update(_, pod) => *pod,
         }
     }
 
@@ -114,6 +159,17 @@ impl PodChange {
     pub(super) fn make(self, context: &Context) -> Result<Pod, CliError> {
         match self {
             Self::Keep(pod) => Ok(*pod),
+            Self::Update(handle, pod) => {
+                let from_pod_error =
+                    |error| pods::from_pod_error(error, &handle.namespace, &handle.name);
+                handle.ensure_supervised().map_err(from_pod_error)?;
+                block_on(async {
+                    let changed = handle.client().replace(&pod).await;
+                    changed.map_err(|error| {
+                        CliError::failed(format!("pod `{}` cannot be changed", handle.name), error)
+                    })
+                })
+            }
             Self::Start(new) => {
                 let handle = new_pod::create(context, *new)?;
                 new_pod::accepted(&handle)?;
@@ -140,5 +196,30 @@ mod tests {
         assert!(says_the_same(&one, &other));
         other.spec.as_mut().expect("a spec").restart_policy = Some("Never".to_owned());
         assert!(!says_the_same(&one, &other));
+    }
+
+    #[test]
+    fn a_policy_that_nobody_named_stays_with_another_image() {
+        let with = |image: &str, policy: &str| {
+            let mut pod = pod("Running", [app("a", running())]);
+            let container = &mut pod.spec.as_mut().expect("a spec").containers[0];
+            container.image = Some(image.to_owned());
+            container.image_pull_policy = Some(policy.to_owned());
+            pod
+        };
+        for (old, new, expected) in [
+            (
+                ("x:1", "IfNotPresent"),
+                ("x:latest", "Always"),
+                "IfNotPresent",
+            ),
+            (("x:1", "Never"), ("x:latest", "Always"), "Always"),
+            (("x:1", "IfNotPresent"), ("x:latest", "Never"), "Never"),
+        ] {
+            let mut changed = with(new.0, new.1);
+            keep_pull_policies(&with(old.0, old.1), &mut changed);
+            let container = &changed.spec.expect("a spec").containers[0];
+            assert_eq!(container.image_pull_policy.as_deref(), Some(expected));
+        }
     }
 }

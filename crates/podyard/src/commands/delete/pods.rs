@@ -21,6 +21,11 @@ pub(in crate::commands) struct Deleted {
 pub(in crate::commands) fn ask(handle: PodHandle, stop: Stop) -> Result<Deleted, CliError> {
     if handle.has_ended() {
         let keeper = keeper_lock(&handle);
+        // On a full disk its supervisor may still wait to write the last lines of its logs.
+        block_on(async {
+            let _ = handle.client().delete(None).await;
+            Ok(())
+        })?;
         return Ok(Deleted { handle, keeper });
     }
     handle

@@ -25,6 +25,10 @@ pub(crate) fn describe(pod: &Pod, events: &[Event], verdict: &str, now: Timestam
         container::describe_containers("Init Containers", pod.init_containers(), pod, &mut out);
     }
     container::describe_containers("Containers", pod.app_containers(), pod, &mut out);
+    let ephemerals = pod.ephemeral_containers();
+    if !ephemerals.is_empty() {
+        container::describe_containers("Ephemeral Containers", &ephemerals, pod, &mut out);
+    }
     describe_conditions(spec, status, &mut out);
     volumes::describe_volumes(spec.volumes.as_deref().unwrap_or_default(), &mut out);
     out.line(

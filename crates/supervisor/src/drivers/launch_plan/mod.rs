@@ -8,6 +8,7 @@ mod stop_signal;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::rc::Rc;
 
 use podyard_image::Image;
 use podyard_lifecycle::ContainerIndex;
@@ -18,9 +19,10 @@ use podyard_linux::{
 };
 
 use super::World;
-use super::containers::NotStarted;
+use super::containers::{LiveContainer, NotStarted};
 use crate::translate::{self, resources, security};
 
+pub(super) use mounts::write_own_files;
 pub(super) use persona::{Persona, persona};
 
 /// Everything about a container that does not depend on descriptors.
@@ -37,11 +39,12 @@ pub(super) struct Config {
     pid: PidChoice,
 }
 
-#[derive(Clone, Copy)]
 enum PidChoice {
     Own,
     Shared,
     Host,
+    /// Those of another container's processes.
+    Of(Rc<LiveContainer>),
 }
 
 pub(super) fn config(
@@ -56,6 +59,7 @@ pub(super) fn config(
     let persona = persona(world, container, image)?;
     let args = translate::command_line(container, &image.config, &persona.given)
         .map_err(NotStarted::create)?;
+    world.tell_oom_score(persona.oom_score, &container.name);
     let spec = world.spec();
     Ok(Config {
         resources: world.with_facts(|facts| {
@@ -75,13 +79,23 @@ pub(super) fn config(
         pid: match (
             spec.host_pid == Some(true),
             spec.share_process_namespace == Some(true),
+            world.pod.target_of(&container.name),
         ) {
-            (true, _) => PidChoice::Host,
-            (false, true) => PidChoice::Shared,
-            (false, false) => PidChoice::Own,
+            (true, ..) => PidChoice::Host,
+            (false, true, _) => PidChoice::Shared,
+            (false, false, Some(target)) => PidChoice::Of(running(world, target)?),
+            (false, false, None) => PidChoice::Own,
         },
         persona,
     })
+}
+
+/// The container that an ephemeral one is to look into. One that does not run is waited for, as for anything that is missing.
+fn running(world: &World, name: &str) -> Result<Rc<LiveContainer>, NotStarted> {
+    let index = world.container_index(name);
+    let containers = world.live.containers.borrow();
+    let live = index.and_then(|index| containers.get(&index).cloned());
+    live.ok_or_else(|| NotStarted::create(format!("target container {name:?} is not running")))
 }
 
 fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, NotStarted> {
@@ -122,10 +136,11 @@ pub(super) fn spawn(
     plan.no_new_privileges = persona.no_new_privileges;
     plan.seccomp = persona.filter;
     plan.security_label = persona.label;
-    plan.pid_namespace = match config.pid {
+    plan.pid_namespace = match &config.pid {
         PidChoice::Own => PidNamespace::New,
         PidChoice::Shared => PidNamespace::Sandbox,
         PidChoice::Host => PidNamespace::Host,
+        PidChoice::Of(target) => PidNamespace::Of(&target.process),
     };
     plan.cgroup = cgroup;
     plan.launch_record = Some(launch_record);

@@ -86,28 +86,31 @@ fn own_files(
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let resolv = read("/etc/resolv.conf");
         let hostname = facts.hostname()?;
-        Ok([
-            (
-                "/etc/hosts",
-                "hosts",
-                files::hosts(facts, &read("/etc/hosts")),
-                false,
-            ),
-            (
-                "/etc/hostname",
-                "hostname",
-                format!("{hostname}\n"),
-                readonly,
-            ),
-            (
-                "/etc/resolv.conf",
-                "resolv.conf",
-                files::resolv_conf(facts, &read(files::resolv_conf_source(&resolv))),
-                readonly,
-            ),
-        ])
+        let resolver = files::resolv_conf(facts, &read(files::resolv_conf_source(&resolv)));
+        Ok((
+            [
+                (
+                    "/etc/hosts",
+                    "hosts",
+                    files::hosts(facts, &read("/etc/hosts")),
+                    false,
+                ),
+                (
+                    "/etc/hostname",
+                    "hostname",
+                    format!("{hostname}\n"),
+                    readonly,
+                ),
+                ("/etc/resolv.conf", "resolv.conf", resolver.text, readonly),
+            ],
+            resolver.omissions,
+        ))
     });
-    for (destination, name, text, is_readonly) in texts.map_err(NotStarted::create)? {
+    let (texts, omissions) = texts.map_err(NotStarted::create)?;
+    for omission in omissions {
+        world.tell_once("DNSConfigForming", omission);
+    }
+    for (destination, name, text, is_readonly) in texts {
         if !is_free(wanted, destination) {
             continue;
         }
@@ -121,6 +124,14 @@ fn own_files(
         });
     }
     Ok(())
+}
+
+/// The same files once more, for a container that has them mounted already.
+pub(in super::super) fn write_own_files(
+    world: &World,
+    container: &Container,
+) -> Result<(), NotStarted> {
+    own_files(world, container, &mut Vec::new())
 }
 
 /// In place and not renamed: running containers have this very file mounted. One that says this already is left alone: to empty

@@ -26,7 +26,7 @@ pub(in super::super) struct Persona {
     /// The compiled filter; `None` means unconfined.
     pub(in super::super) filter: Option<Arc<seccomp::Program>>,
     pub(in super::super) label: Option<SecurityLabel>,
-    oom_score: i32,
+    pub(super) oom_score: i32,
 }
 
 impl Persona {

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use podyard_api::core::{
-    EmptyDirVolumeSource, HostPathVolumeSource, PersistentVolumeClaimVolumeSource, Pod, Volume,
+    EmptyDirVolumeSource, HostPathVolumeSource, PersistentVolumeClaimVolumeSource, PodSpec, Volume,
 };
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -73,7 +73,7 @@ impl<'a> Source<'a> {
 /// Sets up every used volume; may be repeated at any time.
 pub(crate) async fn set_up(world: &Rc<World>) -> Result<(), VolumeError> {
     world.look_at_objects();
-    for volume in used(&world.pod) {
+    for volume in used(world.spec()) {
         set_up_one(world, volume)
             .await
             .map_err(|message| VolumeError {
@@ -89,7 +89,7 @@ pub(crate) async fn set_up(world: &Rc<World>) -> Result<(), VolumeError> {
 pub(super) fn refresh(world: &World) -> Vec<VolumeError> {
     world.look_at_objects();
     let mut errors = Vec::new();
-    for volume in used(&world.pod) {
+    for volume in used(world.spec()) {
         let Source::Payload(plugin) = Source::of(volume) else {
             continue;
         };
@@ -163,7 +163,7 @@ fn make_once(path: &Path, group: Option<u32>) -> Result<(), String> {
 /// A file of variables that a container has written into an emptyDir. It is hostile: links stay inside the volume, and nothing about it makes
 /// the supervisor wait.
 pub(super) fn read_env_file(world: &World, name: &str, path: &str) -> Result<String, String> {
-    let volume = used(&world.pod)
+    let volume = used(world.spec())
         .find(|volume| volume.name == name && volume.empty_dir.is_some())
         .ok_or_else(|| format!("cannot find the volume {name:?} referenced by FileKeyRef"))?;
     let read = || -> io::Result<String> {
@@ -212,7 +212,7 @@ pub(crate) fn is_read_only(volume: &Volume) -> bool {
 /// Unmounts what is mounted and deletes what is ours. Goes on past errors and reports the first.
 pub(crate) fn remove(world: &World) -> std::io::Result<()> {
     let mut first = Ok(());
-    for volume in used(&world.pod) {
+    for volume in used(world.spec()) {
         // The others are not below the pod's directory.
         if !matches!(Source::of(volume), Source::HostPath(_) | Source::Claim(_))
             && let Err(error) = mounting::unmount(&host_path(world, volume))
@@ -227,24 +227,18 @@ pub(crate) fn remove(world: &World) -> std::io::Result<()> {
 }
 
 /// The volumes that some container mounts.
-fn used(pod: &Pod) -> impl Iterator<Item = &Volume> {
-    let spec = pod.spec.as_ref();
-    let containers = spec
-        .into_iter()
-        .flat_map(crate::translate::containers)
-        .collect::<Vec<_>>();
-    spec.into_iter()
-        .flat_map(|spec| spec.volumes.iter().flatten())
-        .filter(move |volume| {
-            containers.iter().any(|container| {
-                let mounts = container.volume_mounts.iter().flatten();
-                let devices = container.volume_devices.iter().flatten();
-                mounts
-                    .map(|mount| &mount.name)
-                    .chain(devices.map(|device| &device.name))
-                    .any(|name| *name == volume.name)
-            })
+fn used(spec: &PodSpec) -> impl Iterator<Item = &Volume> {
+    let containers = crate::translate::containers(spec).collect::<Vec<_>>();
+    spec.volumes.iter().flatten().filter(move |volume| {
+        containers.iter().any(|container| {
+            let mounts = container.volume_mounts.iter().flatten();
+            let devices = container.volume_devices.iter().flatten();
+            mounts
+                .map(|mount| &mount.name)
+                .chain(devices.map(|device| &device.name))
+                .any(|name| *name == volume.name)
         })
+    })
 }
 
 #[cfg(test)]

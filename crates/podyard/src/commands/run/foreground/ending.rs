@@ -49,6 +49,22 @@ impl Session<'_> {
 
     /// First signal: stop everything. Second: kill it. Third: leave the rest to the supervisors.
     pub(super) async fn stop(&mut self, signal: u8) -> Option<ExitCode> {
+        let mut signal = signal;
+        loop {
+            if let Some(code) = self.escalate(signal) {
+                return Some(code);
+            }
+            // A supervisor that does not answer must not keep anybody from pressing the keys again.
+            tokio::select! {
+                biased;
+                next = self.signals.next() => signal = next,
+                () = ask_to_end(&self.pods, self.stopping) => return None,
+            }
+        }
+    }
+
+    /// One step further than before; after the last one there is only leaving.
+    fn escalate(&mut self, signal: u8) -> Option<ExitCode> {
         let (what, it) = self.what_runs();
         match self.stopping {
             Stopping::Not => {
@@ -62,12 +78,11 @@ impl Session<'_> {
             }
             Stopping::AtOnce(_) => {
                 self.screen.note(&format!(
-                    "leaving {what} to the supervisor, which goes on killing {it}"
+                    "leaving {what} to its supervisor, which goes on killing {it}"
                 ));
                 return Some(ExitCode::Signal(signal));
             }
         }
-        self.ask_all_to_end().await;
         None
     }
 
@@ -82,9 +97,7 @@ impl Session<'_> {
     }
 
     pub(super) async fn ask_all_to_end(&self) {
-        for pod in self.pods.iter().filter(|pod| pod.ended.is_none()) {
-            pod.ask_to_end(self.stopping).await;
-        }
+        ask_to_end(&self.pods, self.stopping).await;
     }
 
     /// The last words about a pod.
@@ -162,5 +175,12 @@ impl Session<'_> {
         });
         let mut codes = codes.filter(|code| *code != ExitCode::Success);
         codes.next().unwrap_or(ExitCode::Success)
+    }
+}
+
+/// All that run.
+async fn ask_to_end(pods: &[PodView], stopping: Stopping) {
+    for pod in pods.iter().filter(|pod| pod.ended.is_none()) {
+        pod.ask_to_end(stopping).await;
     }
 }

@@ -2,35 +2,45 @@
 //!
 //! ```text
 //! directories, pipes ─▶ spawn ─▶ record written ─▶ barrier opened ─▶ running ─▶ exited ─▶ (removed)
-//!                                     │                 │
+//! └─────── make.rs ────────┘         │                 │
+//!   (ahead.rs: before its time)      │                 │
 //!            a supervisor that dies before opening the barrier leaves a child that ends without having run anything;
-//!            one that dies later leaves a launch record that says how far it came
+//!            one that dies later leaves a launch record that says how far it came (adopt.rs)
 //! ```
 
+mod adopt;
+mod ahead;
+mod make;
+mod output;
+
 use std::cell::OnceCell;
-use std::fs::{File, OpenOptions};
-use std::os::fd::AsFd as _;
+use std::fs::File;
 use std::path::Path;
 use std::rc::Rc;
 
 use podyard_image::Image;
 use podyard_lifecycle::{
-    Action, Attempt, ContainerIndex, Exit, Observation, StartStage, StopSignal, Timestamp,
+    Attempt, ContainerIndex, Exit, Observation, StartStage, StopSignal, Timestamp,
 };
-use podyard_linux::{Cgroup, Launch, LaunchRecord, Process, Stdio, WaitStatus};
+use podyard_linux::{Cgroup, Launch, Process, WaitStatus};
 
 use super::launch_plan::Persona;
-use super::logs::{self, LogPump};
+use super::logs::LogPump;
 use super::streams::{self, Terminal};
+use super::world::Key;
 use super::{World, launch_plan};
 use crate::clock;
 use crate::keeper;
 use crate::limits;
 use crate::lock;
-use crate::pull::chain;
 use crate::ready;
 use crate::record::{self, InstanceRecord};
 use crate::rotation;
+
+pub(super) use adopt::adopt;
+pub(crate) use ahead::Ahead;
+pub(super) use ahead::discard as discard_ahead;
+pub(crate) use output::Unwritten;
 
 /// A container instance that was created and is not known to have ended.
 pub(crate) struct LiveContainer {
@@ -74,7 +84,12 @@ pub(super) fn start(
     restart_count: u32,
 ) {
     let container_id = new_container_id();
-    match create(world, container, attempt, restart_count, &container_id) {
+    let started = match ahead::take(world, (container, attempt)) {
+        Some(made) => Ok(made),
+        None => make::make(world, container, attempt),
+    }
+    .and_then(|made| made.start(world, container, attempt, restart_count, &container_id));
+    match started {
         Ok((live, launch)) => {
             let live = Rc::new(live);
             world
@@ -106,132 +121,6 @@ pub(super) fn start(
     }
 }
 
-/// Everything up to the open barrier.
-fn create(
-    world: &Rc<World>,
-    container: ContainerIndex,
-    attempt: Attempt,
-    restart_count: u32,
-    container_id: &str,
-) -> Result<(LiveContainer, Launch), NotStarted> {
-    let name = world.container_name(container).to_owned();
-    let run = world.dirs.container_run(&name, attempt);
-    let data = world.dirs.container_data(&name, attempt);
-    // An earlier try of this very start may have left something.
-    clear(world, container, attempt);
-    let image = world
-        .image_of(container, attempt)
-        .ok_or_else(|| NotStarted::create("the image is gone"))?;
-
-    let io = |what: &'static str| {
-        move |error: std::io::Error| NotStarted::create(format!("{what}: {error}"))
-    };
-    std::fs::create_dir_all(&run).map_err(io("cannot create the container's directory"))?;
-    std::fs::create_dir_all(data.join("upper"))
-        .map_err(io("cannot create the container's directory"))?;
-    std::fs::create_dir_all(data.join("work"))
-        .map_err(io("cannot create the container's directory"))?;
-
-    let config = launch_plan::config(world, container, &image, &data)?;
-    let [stdout, stderr] = logs::make_pipes(
-        &run,
-        config.persona.identity.uid,
-        config.persona.identity.gid,
-    )
-    .map_err(io("cannot make the output pipes"))?;
-    let log = world.log_path(&name, restart_count);
-    world
-        .live
-        .log_names
-        .borrow_mut()
-        .insert((container, attempt), restart_count);
-    let pump = LogPump::open(&run, &log, world.logs_grew.clone())
-        .map_err(io("cannot open the container's log"))?;
-    // Whatever happens to this process from here on, the pipes keep what is in them.
-    world.keeper.hold(
-        &logs::keeper_key(&name, attempt),
-        &[stdout.as_fd(), stderr.as_fd()],
-    );
-    let launch_record = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(run.join("launch"))
-        .map_err(io("cannot create the launch record"))?;
-    // The child has this lock from its birth until it executes its program or ends, also when this process is killed before it has
-    // written down who the child is.
-    lock::take(&launch_record).map_err(io("cannot lock the launch record"))?;
-    let cgroup = world.container_cgroup(&name, attempt, &config.resources)?;
-
-    let sandbox = world
-        .live
-        .sandbox
-        .borrow()
-        .clone()
-        .ok_or_else(|| NotStarted::create("the pod has no sandbox"))?;
-    let stop_signal = config.stop_signal;
-    let spec = world.container(container);
-    let has_terminal = spec.is_some_and(|spec| spec.tty == Some(true));
-    let stdio = match spec {
-        Some(spec) if !has_terminal => Stdio::Files {
-            stdin: streams::input(world, spec, attempt, &run)
-                .map_err(io("cannot open the standard input"))?,
-            stdout,
-            stderr,
-        },
-        _ => Stdio::Terminal { size: None },
-    };
-    let launch = launch_plan::spawn(
-        world,
-        &sandbox,
-        config,
-        cgroup.as_ref(),
-        stdio,
-        launch_record.into(),
-    )
-    .map_err(|error| NotStarted::create(chain(&error)))?;
-    let mut launch = launch;
-    let process = launch
-        .process
-        .try_clone()
-        .map_err(io("cannot hold the container's process"))?;
-
-    let started = clock::wall();
-    let instance = InstanceRecord {
-        version: record::version(),
-        container: name,
-        attempt,
-        restart_count,
-        process: process.id(),
-        container_id: container_id.to_owned(),
-        stop_signal,
-        started_at: (started.seconds, started.nanoseconds),
-    };
-    // Written before anything of the container's own can run: from here on its exit cannot go unnoticed.
-    save(&run, &instance).map_err(io("cannot write the container's record"))?;
-    // Its terminal must be out of danger before anything is printed on it.
-    if !has_terminal {
-        launch.start().map_err(io("cannot start the container"))?;
-    }
-    pump.start();
-    Ok((
-        LiveContainer {
-            attempt,
-            restart_count,
-            process,
-            stop_signal,
-            cgroup,
-            pump,
-            terminal: OnceCell::new(),
-            persona: OnceCell::new(),
-        },
-        launch,
-    ))
-}
-
-fn save(run: &Path, instance: &InstanceRecord) -> std::io::Result<()> {
-    crate::atomic::write(&run.join("record.json"), &serde_json::to_vec(instance)?)
-}
-
 /// Waits for the start to succeed or fail, then for the end.
 async fn see_through(
     world: Rc<World>,
@@ -260,13 +149,14 @@ async fn see_through(
                 container_id,
                 at,
             });
+            ahead::begin(&world, container);
             see_exit(world, container, live).await;
         }
         Err(message) => {
             drop(launch);
             let _ = ready::readable(&live.process).await;
             let _ = live.process.reap();
-            live.pump.finish();
+            live.finish_output(&world, container);
             forget(&world, container, &live);
             let at = clock::wall();
             let stage = StartStage::Start;
@@ -332,10 +222,7 @@ fn report_exit(
         let _ = cgroup.kill_all();
         cgroup.oom_kills().is_ok_and(|kills| kills > 0)
     });
-    if let Some(terminal) = live.terminal.get() {
-        terminal.finish(&live.pump);
-    }
-    live.pump.finish();
+    live.finish_output(world, container);
     let exit = match status {
         Some(status) if ran_out_of_memory => Exit::OomKilled {
             code: status.code(),
@@ -416,8 +303,7 @@ fn forget(world: &World, container: ContainerIndex, live: &LiveContainer) {
     {
         world.complain(&format!("cannot remove the cgroup of {name}: {error}"));
     }
-    streams::release(world, name, live.attempt);
-    let _ = std::fs::remove_dir_all(world.dirs.container_run(name, live.attempt));
+    remove_volatile(world, (container, live.attempt));
     let mut containers = world.live.containers.borrow_mut();
     if containers
         .get(&container)
@@ -425,6 +311,18 @@ fn forget(world: &World, container: ContainerIndex, live: &LiveContainer) {
     {
         containers.remove(&container);
     }
+}
+
+/// The pipes and records of an instance that is over go, unless there is something in the pipes that could not be written yet: then they
+/// go once it is.
+fn remove_volatile(world: &World, key: Key) {
+    if world.live.unwritten.borrow().contains_key(&key) {
+        return;
+    }
+    let (container, attempt) = key;
+    let name = world.container_name(container);
+    streams::release(world, name, attempt);
+    let _ = std::fs::remove_dir_all(world.dirs.container_run(name, attempt));
 }
 
 /// Waits for the child of an interrupted start: it executes its program if it was told to, and ends at the barrier if it was not. Only then
@@ -500,203 +398,14 @@ pub(super) fn remove(
             .borrow_mut()
             .remove(&(container, attempt))
     {
+        let unwritten = world.live.unwritten.borrow();
+        if let Some(unwritten) = unwritten.get(&(container, attempt)) {
+            unwritten.pump.give_up();
+        }
         rotation::remove(&world.log_path(&name, restart_count));
     }
     world.live.images.borrow_mut().remove(&(container, attempt));
     world.report(Observation::ContainerRemoved { container, attempt });
-}
-
-/// Takes over the instances of the last supervisor: those that live are watched again, those that died are reported.
-pub(super) fn adopt(world: &Rc<World>, pending: &[Action]) {
-    let Ok(entries) = std::fs::read_dir(world.dirs.run.join("containers")) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let Some(instance) = record::read::<InstanceRecord>(&entry.path().join("record.json"))
-        else {
-            continue;
-        };
-        let Some(container) = world.container_index(&instance.container) else {
-            continue;
-        };
-        let is_pending = pending.iter().any(|action| {
-            matches!(action, Action::StartContainer { container: c, attempt: a, .. } if *c == container && *a == instance.attempt)
-        });
-        adopt_one(world, container, &instance, &entry.path(), is_pending);
-    }
-}
-
-fn adopt_one(
-    world: &Rc<World>,
-    container: ContainerIndex,
-    instance: &InstanceRecord,
-    run: &Path,
-    is_pending: bool,
-) {
-    let attempt = instance.attempt;
-    if is_pending {
-        launch_is_over(run);
-    }
-    let launch =
-        File::open(run.join("launch")).map(|file| podyard_linux::read_launch_record(&file));
-    let process = Process::adopt(instance.process).ok().flatten();
-    let Ok(Ok(launch)) = launch else { return };
-    if is_pending && matches!(launch, LaunchRecord::NotStarted) {
-        // The barrier closed with the last supervisor; the start is begun again from nothing.
-        return;
-    }
-    let started_at = Timestamp {
-        seconds: instance.started_at.0,
-        nanoseconds: instance.started_at.1,
-    };
-    if is_pending {
-        let container_id = instance.container_id.clone();
-        if let LaunchRecord::Failed(error) = &launch {
-            clear(world, container, attempt);
-            world.live.adopted.borrow_mut().insert((container, attempt));
-            world.report(Observation::ContainerNotStarted {
-                container,
-                attempt,
-                stage: StartStage::Start,
-                message: error.oci_text(),
-                container_id: Some(container_id),
-                at: started_at,
-            });
-            return;
-        }
-        world.live.adopted.borrow_mut().insert((container, attempt));
-        world.report(Observation::ContainerStarted {
-            container,
-            attempt,
-            container_id,
-            at: started_at,
-        });
-    }
-    let log = world.log_path(&instance.container, instance.restart_count);
-    let pump = match LogPump::open(run, &log, world.logs_grew.clone()) {
-        Ok(pump) => pump,
-        Err(error) => {
-            world.complain(&format!(
-                "cannot read the output of {}: {error}",
-                instance.container
-            ));
-            return;
-        }
-    };
-    // This keeper may be another one than the last supervisor's.
-    if let Ok([stdout, stderr]) = logs::open_pipes(run) {
-        let key = logs::keeper_key(&instance.container, attempt);
-        world.keeper.hold(&key, &[stdout.as_fd(), stderr.as_fd()]);
-    }
-    world
-        .live
-        .log_names
-        .borrow_mut()
-        .insert((container, attempt), instance.restart_count);
-    let cgroup = world.open_container_cgroup(&instance.container, attempt);
-    match process {
-        Some(process) => {
-            let live = Rc::new(LiveContainer {
-                attempt,
-                restart_count: instance.restart_count,
-                process,
-                stop_signal: instance.stop_signal,
-                cgroup,
-                pump: Rc::clone(&pump),
-                terminal: OnceCell::new(),
-                persona: OnceCell::new(),
-            });
-            match Terminal::adopt(world, &instance.container, attempt) {
-                Ok(Some(terminal)) => drop(live.terminal.set(terminal)),
-                Ok(None) => {}
-                Err(error) => world.complain(&format!(
-                    "cannot take over the terminal of {}: {error}",
-                    instance.container
-                )),
-            }
-            world
-                .live
-                .containers
-                .borrow_mut()
-                .insert(container, Rc::clone(&live));
-            pump.start();
-            tokio::task::spawn_local(see_exit(Rc::clone(world), container, live));
-        }
-        None => report_lost(world, container, instance, cgroup, &pump),
-    }
-}
-
-/// The process is gone: the keeper may know how it ended.
-fn report_lost(
-    world: &Rc<World>,
-    container: ContainerIndex,
-    instance: &InstanceRecord,
-    cgroup: Option<Cgroup>,
-    pump: &LogPump,
-) {
-    let known = keeper::recorded_exit(
-        &world.dirs.exits(),
-        instance.process.pid,
-        instance.process.start_time,
-    );
-    let out_of_memory = cgroup
-        .as_ref()
-        .is_some_and(|cgroup| cgroup.oom_kills().is_ok_and(|kills| kills > 0));
-    let (exit, at) = match known {
-        Some(record) => {
-            let exit = match (record.code, record.signal) {
-                (Some(code), _) if out_of_memory => Exit::OomKilled { code },
-                (None, Some(signal)) if out_of_memory => Exit::OomKilled { code: 128 + signal },
-                (Some(code), _) => Exit::Code(code),
-                (None, Some(signal)) => Exit::Signal(signal),
-                (None, None) => Exit::Lost,
-            };
-            (
-                exit,
-                Timestamp {
-                    seconds: record.at.0,
-                    nanoseconds: record.at.1,
-                },
-            )
-        }
-        None => (Exit::Lost, clock::wall()),
-    };
-    if let Ok(Some(terminal)) = Terminal::adopt(world, &instance.container, instance.attempt) {
-        terminal.finish(pump);
-    }
-    pump.finish();
-    let attempt = instance.attempt;
-    let file = world
-        .dirs
-        .container_data(&instance.container, attempt)
-        .join("termination-log");
-    let message = last_bytes(&file, limits::TERMINATION_MESSAGE_BYTES)
-        .ok()
-        .filter(|text| !text.is_empty());
-    if let Some(cgroup) = cgroup {
-        let _ = cgroup.kill_all();
-        let _ = cgroup.remove(limits::CGROUP_PATIENCE);
-    }
-    let run = world.dirs.container_run(&instance.container, attempt);
-    let clear = {
-        let (world, name) = (Rc::clone(world), instance.container.clone());
-        Box::new(move || {
-            streams::release(&world, &name, attempt);
-            let _ = std::fs::remove_dir_all(run);
-        })
-    };
-    world
-        .live
-        .ended
-        .borrow_mut()
-        .insert((container, attempt), clear);
-    world.report(Observation::ContainerExited {
-        container,
-        attempt,
-        exit,
-        at,
-        message,
-    });
 }
 
 impl LiveContainer {
@@ -706,7 +415,20 @@ impl LiveContainer {
     }
 
     pub(crate) fn drain_log(&self) {
-        self.pump.drain();
+        // What cannot be written now is tried again by the pump.
+        let _ = self.pump.drain();
+    }
+
+    fn finish_output(&self, world: &Rc<World>, container: ContainerIndex) {
+        let output = Unwritten {
+            restart_count: self.restart_count,
+            pump: Rc::clone(&self.pump),
+        };
+        output.finish(
+            world,
+            (container, self.attempt),
+            self.terminal.get().cloned(),
+        );
     }
 
     pub(super) fn rotate_log(&self) -> std::io::Result<()> {

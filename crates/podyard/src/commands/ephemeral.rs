@@ -1,0 +1,97 @@
+//! `debug POD --image=IMAGE`: a container more in a pod that runs, to look into it. It sees the pod's network and, with `--target`, the
+//! processes of one of its containers; it is never started again, and ends with the pod.
+
+use serde_json::{Value, json};
+
+use super::{block_on, note, print};
+use crate::error::CliError;
+use crate::exit_code::ExitCode;
+use crate::objects::{Pod, PodExt as _};
+use crate::pods;
+use crate::settings::{Context, DebugSettings};
+
+pub(super) fn run(context: &Context, settings: &DebugSettings) -> Result<ExitCode, CliError> {
+    let handle = pods::find(context, &settings.pod)?;
+    let pod = handle
+        .pod()
+        .map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
+    if handle.has_ended() || pod.is_terminating() {
+        return Err(CliError::plain(format!(
+            "pod `{}` has ended or is about to: nothing more can be started in it",
+            settings.pod
+        )));
+    }
+    let name = match &settings.container {
+        Some(name) if has_container(&pod, name) => {
+            return Err(CliError::plain(format!(
+                "a container `{name}` exists in pod `{}` already",
+                settings.pod
+            )));
+        }
+        Some(name) => name.clone(),
+        None => {
+            let name = format!("debugger-{}", crate::manifests::name_suffix());
+            note(format!("Defaulting debug container name to {name}."));
+            name
+        }
+    };
+    let container = container(settings, &name)?;
+    let patch = json!({"spec": {"ephemeralContainers": [container]}});
+    block_on(async {
+        let client = handle.client();
+        let asked = client.patch(Some("ephemeralcontainers"), &patch).await;
+        asked
+            .map_err(|error| CliError::failed(format!("container `{name}` cannot be added"), error))
+    })?;
+    print(format!("pod/{} container {name} added\n", settings.pod))?;
+    Ok(ExitCode::Success)
+}
+
+fn has_container(pod: &Pod, name: &str) -> bool {
+    let ephemerals = pod.ephemeral_containers();
+    let others = pod.init_containers().iter().chain(pod.app_containers());
+    let mut all = others.chain(&ephemerals);
+    all.any(|known| known.name == name)
+}
+
+/// As kubectl's profile `general` makes it: it may trace the processes that it sees.
+fn container(settings: &DebugSettings, name: &str) -> Result<Value, CliError> {
+    let word = |word: &std::ffi::OsString| {
+        word.to_str()
+            .map(str::to_owned)
+            .ok_or_else(|| CliError::Usage(format!("`{}` is not UTF-8", word.to_string_lossy())))
+    };
+    let command = settings.command.iter().map(word);
+    let command = command.collect::<Result<Vec<_>, _>>()?;
+    let env = settings.env.iter();
+    let env: Vec<_> = env
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect();
+    let mut container = json!({
+        "name": name,
+        "image": settings.image,
+        "terminationMessagePolicy": "File",
+        "securityContext": {"capabilities": {"add": ["SYS_PTRACE"]}},
+    });
+    for (field, value, is_given) in [
+        ("command", json!(command), !command.is_empty()),
+        ("env", json!(env), !env.is_empty()),
+        (
+            "targetContainerName",
+            json!(settings.target),
+            settings.target.is_some(),
+        ),
+        (
+            "imagePullPolicy",
+            json!(settings.image_pull_policy),
+            settings.image_pull_policy.is_some(),
+        ),
+        ("stdin", json!(true), settings.stdin),
+        ("tty", json!(true), settings.tty),
+    ] {
+        if is_given {
+            container[field] = value;
+        }
+    }
+    Ok(container)
+}

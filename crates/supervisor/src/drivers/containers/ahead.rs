@@ -1,0 +1,299 @@
+//! Containers made before their time: while one init container works, the next ones are put together up to the closed barrier, so that
+//! the way from its exit to their first instruction is one byte through a socket.
+//!
+//! Nobody can tell, except by the clock: nothing of the container runs, nothing is reported, and a start that would come out differently
+//! by then is made anew. What that could be is in [`may_wait`] and [`take`]: whatever a container sees that an earlier one can change,
+//! other than the content of a volume.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use podyard_api::core::{Container, PodSpec, Volume};
+use podyard_lifecycle::ContainerIndex;
+use podyard_linux::{LaunchEvent, Sandbox};
+
+use super::super::objects::Objects;
+use super::super::world::Key;
+use super::super::{World, images, launch_plan};
+use super::clear;
+use super::make::{self, Made};
+use crate::translate::security;
+
+/// How many containers wait at once. Each holds a process and a mounted root; more than the processors can make while one container
+/// runs gains nothing.
+const AT_ONCE: u16 = 2;
+
+/// What was made, and what was started: only first starts are foreseen.
+#[derive(Default)]
+pub(crate) struct Ahead {
+    waiting: RefCell<HashMap<Key, Waiting>>,
+    seen: RefCell<HashSet<ContainerIndex>>,
+}
+
+struct Waiting {
+    made: Made,
+    sandbox: Rc<Sandbox>,
+    objects: Rc<Objects>,
+}
+
+/// After the start of `current`: makes those that follow it, in the background.
+pub(super) fn begin(world: &Rc<World>, current: ContainerIndex) {
+    let world = Rc::clone(world);
+    tokio::task::spawn_local(async move {
+        for following in 1..=AT_ONCE {
+            // Whatever has happened meanwhile comes first.
+            tokio::task::yield_now().await;
+            let Some(position) = current.0.checked_add(following) else {
+                return;
+            };
+            consider(&world, ContainerIndex(position));
+        }
+    });
+}
+
+fn consider(world: &World, container: ContainerIndex) {
+    let Some(spec) = world.container(container) else {
+        return;
+    };
+    let ahead = &world.live.ahead;
+    let sandbox = world.live.sandbox.borrow().clone();
+    let Some(sandbox) = sandbox.filter(|_| ahead.waiting.borrow().len() < usize::from(AT_ONCE))
+    else {
+        return;
+    };
+    if !may_wait(world.spec(), spec) || !ahead.seen.borrow_mut().insert(container) {
+        return;
+    }
+    // The lifecycle core counts a container's starts from 0.
+    let key = (container, 0);
+    if !images::is_at_hand(world, container) {
+        return;
+    }
+    match make::make(world, container, 0) {
+        Ok(made) => {
+            let objects = Rc::clone(&world.live.objects.borrow());
+            let waiting = Waiting {
+                made,
+                sandbox,
+                objects,
+            };
+            ahead.waiting.borrow_mut().insert(key, waiting);
+        }
+        // It may be different when its time has come; and if not, it is told then.
+        Err(_) => clear(world, container, 0),
+    }
+}
+
+/// The container that was made for this start, if nothing has changed that it would see.
+pub(super) fn take(world: &World, key: Key) -> Option<Made> {
+    let ahead = &world.live.ahead;
+    ahead.seen.borrow_mut().insert(key.0);
+    let mut waiting = ahead.waiting.borrow_mut().remove(&key)?;
+    world.look_at_objects();
+    if is_current(world, key, &mut waiting) {
+        return Some(waiting.made);
+    }
+    waiting.made.discard();
+    None
+}
+
+fn is_current(world: &World, key: Key, waiting: &mut Waiting) -> bool {
+    let sandbox = world.live.sandbox.borrow();
+    let is_set_up = loop {
+        match waiting.made.launch.next() {
+            Ok(Some(LaunchEvent::Ready)) => {}
+            Ok(None) => break true,
+            _ => break false,
+        }
+    };
+    is_set_up
+        && sandbox.as_ref().is_some_and(|own| Rc::ptr_eq(own, &waiting.sandbox))
+        && *waiting.objects == **world.live.objects.borrow()
+        && world
+            .image_of(key.0, key.1)
+            .is_some_and(|image| image.manifest_digest == waiting.made.image)
+        // The last container may have written into `/etc/hosts`; every start writes it anew.
+        && world
+            .container(key.0)
+            .is_some_and(|container| launch_plan::write_own_files(world, container).is_ok())
+}
+
+/// With the sandbox goes everything that was made in it.
+pub(in super::super) fn discard(world: &World) {
+    let waiting: Vec<_> = world.live.ahead.waiting.borrow_mut().drain().collect();
+    for ((container, attempt), waiting) in waiting {
+        waiting.made.discard();
+        clear(world, container, attempt);
+    }
+}
+
+/// Whether a container that is made now is the same as one that is made after the containers before it have run.
+fn may_wait(spec: &PodSpec, container: &Container) -> bool {
+    let mounts = || container.volume_mounts.iter().flatten();
+    // Others would see its process, or what it does.
+    let is_hidden = spec.share_process_namespace != Some(true) && spec.host_pid != Some(true);
+    // Its devices are those there are when it starts.
+    let is_ordinary = !security::is_privileged(container)
+        && container.tty != Some(true)
+        && container.stdin != Some(true);
+    let reads_files = container.env.iter().flatten().any(|variable| {
+        let source = variable.value_from.as_ref();
+        source.is_some_and(|source| source.file_key_ref.is_some())
+    });
+    let is_whole = mounts().all(|mount| {
+        mount.sub_path.is_none()
+            && mount.sub_path_expr.is_none()
+            && mount.mount_propagation.as_deref().unwrap_or("None") == "None"
+    });
+    is_hidden
+        && is_ordinary
+        && !reads_files
+        && is_whole
+        && !makes_mount_points(container)
+        && mounts().all(|mount| stays_itself(spec, &mount.name))
+}
+
+/// Whether something is mounted below one of its volumes: the place for it would be made in the volume, where others see it.
+fn makes_mount_points(container: &Container) -> bool {
+    let message = container.termination_message_path.as_deref();
+    let mut places = vec![
+        message.unwrap_or("/dev/termination-log"),
+        "/etc/hosts",
+        "/etc/hostname",
+        "/etc/resolv.conf",
+        "/dev/shm",
+        "/proc",
+        "/sys",
+    ];
+    let volumes: Vec<&str> = container
+        .volume_mounts
+        .iter()
+        .flatten()
+        .map(|mount| mount.mount_path.as_str())
+        .collect();
+    places.extend(&volumes);
+    let is_below = |place: &Path, volume: &Path| place != volume && place.starts_with(volume);
+    places.iter().any(|place| {
+        volumes
+            .iter()
+            .any(|volume| is_below(Path::new(place), Path::new(volume)))
+    })
+}
+
+/// Whether the directory that a volume is now is the one that it will be: an earlier container can exchange a directory for another one
+/// in its parent, or bring an image.
+fn stays_itself(spec: &PodSpec, name: &str) -> bool {
+    let host_path = |volume: &Volume| {
+        let path = volume
+            .host_path
+            .as_ref()
+            .map(|host| PathBuf::from(&host.path));
+        path.map(|path| (volume.name.clone(), path))
+    };
+    let volumes = || spec.volumes.iter().flatten();
+    let Some(volume) = volumes().find(|volume| volume.name == name) else {
+        return false;
+    };
+    if volume.image.is_some() {
+        return false;
+    }
+    let Some((_, own)) = host_path(volume) else {
+        return true;
+    };
+    own.is_dir()
+        && volumes()
+            .filter_map(host_path)
+            .all(|(other, path)| other == name || !own.starts_with(&path))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Of the second container, which has nothing special but what the arguments add to it and to its pod.
+    fn may_wait(container: Value, pod: Value) -> bool {
+        let merged = |mut base: Value, more: Value| {
+            let (Some(base_fields), Value::Object(more)) = (base.as_object_mut(), more) else {
+                panic!("objects")
+            };
+            base_fields.extend(more);
+            base
+        };
+        let container = merged(json!({"name": "app", "image": "i"}), container);
+        let spec = merged(json!({"containers": [container]}), pod);
+        let spec: PodSpec = serde_json::from_value(spec).expect("a pod");
+        super::may_wait(&spec, &spec.containers[0])
+    }
+
+    #[test]
+    fn only_what_nobody_can_tell_is_made_early() {
+        let mounts = |mounts: Value| json!({"volumeMounts": mounts});
+        let volumes = |volumes: Value| json!({"volumes": volumes});
+        let plain = json!([{"name": "v", "mountPath": "/v"}]);
+        let empty = json!([{"name": "v", "emptyDir": {}}]);
+        assert!(may_wait(json!({}), json!({})));
+        assert!(may_wait(mounts(plain.clone()), volumes(empty.clone())));
+        for (container, pod) in [
+            (json!({}), json!({"hostPID": true})),
+            (json!({}), json!({"shareProcessNamespace": true})),
+            (json!({"tty": true}), json!({})),
+            (json!({"stdin": true}), json!({})),
+            (json!({"securityContext": {"privileged": true}}), json!({})),
+            (
+                json!({"env": [{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "p", "key": "k"}}}]}),
+                volumes(empty.clone()),
+            ),
+            (
+                mounts(json!([{"name": "v", "mountPath": "/v", "subPath": "a"}])),
+                volumes(empty.clone()),
+            ),
+            (
+                mounts(
+                    json!([{"name": "v", "mountPath": "/v", "mountPropagation": "HostToContainer"}]),
+                ),
+                volumes(empty.clone()),
+            ),
+            // The place for the second would be made in the first.
+            (
+                mounts(
+                    json!([{"name": "v", "mountPath": "/v"}, {"name": "v", "mountPath": "/v/w"}]),
+                ),
+                volumes(empty.clone()),
+            ),
+            (
+                mounts(json!([{"name": "v", "mountPath": "/etc"}])),
+                volumes(empty.clone()),
+            ),
+            (
+                json!({"volumeMounts": plain, "terminationMessagePath": "/v/message"}),
+                volumes(empty),
+            ),
+            (
+                mounts(plain.clone()),
+                volumes(json!([{"name": "v", "image": {"reference": "i"}}])),
+            ),
+            // A file can be exchanged for another one, and so can a directory in another one that is mounted.
+            (
+                mounts(plain.clone()),
+                volumes(json!([{"name": "v", "hostPath": {"path": "/etc/passwd"}}])),
+            ),
+            (
+                mounts(plain.clone()),
+                volumes(
+                    json!([{"name": "v", "hostPath": {"path": "/usr/share"}}, {"name": "w", "hostPath": {"path": "/usr"}}]),
+                ),
+            ),
+        ] {
+            assert!(
+                !may_wait(container.clone(), pod.clone()),
+                "{container} {pod}"
+            );
+        }
+        let siblings = json!([{"name": "v", "hostPath": {"path": "/usr/share"}}, {"name": "w", "hostPath": {"path": "/usr/shared"}}]);
+        assert!(may_wait(mounts(plain), volumes(siblings)));
+    }
+}
