@@ -421,12 +421,18 @@ mod tests {
             "{}",
             owner.name
         );
-        let job = workload("Job", "backoffLimit: 1", "Never")
-            .pod(0)
-            .expect("valid");
+        let of_job = workload("Job", "backoffLimit: 1", "Never");
+        let job = of_job.pod(0).expect("valid");
         let owner = &job.metadata.owner_references.as_ref().expect("an owner")[0];
         assert_eq!((owner.kind.as_str(), owner.name.as_str()), ("Job", "web"));
-        let labels = job.metadata.labels.expect("labels");
+        let labels = job.metadata.labels.as_ref().expect("labels");
         assert_eq!(labels["batch.kubernetes.io/controller-uid"], owner.uid);
+        for (unit, theirs, others) in [(&set, &one, &job), (&of_job, &job, &one)] {
+            let (Unit::Set(owner) | Unit::Job(owner)) = unit else {
+                panic!("a workload")
+            };
+            assert!(owner.workload.owns(theirs));
+            assert!(!owner.workload.owns(others));
+        }
     }
 }
