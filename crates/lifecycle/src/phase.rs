@@ -108,6 +108,8 @@ impl PodMachine {
         if !self.computed_phase.is_final() {
             self.computed_phase = match self.ending() {
                 Some(ending) if ending.cause.reason().is_some() => Phase::Failed,
+                // What comes up once more although the pod ends has its own end to be counted.
+                Some(_) if self.is_creating() => return,
                 _ => self.phase_of_containers(),
             };
         }
