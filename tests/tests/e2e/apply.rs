@@ -252,7 +252,11 @@ fn a_pod_is_started_once() {
     assert_says(
         &output,
         2,
-        &["pod updates may not change fields", "hint:", "podyard delete pod p"],
+        &[
+            "pod updates may not change fields",
+            "hint:",
+            "podyard delete pod p",
+        ],
     );
     assert_eq!(podyard.pod("p")["spec"]["restartPolicy"], "Always");
     podyard.finish();
