@@ -51,13 +51,6 @@ pub(crate) enum StartStep {
 }
 
 impl PodMachine {
-    /// Whether `StartContainer` is out: it cannot be taken back.
-    pub(crate) fn is_creating(&self) -> bool {
-        self.starting
-            .as_ref()
-            .is_some_and(|start| matches!(start.step, StartStep::Create { .. }))
-    }
-
     /// Makes the first start of `wanted` that nothing puts off, unless one is under way. Returns whether the records must be looked at again.
     pub(crate) fn drive_starts(&mut self, wanted: &[ContainerIndex]) -> bool {
         self.drive_post_start();

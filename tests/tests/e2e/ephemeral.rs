@@ -48,6 +48,15 @@ fn it_runs_beside_the_others_and_is_not_one_of_them() {
     assert_eq!(container(&pod, "app")["restartCount"], 0);
     let described = podyard.ok(&["describe", "pod", "p"]);
     assert!(described.contains("Ephemeral Containers:"), "{described}");
+    let timeline = podyard.json(&["timeline", "p", "-o", "json"]);
+    let mut spans = timeline["spans"].as_array().expect("spans").iter();
+    let span = spans
+        .find(|span| span["name"] == "looker")
+        .expect("it is there");
+    assert_eq!(
+        (&span["kind"], &span["exitCode"]),
+        (&json!("ephemeral"), &json!(3))
+    );
     // It stays in the pod's history, and its name is taken.
     assert_says(
         &podyard.run(&["debug", "p", "--image=busybox", "-c", "looker"]),
