@@ -201,7 +201,7 @@ fn what_cannot_run_as_a_job_is_said_before_anything_starts() {
     assert_says(
         &podyard.foreground(&suspended, &[]),
         2,
-        &["job/later is suspended"],
+        &["job/later would start nothing: `spec.suspend` is true"],
     );
     assert_eq!(podyard.ok(&["get", "pods", "-o", "name"]), "");
     podyard.finish();

@@ -106,15 +106,17 @@ impl Unit {
         matches!(self, Self::Job(_))
     }
 
-    /// Whether it is a job that starts nothing until somebody says so.
-    pub(super) fn is_suspended(&self) -> bool {
-        match self {
-            Self::Job(owner) => {
-                let spec = owner.workload.workload().job_spec();
-                spec.is_some_and(|spec| spec.suspend == Some(true))
-            }
-            _ => false,
+    /// Why it is a job that starts nothing until somebody changes it.
+    pub(super) fn starts_nothing(&self) -> Option<&'static str> {
+        let Self::Job(owner) = self else {
+            return None;
+        };
+        let spec = owner.workload.workload().job_spec()?;
+        if spec.suspend == Some(true) {
+            return Some("`spec.suspend` is true");
         }
+        (spec.parallelism == Some(0) && spec.completions != Some(0))
+            .then_some("`spec.parallelism` is 0")
     }
 
     /// Whether its pods are to be removed as soon as it has ended.
