@@ -95,7 +95,7 @@ mod tests {
     use k8s_openapi::api::core::v1 as api;
 
     use super::*;
-    use crate::{Condition, Now, Request, Settings};
+    use crate::{Condition, Now, Request, Settings, Timestamp};
 
     fn pod(image: String) -> Pod {
         let app = api::Container {
@@ -148,5 +148,38 @@ mod tests {
         }
         assert_eq!(set(limits::FOREIGN_CONDITIONS), Err(Refusal::TooMany));
         assert_eq!(set(0), Ok(Accepted::AlreadySo));
+    }
+
+    #[test]
+    fn who_sets_a_condition_may_say_since_when() {
+        let mut machine = PodMachine::new(&pod("0".into()), Settings::default(), Now::default());
+        let mut since = |status: &str, seconds: Option<i64>| {
+            let condition = Condition {
+                kind: "example.com/wired".into(),
+                status: status.into(),
+                reason: None,
+                message: None,
+                since: seconds.map(|seconds| Timestamp {
+                    seconds,
+                    nanoseconds: 0,
+                }),
+            };
+            let now = Now {
+                wall: Timestamp {
+                    seconds: 100,
+                    nanoseconds: 0,
+                },
+                ..Now::default()
+            };
+            let request = Request::SetCondition { condition };
+            machine.request(now, &request).expect("granted");
+            let conditions = machine.status().conditions.unwrap_or_default();
+            let time = conditions[0].last_transition_time.clone();
+            time.expect("a time").0.as_second()
+        };
+        assert_eq!(since("False", Some(7)), 7);
+        assert_eq!(since("False", None), 7);
+        assert_eq!(since("True", None), 100);
+        assert_eq!(since("True", Some(8)), 8);
     }
 }
