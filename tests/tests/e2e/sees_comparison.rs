@@ -75,7 +75,7 @@ const DIFFERENCES: &[(&str, &str)] = &[
         "podyard: what the pod shares keeps the flags it was made with; crun leaves them to the bind mount",
     ),
     (
-        "descriptor /std*",
+        "descriptor /containers/app.0/std*",
         "podyard: pipes have names, by which the next supervisor opens them again; of the names only the last part is seen",
     ),
     ("descriptor pipe", "crun: those of whoever called it"),

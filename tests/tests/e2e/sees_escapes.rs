@@ -254,7 +254,12 @@ fn cve_2025_31133_and_cve_2025_52565_masks_and_console_are_not_the_containers() 
         podyard.wait_for("p", "it was tried", |pod| waits_or_ended(pod, name));
         let printed = podyard.run(&["logs", "p", "-c", name]).stdout;
         let printed = String::from_utf8_lossy(&printed).replace('\r', "");
-        assert!(["", "0\n"].contains(&printed.as_str()), "{name}: {printed}");
+        // The shell complains of its own redirections, which lead where nobody may write.
+        let rest: Vec<&str> = printed
+            .lines()
+            .filter(|line| !line.starts_with("sh: can't create /dev/null: "))
+            .collect();
+        assert!(matches!(rest[..], [] | ["0"]), "{name}: {printed}");
     }
     assert_eq!(pattern(), before);
     podyard.ok(&["delete", "pod", "p", "--now"]);
@@ -372,9 +377,9 @@ fn the_machine_is_not_written_to_read_or_changed() {
 #[test]
 fn the_supervisor_is_not_traced_looked_into_or_signalled() {
     let podyard = Instance::new();
-    let look = "for p in /proc/[0-9]*; do c=$(tr '\\0' ' ' < $p/cmdline 2>/dev/null); \
+    let look = "for p in /proc/[0-9]*; do c=$( (tr '\\0' ' ' < $p/cmdline) 2>/dev/null); \
         case \"$c\" in *' inter''nal '*) echo seen; for f in environ mem maps auxv; do (head -c 1 $p/$f >/dev/null) 2>/dev/null && echo read $f; done; \
-          ls $p/root/ >/dev/null 2>&1 && echo its root; ls $p/cwd/ >/dev/null 2>&1 && echo its directory; ls $p/fd/ >/dev/null 2>&1 && echo its descriptors; \
+          ls $p/root/ >/dev/null 2>&1 && echo its root; ls $p/cwd/ >/dev/null 2>&1 && echo its directory; readlink $p/fd/0 >/dev/null 2>&1 && echo its descriptors; \
           readlink $p/exe >/dev/null 2>&1 && echo its program; nsenter -t ${p#/proc/} -m true 2>/dev/null && echo entered;; esac; done; echo looked";
     let run = |name: &str, host: bool| {
         let pod = with_spec(

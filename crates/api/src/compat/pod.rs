@@ -26,8 +26,10 @@ pub(super) const METADATA: &[Row] = &[
     honoured("metadata.annotations"),
     row(
         "metadata.annotations[container.apparmor.security.beta.kubernetes.io/*]",
-        But(&["", "unconfined"]),
-        Warning("no AppArmor profile is applied by this version"),
+        Only(&["runtime/default"]),
+        Warning(
+            "podyard brings no default profile, so the pod is rejected: name one that is loaded, as `localhost/NAME`",
+        ),
     ),
     row(
         "metadata.annotations[seccomp.security.alpha.kubernetes.io/pod]",

@@ -97,7 +97,8 @@ impl Life {
                 let message = "too much".into();
                 observations.push(Observation::StorageExceeded { message });
             }
-            if self.world.random.one_in(200) {
+            // Whatever the pod waits for.
+            if self.turn % 16 == 0 {
                 observations.push(Observation::ObjectsChanged);
             }
             let requests = self.requests(observations.is_empty());

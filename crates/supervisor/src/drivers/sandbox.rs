@@ -18,27 +18,33 @@ use crate::translate::{bandwidth, sysctls};
 use crate::users;
 
 pub(super) fn create(world: &Rc<World>, attempt: u32) {
-    // Whatever an earlier try of this very action left behind goes first.
-    discard(world);
-    match try_create(world, attempt) {
-        Ok(record) => {
-            *world.live.pod_ips.borrow_mut() = record.pod_ips.clone();
-            watch(world, attempt);
-            world.report(Observation::SandboxReady {
-                attempt,
-                pod_ips: record.pod_ips,
-            });
+    let world = Rc::clone(world);
+    tokio::task::spawn_local(async move {
+        // Whatever an earlier try of this very action left behind goes first.
+        discard(&world).await;
+        match try_create(&world, attempt) {
+            Ok(record) => {
+                *world.live.pod_ips.borrow_mut() = record.pod_ips.clone();
+                watch(&world, attempt);
+                world.report(Observation::SandboxReady {
+                    attempt,
+                    pod_ips: record.pod_ips,
+                });
+            }
+            Err(message) => {
+                discard(&world).await;
+                world.report(Observation::SandboxFailed { attempt, message });
+            }
         }
-        Err(message) => {
-            discard(world);
-            world.report(Observation::SandboxFailed { attempt, message });
-        }
-    }
+    });
 }
 
 pub(super) fn stop(world: &Rc<World>, attempt: u32) {
-    discard(world);
-    world.report(Observation::SandboxStopped { attempt });
+    let world = Rc::clone(world);
+    tokio::task::spawn_local(async move {
+        discard(&world).await;
+        world.report(Observation::SandboxStopped { attempt });
+    });
 }
 
 fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> {
@@ -181,17 +187,17 @@ fn watch(world: &Rc<World>, attempt: u32) {
 }
 
 /// Removes process, network and cgroup of whatever sandbox there is. Goes on past errors: what is left is found by the next clean-up.
-fn discard(world: &World) {
+async fn discard(world: &World) {
     super::containers::discard_ahead(world);
     let known = record::read::<SandboxRecord>(&world.dirs.sandbox());
     let held = world.live.sandbox.borrow_mut().take();
     match held {
-        Some(sandbox) => end(&sandbox),
+        Some(sandbox) => end(&sandbox).await,
         None => {
             if let Some(Ok(Some(sandbox))) =
                 known.as_ref().map(|known| Sandbox::adopt(known.process))
             {
-                end(&sandbox);
+                end(&sandbox).await;
             }
         }
     }
@@ -206,12 +212,13 @@ fn discard(world: &World) {
     world.remove_pod_cgroup();
 }
 
-fn end(sandbox: &Sandbox) {
+async fn end(sandbox: &Sandbox) {
     let _ = sandbox
         .process()
         .signal(rustix::process::Signal::KILL.as_raw());
-    // SIGKILL cannot be refused; the wait is for the kernel alone.
-    let _ = sandbox.process().wait_exited(None);
+    // SIGKILL cannot be refused. But where it is the first process of everybody's pid namespace, the kernel does not let it go before each
+    // of the others is reaped, and those that were containers are reaped here, by other tasks.
+    let _ = ready::readable(sandbox).await;
     let _ = sandbox.process().reap();
 }
 

@@ -247,6 +247,12 @@ fn sub_path(
         let message = format!("error SubPath `{path}` must not be an absolute path");
         return Err(NotStarted::config(message));
     }
+    if Path::new(&path)
+        .components()
+        .eq([std::path::Component::CurDir])
+    {
+        return Ok(None);
+    }
     if path.split('/').any(|name| name == "..") {
         let message = format!("unable to provision SubPath `{path}`: must not contain '..'");
         return Err(NotStarted::config(message));
@@ -325,6 +331,8 @@ mod tests {
         };
         check("", "", Ok(None));
         check("a/b", "", Ok(Some("a/b")));
+        check(".", "", Ok(None));
+        check("././", "", Ok(None));
         check("$(POD)", "", Ok(Some("$(POD)")));
         check("", "logs/$(POD)", Ok(Some("logs/web")));
         check("", "$$(POD)", Ok(Some("$(POD)")));
