@@ -7,6 +7,7 @@ use crate::container::{Cause, Ended, Life, Running, Waiting};
 use crate::machine::{PodMachine, Stage};
 use crate::plan::Kind;
 use crate::restart::{AfterExit, after};
+use crate::start::StartStep;
 
 /// `status.phase`. The kubelet never says `Unknown`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,12 +106,24 @@ impl PodMachine {
 
     /// A final phase is kept; any other is looked at anew.
     pub(crate) fn update_phase(&mut self) {
-        if !self.computed_phase.is_final() {
-            self.computed_phase = match self.ending() {
-                Some(ending) if ending.cause.reason().is_some() => Phase::Failed,
-                _ => self.phase_of_containers(),
-            };
+        if self.computed_phase.is_final() {
+            return;
         }
+        let phase = match self.ending() {
+            Some(ending) if ending.cause.reason().is_some() => Phase::Failed,
+            _ => self.phase_of_containers(),
+        };
+        // How the one that is just being made will end is not known yet.
+        let is_open = self.ending().is_some() && self.is_creating();
+        if !phase.is_final() || !is_open {
+            self.computed_phase = phase;
+        }
+    }
+
+    /// `StartContainer` is out.
+    fn is_creating(&self) -> bool {
+        let start = self.starting.as_ref();
+        start.is_some_and(|start| matches!(start.step, StartStep::Create { .. }))
     }
 
     fn phase_of_containers(&self) -> Phase {

@@ -60,18 +60,25 @@ impl PodMachine {
             self.cancel_start();
         }
         let under_way = self.starting.as_ref().map(|start| start.container);
+        let (mut first, mut was_put_off) = (None, false);
         for container in wanted
             .iter()
             .copied()
             .filter(|container| under_way != Some(*container))
         {
             let was_owed = self.container(container).owed.is_some();
-            if self.may_start(container) && self.starting.is_none() {
-                self.begin_start(container);
-            } else if was_owed && self.container(container).owed.is_none() {
-                // It was put off, and now its exit code counts after all.
-                return true;
+            if self.may_start(container) {
+                first.get_or_insert(container);
+            } else {
+                was_put_off |= was_owed && self.container(container).owed.is_none();
             }
+        }
+        if was_put_off {
+            // Its exit code counts after all, and perhaps nothing is to be started any more.
+            return true;
+        }
+        if let (None, Some(container)) = (&self.starting, first) {
+            self.begin_start(container);
         }
         self.begin_creation();
         false

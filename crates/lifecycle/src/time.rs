@@ -141,9 +141,12 @@ mod tests {
 
     #[test]
     fn durations_are_printed_as_go_prints_them() {
-        let cases: [(u64, &str); 12] = [
+        let cases: [(u64, &str); 15] = [
             (0, "0s"),
             (1, "1ns"),
+            (1_000, "1µs"),
+            (1_000_000, "1ms"),
+            (1_000_000_000, "1s"),
             (1_500, "1.5µs"),
             (300_000_000, "300ms"),
             (1_234_000_000, "1.234s"),

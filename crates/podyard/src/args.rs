@@ -106,6 +106,8 @@ pub(crate) enum Verb {
     Events(EventsArgs),
     /// Show when each container ran, as a waterfall
     Timeline(TimelineArgs),
+    /// Connect to the first process of a container that runs
+    Attach(AttachArgs),
     /// Add a container to a running pod, to look into it; or look into its supervisor
     Debug(DebugArgs),
     /// Set a condition of a pod that others are in charge of, such as a readiness gate
@@ -679,6 +681,7 @@ mod tests {
             "debug web --image=busybox --target=app -it -- sh",
             "debug pod/web --image busybox -c d --env A=1 --image-pull-policy=Never",
             "debug replay web --from 3",
+            "attach web -c app -it",
             "condition web example.com/ready=True other- --reason=Up",
             "--root /x -v run pod.yaml --backoff 0.1 --on-init-failure restart-pod",
         ] {
@@ -747,6 +750,21 @@ pub(crate) struct DebugArgs {
     /// What it runs instead of the image's own command, after `--`
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AttachArgs {
+    /// The pod, as NAME or pod/NAME
+    pub(crate) pod: String,
+    /// The container; without it the annotation's default, or the first one
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// Pass stdin on
+    #[arg(short = 'i', long)]
+    pub(crate) stdin: bool,
+    /// stdin is a terminal
+    #[arg(short = 't', long)]
+    pub(crate) tty: bool,
 }
 
 #[derive(Debug, Args)]

@@ -60,11 +60,11 @@ impl From<ExitCode> for process::ExitCode {
 pub(crate) const TABLE: &[(&str, &str)] = &[
     (
         "0",
-        "Done. `run` in the foreground: the pod succeeded. `run -d`: the pod was accepted and its supervisor runs.",
+        "Done. `run` in the foreground: every pod succeeded, every job is complete. `run -d`: the pods were accepted and their supervisors run.",
     ),
     (
         "1",
-        "The operation failed. `run`: the pod failed without an exit code of a container to pass on (a deadline, an eviction), or somebody else deleted it. `check`: something was found.",
+        "The operation failed. `run`: a pod or a job failed without an exit code of a container to pass on (a deadline, an eviction), or somebody else deleted it. `check`: something was found.",
     ),
     (
         "2",
@@ -86,7 +86,7 @@ pub(crate) const TABLE: &[(&str, &str)] = &[
     ("143", "Ended by SIGTERM; `run` deleted the pod first."),
     (
         "other",
-        "`run` in the foreground: the exit code of the first container that failed, in the order of the manifest, init containers first. `exec`: the exit code of the command. 128 + n stands for signal n.",
+        "`run` in the foreground: the exit code of the first container that failed, in the order of the manifest, init containers first; of several pods, that of the first that failed; of a job that failed, that of the pod that failed last. `exec`: the exit code of the command. 128 + n stands for signal n.",
     ),
 ];
 

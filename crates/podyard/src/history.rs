@@ -176,21 +176,23 @@ impl History<'_> {
     }
 
     fn name(&self, container: ContainerIndex) -> &str {
-        let mut containers = self
-            .pod
-            .init_containers()
-            .iter()
-            .chain(self.pod.app_containers());
-        containers
-            .nth(container.position())
-            .map_or("?", |container| container.name.as_str())
+        let inits = self.pod.init_containers().iter();
+        let members = inits.chain(self.pod.app_containers());
+        let spec = self.pod.spec.as_ref();
+        let ephemerals = spec.and_then(|spec| spec.ephemeral_containers.as_ref());
+        let mut names = members
+            .map(|container| container.name.as_str())
+            .chain(ephemerals.into_iter().flatten().map(|it| it.name.as_str()));
+        names.nth(container.position()).unwrap_or("?")
     }
 
     fn kind(&self, container: ContainerIndex) -> SpanKind {
-        match self.pod.init_containers().get(container.position()) {
+        let (inits, apps) = (self.pod.init_containers(), self.pod.app_containers());
+        match inits.get(container.position()) {
             Some(init) if is_sidecar(init) => SpanKind::Sidecar,
             Some(_) => SpanKind::Init,
-            None => SpanKind::App,
+            None if container.position() < inits.len() + apps.len() => SpanKind::App,
+            None => SpanKind::Ephemeral,
         }
     }
 }

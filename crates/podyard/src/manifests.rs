@@ -1,9 +1,10 @@
 //! Reading manifests: files, directories of them, stdin. What they mean is decided in `podyard-api`.
 
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use podyard_api::limits::MAX_SOURCE_BYTES;
 use podyard_api::{Diagnostic, Diagnostics, LoadOptions, Objects, Severity, Source, render};
 
 use crate::error::CliError;
@@ -20,7 +21,7 @@ pub(crate) fn load(
     replicas: Option<i32>,
     warn: impl FnOnce(&str),
 ) -> Result<Objects, CliError> {
-    let sources = read(files)?;
+    let texts = read(files)?;
     let options = LoadOptions {
         random: random(),
         skip_unknown,
@@ -28,7 +29,8 @@ pub(crate) fn load(
         present: named::present(context),
         accept_unsupported: false,
     };
-    let objects = podyard_api::load(&sources, &options)
+    let objects = texts
+        .load(&options)
         .map_err(|diagnostics| invalid(&diagnostics, context.stderr))?;
     let warnings = describe(&objects.warnings, context.stderr);
     if !warnings.is_empty() {
@@ -43,7 +45,7 @@ pub(crate) fn inspect(
     files: &[PathBuf],
     replicas: Option<i32>,
 ) -> Result<Result<Objects, Diagnostics>, CliError> {
-    let sources = read(files)?;
+    let texts = read(files)?;
     let options = LoadOptions {
         random: 0,
         skip_unknown: true,
@@ -51,7 +53,7 @@ pub(crate) fn inspect(
         present: named::present(context),
         accept_unsupported: true,
     };
-    Ok(podyard_api::load(&sources, &options))
+    Ok(texts.load(&options))
 }
 
 /// What was accepted and is worth knowing. A remark only says what a field means on one machine: one line is enough.
@@ -93,42 +95,62 @@ pub(crate) fn invalid(diagnostics: &Diagnostics, palette: Palette) -> CliError {
     }
 }
 
-fn read(files: &[PathBuf]) -> Result<Vec<Source>, CliError> {
-    let mut sources = Vec::new();
+/// What was read, and what of it is no text.
+#[derive(Default)]
+struct Texts {
+    sources: Vec<Source>,
+    problems: Vec<Diagnostic>,
+}
+
+impl Texts {
+    /// Reads one text, and not much more of it than a manifest may have: the rest makes it only larger than it may be.
+    fn add(&mut self, name: &str, from: impl Read) -> io::Result<()> {
+        let mut text = Vec::new();
+        let most = u64::try_from(MAX_SOURCE_BYTES).unwrap_or(u64::MAX);
+        from.take(most.saturating_add(1)).read_to_end(&mut text)?;
+        match Source::from_bytes(name, text) {
+            Ok(source) => self.sources.push(source),
+            Err(problem) => self.problems.push(*problem),
+        }
+        Ok(())
+    }
+
+    fn load(self, options: &LoadOptions) -> Result<Objects, Diagnostics> {
+        let mut problems = self.problems;
+        if problems.is_empty() {
+            return podyard_api::load(&self.sources, options);
+        }
+        // What is wrong with the others is told as well.
+        if !self.sources.is_empty()
+            && let Err(more) = podyard_api::load(&self.sources, options)
+        {
+            problems.extend(more.0);
+        }
+        Err(Diagnostics(problems))
+    }
+}
+
+fn read(files: &[PathBuf]) -> Result<Texts, CliError> {
+    let mut texts = Texts::default();
     for path in files {
         if path.as_os_str() == "-" {
-            let mut text = Vec::new();
-            let read = io::stdin().lock().read_to_end(&mut text);
+            let read = texts.add("<stdin>", io::stdin().lock());
             read.map_err(|error| file_error(Path::new("<stdin>"), error))?;
-            sources.push(source("<stdin>", text)?);
         } else if path.is_dir() {
             for file in manifests_in(path)? {
-                sources.push(read_file(&file)?);
+                read_file(&mut texts, &file)?;
             }
         } else {
-            sources.push(read_file(path)?);
+            read_file(&mut texts, path)?;
         }
     }
-    Ok(sources)
+    Ok(texts)
 }
 
-fn read_file(path: &Path) -> Result<Source, CliError> {
-    let text = fs::read(path).map_err(|error| file_error(path, error))?;
-    source(&path.display().to_string(), text)
-}
-
-fn source(name: &str, text: Vec<u8>) -> Result<Source, CliError> {
-    match String::from_utf8(text) {
-        Ok(text) => Ok(Source::new(name, text)),
-        Err(error) => {
-            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-            Err(CliError::Manifest {
-                rendered: format!("{name}:{line}: error: not UTF-8\n"),
-                count: 1,
-            })
-        }
-    }
+fn read_file(texts: &mut Texts, path: &Path) -> Result<(), CliError> {
+    let file = fs::File::open(path).map_err(|error| file_error(path, error))?;
+    let read = texts.add(&path.display().to_string(), file);
+    read.map_err(|error| file_error(path, error))
 }
 
 /// The manifests of a directory, by name, as kubectl takes them.
@@ -197,13 +219,27 @@ mod tests {
     #[test]
     fn what_cannot_be_read_has_a_code_of_its_own() {
         use crate::exit_code::ExitCode;
-        let missing = read(&["/nowhere/pod.yaml".into()]).expect_err("missing");
+        let missing = read(&["/nowhere/pod.yaml".into()]).err().expect("missing");
         assert_eq!(missing.exit_code(), ExitCode::NotFound);
-        let binary = source("pod.yaml", b"a\nb\xff".to_vec()).expect_err("not text");
-        assert_eq!(binary.exit_code(), ExitCode::Usage);
-        let CliError::Manifest { rendered, .. } = binary else {
-            panic!("{binary}")
-        };
-        assert_eq!(rendered, "pod.yaml:2: error: not UTF-8\n");
+    }
+
+    #[test]
+    fn what_is_no_text_is_told_beside_what_is_wrong_with_the_others() {
+        let mut texts = Texts::default();
+        texts.add("a.yaml", &b"a\nb\xff"[..]).expect("read");
+        texts.add("b.yaml", &b"kind: Pod"[..]).expect("read");
+        let problems = texts.load(&LoadOptions::default()).expect_err("wrong");
+        let messages: Vec<&str> = problems.0.iter().map(Diagnostic::server_message).collect();
+        assert_eq!(messages.len(), 2, "{messages:?}");
+        assert!(messages[1].contains("apiVersion"), "{messages:?}");
+    }
+
+    /// A file without an end is read no further than a manifest may go.
+    #[test]
+    fn nothing_is_read_without_end() {
+        let mut texts = Texts::default();
+        texts.add("endless", io::repeat(b'a')).expect("read");
+        let problems = texts.load(&LoadOptions::default()).expect_err("too large");
+        assert!(problems.0[0].message.contains("larger than 10 MiB"));
     }
 }

@@ -117,6 +117,7 @@ pub(crate) enum Command {
         watch: bool,
     },
     Replay(ReplaySettings),
+    Attach(AttachSettings),
     Debug(DebugSettings),
     Condition {
         pod: String,
@@ -266,6 +267,14 @@ pub(crate) struct ReplaySettings {
     pub(crate) from: Option<u64>,
     pub(crate) to: Option<u64>,
     pub(crate) format: Option<Format>,
+}
+
+#[derive(Debug)]
+pub(crate) struct AttachSettings {
+    pub(crate) pod: String,
+    pub(crate) container: Option<String>,
+    pub(crate) stdin: bool,
+    pub(crate) tty: bool,
 }
 
 /// A container that is added to a running pod.
@@ -421,6 +430,12 @@ pub(crate) fn resolve(cli: Cli, environment: &Environment) -> Result<(Context, C
             format: args.output.map(Into::into),
             watch: args.watch,
         },
+        Verb::Attach(args) => Command::Attach(AttachSettings {
+            pod: pod_name(&args.pod)?,
+            container: args.container,
+            stdin: args.stdin,
+            tty: args.tty,
+        }),
         Verb::Debug(args) => debug(args)?,
         Verb::Condition(args) => Command::Condition {
             pod: pod_name(&args.pod)?,

@@ -359,3 +359,73 @@ fn read_snapshot(path: &Path) -> Result<Option<Snapshot<PodMachine>>, JournalErr
     }
     Ok(Some(snapshot))
 }
+
+#[cfg(test)]
+mod tests {
+    use podyard_lifecycle::Settings;
+
+    use super::*;
+
+    fn pod(image: &str, generation: i64) -> Pod {
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "p", "namespace": "default", "uid": "u", "generation": generation},
+            "spec": {"containers": [{"name": "a", "image": image}]},
+        }))
+        .expect("a pod")
+    }
+
+    /// Whatever of the files there is: turns alone, a snapshot alone, a snapshot and what came after it, a snapshot and turns that it includes.
+    #[test]
+    fn a_changed_pod_is_found_again() {
+        let root = std::env::temp_dir().join(format!("podyard-journal-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&root);
+        let roots = crate::roots::Roots::resolve(Some(&root)).expect("absolute");
+        let dirs = roots.pod("u");
+        std::fs::create_dir_all(&dirs.data).expect("a directory");
+        let first = |now| PodMachine::new(&pod("one", 1), Settings::default(), now);
+        let restore = || Journal::restore(&dirs, first, Now::default()).expect("readable");
+        let observed = |restored: &Restored| restored.machine.status().observed_generation;
+        let change = |restored: &mut Restored, to: &Pod| {
+            let request = Request::Update {
+                pod: Box::new(to.clone()),
+            };
+            restored
+                .machine
+                .request(Now::default(), &request)
+                .expect("granted");
+            let requests = [request];
+            restored
+                .journal
+                .append(Now::default(), &[], &requests)
+                .expect("written");
+        };
+
+        let mut restored = restore();
+        assert_eq!((restored.pod.clone(), observed(&restored)), (None, Some(1)));
+        change(&mut restored, &pod("two", 2));
+        let restored = restore();
+        assert_eq!(restored.pod, Some(pod("two", 2)));
+        assert_eq!(observed(&restored), Some(2));
+
+        let turns = std::fs::read(dirs.journal()).expect("turns");
+        let Restored {
+            machine,
+            events,
+            mut journal,
+            ..
+        } = restored;
+        journal
+            .compact(&dirs, &machine, &events, &pod("two", 2))
+            .expect("written");
+        assert_eq!(restore().pod, Some(pod("two", 2)));
+        // A crash between the snapshot and the emptying of the journal.
+        std::fs::write(dirs.journal(), turns).expect("written");
+        let mut restored = restore();
+        assert_eq!(restored.pod, Some(pod("two", 2)));
+        change(&mut restored, &pod("three", 3));
+        let restored = restore();
+        assert_eq!(restored.pod, Some(pod("three", 3)));
+        assert_eq!(observed(&restored), Some(3));
+        let _ = std::fs::remove_dir_all(&root);
+    }
+}

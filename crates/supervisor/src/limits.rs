@@ -53,6 +53,10 @@ pub const JOURNAL_BYTES: u64 = 1 << 20;
 /// How often one supervisor lets the spec of its pod be changed: it keeps every version. One more is refused, and the next supervisor
 /// begins to count anew.
 pub const POD_CHANGES: usize = 1_000;
+/// What was printed last on a terminal, kept for whoever attaches to it: a prompt, and how it came to it.
+pub const TERMINAL_RECENT_BYTES: usize = 4096;
+/// So many pieces of output wait for somebody who is attached and does not read; then they go without.
+pub const ATTACHED_PIECES: usize = 256;
 /// The largest object or patch that the socket reads, as of the API server.
 pub const REQUEST_BYTES: usize = 3 << 20;
 /// Distinct Events kept for one pod; the oldest go first.

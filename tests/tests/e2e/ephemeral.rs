@@ -1,6 +1,9 @@
 //! `podyard debug`: a container more in a pod that runs.
 
-use podyard_e2e::manifest::{HANG, POLITE, pod, sh};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
+use podyard_e2e::manifest::{HANG, POLITE, pod, sh, with};
 use podyard_e2e::{Instance, assert_says, container, eventually};
 use serde_json::{Value, json};
 
@@ -45,6 +48,15 @@ fn it_runs_beside_the_others_and_is_not_one_of_them() {
     assert_eq!(container(&pod, "app")["restartCount"], 0);
     let described = podyard.ok(&["describe", "pod", "p"]);
     assert!(described.contains("Ephemeral Containers:"), "{described}");
+    let timeline = podyard.json(&["timeline", "p", "-o", "json"]);
+    let mut spans = timeline["spans"].as_array().expect("spans").iter();
+    let span = spans
+        .find(|span| span["name"] == "looker")
+        .expect("it is there");
+    assert_eq!(
+        (&span["kind"], &span["exitCode"]),
+        (&json!("ephemeral"), &json!(3))
+    );
     // It stays in the pod's history, and its name is taken.
     assert_says(
         &podyard.run(&["debug", "p", "--image=busybox", "-c", "looker"]),
@@ -143,5 +155,97 @@ fn what_it_may_not_have_is_refused_in_the_api_servers_words() {
     // The pod itself is not changed by this way, nor are they by the other.
     let (code, pod) = podyard.patch("p", "", &add(json!({"name": "d", "image": "busybox"})));
     assert_eq!((code, &pod["metadata"]["generation"]), (200, &json!(1)));
+    podyard.finish();
+}
+
+#[test]
+fn a_person_can_sit_in_it() {
+    let podyard = running();
+    let arguments = [
+        "debug",
+        "p",
+        "--image=busybox",
+        "-c",
+        "looker",
+        "-it",
+        "--",
+        "sh",
+    ];
+    let mut terminal = podyard.on_terminal(&arguments);
+    // Its prompt was printed before anybody was connected.
+    terminal.wait_for("/ # ");
+    terminal.type_keys(b"echo $((6 * 7)); stty size; exit 3\r");
+    let (status, screen, _) = terminal.wait();
+    let text = screen.join("\n");
+    assert_eq!(status.code(), Some(0), "{text}");
+    assert!(text.contains("42"), "{text}");
+    assert!(text.contains("40 120"), "{text}");
+    let pod = podyard.pod("p");
+    assert_eq!(status_code(&pod), 3);
+    podyard.finish();
+}
+
+fn status_code(pod: &Value) -> i64 {
+    let code = &status(pod, "looker")["state"]["terminated"]["exitCode"];
+    code.as_i64().unwrap_or_else(|| panic!("{pod}"))
+}
+
+#[test]
+fn without_a_terminal_its_streams_are_ours() {
+    let podyard = running();
+    let script = "echo begun; read line; echo got $line; exit 4";
+    let mut debug = podyard
+        .command(&[
+            "debug",
+            "p",
+            "--image=busybox",
+            "-c",
+            "looker",
+            "-i",
+            "--",
+            "sh",
+            "-c",
+            script,
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("podyard");
+    let mut stdin = debug.stdin.take().expect("a pipe");
+    stdin.write_all(b"a word\n").expect("it reads");
+    let output = debug.wait_with_output().expect("a child");
+    assert_eq!(output.stdout, b"begun\ngot a word\n", "{output:?}");
+    podyard.finish();
+}
+
+#[test]
+fn a_container_that_runs_can_be_attached_to() {
+    let podyard = Instance::new();
+    let reader = with(
+        sh(
+            "app",
+            "echo early; while read line; do echo got $line; done",
+        ),
+        json!({"stdin": true}),
+    );
+    podyard.start(&pod("p", "Never", &[], &[reader]));
+    podyard.wait_for_log("p", "app", "early");
+    let mut attach = podyard
+        .command(&["attach", "p", "-i"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("podyard");
+    let mut stdin = attach.stdin.take().expect("a pipe");
+    let mut stdout = BufReader::new(attach.stdout.take().expect("a pipe"));
+    stdin.write_all(b"one\n").expect("it reads");
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("text");
+    // What was printed before is in the log, and not told again.
+    assert_eq!(line, "got one\n");
+    attach.kill().expect("it runs");
+    attach.wait().expect("a child");
+    assert_eq!(podyard.pod("p")["status"]["phase"], "Running");
     podyard.finish();
 }

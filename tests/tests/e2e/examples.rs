@@ -252,3 +252,37 @@ fn restart_pod_repeats_all_init_containers() {
     );
     podyard.finish();
 }
+
+#[test]
+fn a_job_does_every_piece_of_work_once() {
+    let podyard = Instance::new();
+    let output = podyard.run(&["run", &example("job.yaml")]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let mut said: Vec<&str> = stdout
+        .lines()
+        .filter_map(|line| Some(line.split_once("] ")?.1.trim_start()))
+        .collect();
+    said.sort_unstable();
+    assert_eq!(said, ["1 squared is 1", "2 squared is 4", "3 squared is 9"]);
+    podyard.finish();
+}
+
+#[test]
+fn a_stateful_set_finds_its_volumes_again() {
+    let podyard = Instance::new();
+    let path = example("statefulset.yaml");
+    for _ in 0..2 {
+        podyard.ok(&["run", "-d", &path]);
+        for name in ["notes-0", "notes-1"] {
+            let log = podyard.wait_for_log(name, "app", "\n");
+            assert_eq!(log, format!("the volume of {name}\n"));
+        }
+        podyard.ok(&["delete", "-f", &path]);
+    }
+    assert_eq!(
+        podyard.ok(&["get", "pvc", "-o", "name"]),
+        "persistentvolumeclaim/data-notes-0\npersistentvolumeclaim/data-notes-1\n"
+    );
+    podyard.finish();
+}

@@ -55,9 +55,9 @@ fn one_that_closes_its_output_goes_on() {
 #[test]
 fn one_that_prints_without_end_is_read_without_loss() {
     let podyard = Instance::new();
-    // 200 MB in lines, some of them longer than the CRI's records.
+    // 1 GB in lines, some of them longer than the CRI's records.
     let app = "long=$(head -c 40000 /dev/zero | tr '\\0' x); i=0; \
-               while [ $i -lt 100 ]; do i=$((i+1)); yes 0123456789012345678901234567890123456789012345678901234567890123 | head -n 30000; echo $long; done; echo end";
+               while [ $i -lt 520 ]; do i=$((i+1)); yes 0123456789012345678901234567890123456789012345678901234567890123 | head -n 30000; echo $long; done; echo end";
     podyard.start(&pod("p", "Never", &[], &[sh("app", app)]));
     podyard.wait_for_phase("p", "Succeeded");
     // What is still in the newest file is whole lines, up to the very last.

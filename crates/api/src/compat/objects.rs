@@ -9,8 +9,9 @@ const SERVERS: &str = "written by the API server; not taken over from a manifest
 const FINALIZERS: &str = "nothing waits for finalizers on one machine";
 const OWNERS: &str =
     "there are no controllers and no garbage collection: an owner means nothing here";
-const NOT_STARTED: &str = "its pods are not started by this version: a Pod is";
-const ROLLOUT: &str = "there are no rollouts: its pods are replaced at once";
+const LOOKED_AFTER: &str = "looked after for as long as `podyard run` stays in the foreground; after `run -d`, a pod that is gone is not replaced";
+const BY_HAND: &str = "nothing here waits for a time: `podyard run` runs the job once, at once";
+const ROLLOUT: &str = "there are no rollouts: a changed manifest is run anew";
 const NOT_BOUND: &str = "there are no volumes to choose from: each claim is a directory of its own";
 
 /// What all of them have.
@@ -88,7 +89,7 @@ pub(super) const KINDS: &[(&str, &[Row])] = &[
     (
         "Deployment",
         &[
-            row("kind", Any, Warning(NOT_STARTED)),
+            row("kind", Any, Remark(LOOKED_AFTER)),
             honoured("spec.replicas"),
             honoured("spec.selector"),
             honoured("spec.template"),
@@ -102,7 +103,7 @@ pub(super) const KINDS: &[(&str, &[Row])] = &[
     (
         "ReplicaSet",
         &[
-            row("kind", Any, Warning(NOT_STARTED)),
+            row("kind", Any, Remark(LOOKED_AFTER)),
             honoured("spec.replicas"),
             honoured("spec.selector"),
             honoured("spec.template"),
@@ -116,7 +117,7 @@ pub(super) const KINDS: &[(&str, &[Row])] = &[
     (
         "StatefulSet",
         &[
-            row("kind", Any, Warning(NOT_STARTED)),
+            row("kind", Any, Remark(LOOKED_AFTER)),
             honoured("spec.replicas"),
             honoured("spec.selector"),
             honoured("spec.template"),
@@ -164,7 +165,7 @@ pub(super) const KINDS: &[(&str, &[Row])] = &[
     (
         "DaemonSet",
         &[
-            row("kind", Any, Warning(NOT_STARTED)),
+            row("kind", Any, Remark(LOOKED_AFTER)),
             honoured("spec.selector"),
             honoured("spec.template"),
             row("spec.updateStrategy", Any, Remark(ROLLOUT)),
@@ -176,14 +177,13 @@ pub(super) const KINDS: &[(&str, &[Row])] = &[
     (
         "CronJob",
         &[
-            row("kind", Any, Warning(NOT_STARTED)),
-            honoured("spec.schedule"),
-            honoured("spec.timeZone"),
-            honoured("spec.suspend"),
-            honoured("spec.concurrencyPolicy"),
-            honoured("spec.startingDeadlineSeconds"),
-            honoured("spec.successfulJobsHistoryLimit"),
-            honoured("spec.failedJobsHistoryLimit"),
+            row("spec.schedule", Any, Warning(BY_HAND)),
+            row("spec.timeZone", Any, Remark(BY_HAND)),
+            row("spec.suspend", Only(&["true"]), Remark(BY_HAND)),
+            row("spec.concurrencyPolicy", Any, Remark(BY_HAND)),
+            row("spec.startingDeadlineSeconds", Any, Remark(BY_HAND)),
+            row("spec.successfulJobsHistoryLimit", Any, Remark(BY_HAND)),
+            row("spec.failedJobsHistoryLimit", Any, Remark(BY_HAND)),
             honoured("spec.jobTemplate"),
         ],
     ),
@@ -191,7 +191,6 @@ pub(super) const KINDS: &[(&str, &[Row])] = &[
 
 /// Of a Job; those of its `spec` hold for the jobs of a CronJob too.
 pub(super) const JOB: &[Row] = &[
-    row("kind", Any, Warning(NOT_STARTED)),
     honoured("spec.parallelism"),
     honoured("spec.completions"),
     honoured("spec.completionMode"),
@@ -200,7 +199,11 @@ pub(super) const JOB: &[Row] = &[
     honoured("spec.maxFailedIndexes"),
     honoured("spec.podFailurePolicy"),
     honoured("spec.activeDeadlineSeconds"),
-    honoured("spec.ttlSecondsAfterFinished"),
+    row(
+        "spec.ttlSecondsAfterFinished",
+        But(&["0"]),
+        Remark("nothing runs once the job has ended: its pods stay until they are deleted"),
+    ),
     honoured("spec.suspend"),
     honoured("spec.template"),
     honoured("spec.successPolicy"),

@@ -183,7 +183,12 @@ fn unknown(document: &Document) -> Diagnostic {
     } else {
         suggest::nearest(kind, KNOWN.iter().map(|(_, kind, _)| *kind))
             .map(|kind| format!("did you mean `{kind}`?"))
-            .or_else(|| Some(format!("known are {}", known.join(", "))))
+            .or_else(|| {
+                Some(format!(
+                    "known are {}; `--skip-unknown` passes over the others",
+                    known.join(", ")
+                ))
+            })
     };
     diagnostic
 }

@@ -11,6 +11,7 @@ use k8s_openapi::api::batch::v1::{JobSpec, PodFailurePolicyRule};
 
 use super::indexes::is_met;
 use crate::core::{ContainerStatus, Pod};
+use crate::jiff::Timestamp;
 
 const SHORTEST_WAIT: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -27,7 +28,7 @@ pub struct Attempt<'a> {
 /// What to do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Start pods for these indexes, `wait` after the last failure.
+    /// Start pods for these indexes, `wait` after the end of the last failed pod.
     Start {
         /// One entry for each pod; all 0 unless the job is Indexed.
         indexes: Vec<usize>,
@@ -83,6 +84,8 @@ struct Tally {
     active: usize,
     /// Failures that count.
     failures: usize,
+    /// Failures that the next pod waits for: those since the last success, also those that do not count otherwise.
+    in_a_row: usize,
     /// How often containers of active pods were started again, if a failed container does not mean a failed pod.
     restarts: usize,
     done: BTreeSet<usize>,
@@ -92,7 +95,10 @@ struct Tally {
 
 impl Tally {
     fn of(spec: &JobSpec, attempts: &[Attempt<'_>]) -> Result<Self, Step> {
-        let mut tally = Self::default();
+        let mut tally = Self {
+            in_a_row: in_a_row(attempts),
+            ..Self::default()
+        };
         let mut of_index: Vec<usize> = Vec::new();
         for attempt in attempts {
             let status = attempt.pod.status.as_ref();
@@ -139,8 +145,43 @@ impl Tally {
     }
 
     fn wait(&self) -> Duration {
-        back_off(self.failures)
+        back_off(self.in_a_row)
     }
+}
+
+/// How many pods have failed since the last one that succeeded. Times are whole seconds: in the same one, the failure was the later.
+fn in_a_row(attempts: &[Attempt<'_>]) -> usize {
+    let of_phase = |phase: &'static str| {
+        attempts.iter().filter(move |attempt| {
+            let status = attempt.pod.status.as_ref();
+            status.and_then(|status| status.phase.as_deref()) == Some(phase)
+        })
+    };
+    let last_success = of_phase("Succeeded").filter_map(|one| ended(one.pod)).max();
+    let failures = of_phase("Failed");
+    failures
+        .filter(|one| {
+            // One without a time has been taken away, and may be as new as any.
+            let ended = ended(one.pod);
+            ended.is_none() || ended >= last_success
+        })
+        .count()
+}
+
+/// When its last container ended.
+fn ended(pod: &Pod) -> Option<Timestamp> {
+    let states = containers(pod).filter_map(|status| status.state.as_ref());
+    states
+        .filter_map(|state| state.terminated.as_ref()?.finished_at.as_ref())
+        .map(|time| time.0)
+        .max()
+}
+
+fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    pod.status.iter().flat_map(|status| {
+        let lists = [&status.init_container_statuses, &status.container_statuses];
+        lists.into_iter().flatten().flatten()
+    })
 }
 
 fn tries_again(spec: &JobSpec) -> bool {
@@ -149,11 +190,7 @@ fn tries_again(spec: &JobSpec) -> bool {
 }
 
 fn restarts(pod: &Pod) -> usize {
-    let statuses = pod.status.iter().flat_map(|status| {
-        let lists = [&status.init_container_statuses, &status.container_statuses];
-        lists.into_iter().flatten().flatten()
-    });
-    statuses
+    containers(pod)
         .map(|status| usize::try_from(status.restart_count).unwrap_or(0))
         .sum()
 }
@@ -434,6 +471,39 @@ mod tests {
     }
 
     #[test]
+    fn a_success_ends_a_row_of_failures() {
+        let spec = JobSpec {
+            completions: Some(3),
+            ..JobSpec::default()
+        };
+        for (short, seconds, expected) in [
+            ("f f s", [1, 2, 3], "start [0] after 0s"),
+            ("f s f", [1, 2, 3], "start [0] after 10s"),
+            ("s f f", [3, 1, 4], "start [0] after 10s"),
+            ("f s f", [2, 2, 1], "start [0] after 10s"),
+        ] {
+            let mut pods = pods(short);
+            for ((_, pod), second) in pods.iter_mut().zip(seconds) {
+                let time = Timestamp::from_second(second).expect("in range");
+                let status = pod.status.as_mut().expect("a status");
+                let container = &mut status.container_statuses.as_mut().expect("a list")[0];
+                let state = container.state.as_mut().expect("a state");
+                let end = state.terminated.as_mut().expect("an end");
+                end.finished_at = Some(crate::meta::Time(time));
+            }
+            let attempts: Vec<Attempt<'_>> = pods
+                .iter()
+                .map(|(index, pod)| Attempt { index: *index, pod })
+                .collect();
+            assert_eq!(
+                text(step(&spec, &attempts)),
+                expected,
+                "{short} {seconds:?}"
+            );
+        }
+    }
+
+    #[test]
     fn a_work_queue_ends_with_its_first_success() {
         let spec = JobSpec {
             parallelism: Some(2),
@@ -530,7 +600,8 @@ mod tests {
             ..JobSpec::default()
         };
         for (pods, expected) in [
-            ("f f", "start [0] after 0s"),
+            // It does not count, and is waited for all the same.
+            ("f f", "start [0] after 20s"),
             (
                 "f k",
                 "PodFailurePolicy: Container c for pod default/ failed with exit code 42 matching FailJob rule at index 1",

@@ -231,6 +231,31 @@ impl ValidWorkload {
         Ok(pod)
     }
 
+    /// Whether a pod was made of it, or of what it makes: a Deployment's ReplicaSets, a CronJob's jobs. Namespaces are not compared.
+    #[must_use]
+    pub fn owns(&self, pod: &Pod) -> bool {
+        let owners = pod.metadata.owner_references.iter().flatten();
+        let mut controllers = owners.filter(|owner| owner.controller == Some(true));
+        let rest_of = |owner: &OwnerReference| {
+            let rest = owner.name.strip_prefix(self.name())?.strip_prefix('-')?;
+            Some(rest.to_owned())
+        };
+        controllers.any(|owner| match &self.workload {
+            Workload::Deployment(_) => {
+                let labels = pod.metadata.labels.as_ref();
+                let hash = labels.and_then(|labels| labels.get("pod-template-hash"));
+                owner.kind == "ReplicaSet" && hash.is_some() && rest_of(owner) == hash.cloned()
+            }
+            Workload::CronJob(_) => {
+                let is_minute = |rest: String| {
+                    !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit())
+                };
+                owner.kind == "Job" && rest_of(owner).is_some_and(is_minute)
+            }
+            _ => owner.kind == self.workload.kind() && owner.name == self.name(),
+        })
+    }
+
     /// Whether the pod of an index has the same name every time it is made.
     #[must_use]
     pub fn has_fixed_names(&self) -> bool {

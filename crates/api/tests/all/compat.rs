@@ -166,8 +166,7 @@ column.\n";
 
 const OTHERS: &str = "\n## Other kinds\n\n\
 The template of a pod has the lines of a Pod. For a CronJob, those of a Job hold below `spec.jobTemplate`. A kind that is not\n\
-here is refused. While the pods of a kind are not started, *honoured* says that the rules for them are there\n\
-(`crates/api/src/workloads`). All kinds have:\n\n";
+here is refused, or passed over with `--skip-unknown`. [Workloads](workloads.md) says what becomes of each. All kinds have:\n\n";
 
 const SECTIONS: &[(&str, &str)] = &[
     ("The object", ""),

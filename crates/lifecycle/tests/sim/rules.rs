@@ -369,17 +369,16 @@ impl Rules {
                     self.live(container, attempt).is_none(),
                     "a running instance is removed"
                 );
-                let is_ephemeral = self.track(container).kind == Kind::Ephemeral;
-                check!(
-                    is_ending || !is_ephemeral,
-                    "an ephemeral container is removed from a living pod"
-                );
                 let track = self.track(container);
                 if track
                     .record
                     .as_ref()
                     .is_some_and(|record| record.attempt == attempt)
                 {
+                    check!(
+                        is_ending || track.kind != Kind::Ephemeral,
+                        "an ephemeral container is removed from a living pod"
+                    );
                     (track.record, track.opened) = (None, false);
                 }
             }

@@ -30,6 +30,8 @@ struct Wait {
     /// For each image the delay of the next wait, and when it was set.
     entries: BTreeMap<String, (Millis, Millis)>,
     newest: Option<(Attempt, Life)>,
+    /// The instance that was asked for last.
+    asked: Option<Attempt>,
     /// The start after the newest instance has begun, and is only tried again.
     is_over: bool,
 }
@@ -142,8 +144,9 @@ impl Waits {
     }
 
     fn set(&mut self, position: usize, attempt: Attempt, life: Life) {
-        // Old news are about attempts that were before.
+        // Old news are about others than the one that was asked for, or about what is known.
         if let Some(wait) = self.containers.get_mut(position)
+            && wait.asked == Some(attempt)
             && wait.newest.is_none_or(|(newest, _)| attempt > newest)
         {
             wait.newest = Some((attempt, life));
@@ -168,6 +171,9 @@ impl Waits {
                     }
                 }
             }
+            Action::StartContainer {
+                container, attempt, ..
+            } => self.containers[container.position()].asked = Some(attempt),
             Action::RemoveContainer {
                 container, attempt, ..
             } => {

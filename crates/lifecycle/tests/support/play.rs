@@ -122,6 +122,14 @@ impl Play {
                 let attempt = attempt.parse().expect("a number");
                 self.world.announce(Observation::SandboxDied { attempt });
             }
+            ["sandbox", "stopped", attempt] => {
+                let attempt = attempt.parse().expect("a number");
+                self.world.announce(Observation::SandboxStopped { attempt });
+            }
+            ["image", name, "late", time, ..] => {
+                let fault = Fault::FailsLate(millis(time), rest(4));
+                self.world.faults.insert(format!("image {name}"), fault);
+            }
             ["storage", "over", ..] => {
                 let message = rest(2);
                 self.world

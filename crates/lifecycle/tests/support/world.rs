@@ -41,6 +41,8 @@ pub(crate) struct World {
 pub(crate) enum Fault {
     Fails(String),
     Takes(Millis),
+    /// Fails after this time, whether or not somebody has given it up meanwhile.
+    FailsLate(Millis, String),
 }
 
 impl World {
@@ -244,7 +246,7 @@ impl World {
                 self.soon(0, Observation::VolumesFailed { volume, message });
             }
             Some((_, Fault::Takes(time))) => self.soon(time, Observation::VolumesReady),
-            None => self.soon(0, Observation::VolumesReady),
+            Some((_, Fault::FailsLate(..))) | None => self.soon(0, Observation::VolumesReady),
         }
     }
 
@@ -256,7 +258,7 @@ impl World {
                 self.soon(0, Observation::SandboxFailed { attempt, message });
             }
             Some(Fault::Takes(time)) => self.soon(time, ready),
-            None => self.soon(0, ready),
+            Some(Fault::FailsLate(..)) | None => self.soon(0, ready),
         }
     }
 
@@ -285,6 +287,17 @@ impl World {
                 if !self.container(container).always_pulls {
                     self.faults.remove(&format!("image {image}"));
                 }
+            }
+            Some(Fault::FailsLate(time, message)) => {
+                self.soon(0, pulling);
+                let failed = Observation::ImageFailed {
+                    container,
+                    attempt,
+                    reason: ImageFailure::ErrImagePull,
+                    message,
+                };
+                self.soon(time, failed);
+                return;
             }
             Some(Fault::Fails(text)) => {
                 let (reason, message) = image_failure(&text);
@@ -317,6 +330,13 @@ impl World {
 
     /// The answer comes now, and not when it would have.
     fn cancel_image(&mut self, container: ContainerIndex, attempt: Attempt) {
+        let is_on_its_way = self.coming.values().any(|said| {
+            matches!(said, Observation::ImageFailed { container: it, attempt: known, .. }
+                if *it == container && *known == attempt)
+        });
+        if is_on_its_way {
+            return;
+        }
         self.coming.retain(|_, said| {
             !matches!(said, Observation::ImageReady { container: it, attempt: known, .. }
                 if *it == container && *known == attempt)
@@ -335,7 +355,7 @@ impl World {
         let container_id = format!("podyard://{name}-{attempt}");
         let mut delay = 0;
         match self.fault("start", &name) {
-            None => {}
+            None | Some(Fault::FailsLate(..)) => {}
             Some(Fault::Takes(time)) => delay = time,
             Some(Fault::Fails(text)) => {
                 let (stage, message) = text.split_once(' ').expect("a stage and a message");

@@ -130,6 +130,11 @@ fn words(machine: &PodMachine, value: &Value) -> String {
             match value {
                 Value::Null => {}
                 _ if field == "container" || field == "at" => {}
+                // All of it is in `-o json`.
+                pod if field == "pod" => {
+                    let generation = pod.pointer("/metadata/generation");
+                    words.push(format!("generation={}", generation.unwrap_or(&Value::Null)));
+                }
                 Value::String(text) => words.push(format!("{field}={text}")),
                 other => words.push(format!("{field}={other}")),
             }

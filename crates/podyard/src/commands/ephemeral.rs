@@ -1,14 +1,18 @@
 //! `debug POD --image=IMAGE`: a container more in a pod that runs, to look into it. It sees the pod's network and, with `--target`, the
 //! processes of one of its containers; it is never started again, and ends with the pod.
 
+use podyard_supervisor::logs::{self, LogOptions};
+use podyard_supervisor::{Client, PodHandle};
 use serde_json::{Value, json};
 
+use super::attach::attach;
 use super::{block_on, note, print};
 use crate::error::CliError;
 use crate::exit_code::ExitCode;
-use crate::objects::{Pod, PodExt as _};
+use crate::objects::{Pod, PodExt as _, terminated};
 use crate::pods;
 use crate::settings::{Context, DebugSettings};
+use crate::watcher::PodWatch;
 
 pub(super) fn run(context: &Context, settings: &DebugSettings) -> Result<ExitCode, CliError> {
     let handle = pods::find(context, &settings.pod)?;
@@ -37,14 +41,58 @@ pub(super) fn run(context: &Context, settings: &DebugSettings) -> Result<ExitCod
     };
     let container = container(settings, &name)?;
     let patch = json!({"spec": {"ephemeralContainers": [container]}});
+    let client = handle.client();
     block_on(async {
-        let client = handle.client();
         let asked = client.patch(Some("ephemeralcontainers"), &patch).await;
         asked
             .map_err(|error| CliError::failed(format!("container `{name}` cannot be added"), error))
     })?;
+    if settings.stdin {
+        return block_on(attached(&handle, &client, settings, &name));
+    }
     print(format!("pod/{} container {name} added\n", settings.pod))?;
     Ok(ExitCode::Success)
+}
+
+/// Waits for its start, and is then connected to it.
+async fn attached(
+    handle: &PodHandle,
+    client: &Client,
+    settings: &DebugSettings,
+    name: &str,
+) -> Result<ExitCode, CliError> {
+    let mut watch = PodWatch::new(handle.clone());
+    let mut told = None;
+    while let Some(pod) = watch.next().await {
+        let status = pod.container_status(name);
+        let state = status.and_then(|status| status.state.as_ref());
+        if state.is_some_and(|state| state.running.is_some()) {
+            let streams = (true, settings.tty);
+            return attach(client, name, streams, true).await;
+        }
+        if let Some(end) = terminated(state) {
+            // Before anybody could be connected to it: what is left is what it has printed.
+            let log = logs::file(&handle.log_directory(), name, 0);
+            print(logs::read(&log, &LogOptions::default()).unwrap_or_default())?;
+            if let Some(why) = &end.message {
+                note(why);
+            }
+            return Ok(ExitCode::of_workload(end.exit_code));
+        }
+        let waiting = state.and_then(|state| state.waiting.as_ref());
+        let message = waiting.and_then(|waiting| waiting.message.clone());
+        if message.is_some() && message != told {
+            note(format!(
+                "container `{name}` waits: {}",
+                message.as_deref().unwrap_or_default()
+            ));
+            told = message;
+        }
+    }
+    Err(CliError::plain(format!(
+        "pod `{}` has ended before container `{name}` was started",
+        settings.pod
+    )))
 }
 
 fn has_container(pod: &Pod, name: &str) -> bool {

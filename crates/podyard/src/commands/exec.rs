@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _, Write as _};
 
-use podyard_supervisor::{ExecInput, ExecOutput};
+use podyard_supervisor::{ExecInput, ExecOutput, ExecStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -32,10 +32,7 @@ pub(super) fn run(context: &Context, settings: &ExecSettings) -> Result<ExitCode
         )));
     }
     let command = words(settings)?;
-    if settings.tty && settings.stdin && !terminal::stdin_is_terminal() {
-        super::note("Unable to use a TTY - input is not a terminal or the right kind of file");
-    }
-    let with_terminal = settings.tty && terminal::stdin_is_terminal();
+    let with_terminal = has_terminal(settings.stdin, settings.tty);
     super::block_on(async {
         let client = handle.client();
         let stream = client
@@ -47,35 +44,53 @@ pub(super) fn run(context: &Context, settings: &ExecSettings) -> Result<ExitCode
                     error,
                 )
             })?;
-        let (input, mut output) = stream.split();
-        // Set back when this block is left, however that happens.
-        let _raw = if with_terminal {
-            RawMode::enter().ok()
-        } else {
-            None
-        };
-        let sender = tokio::task::spawn_local(send_input(input, settings.stdin, with_terminal));
-        let end =
-            loop {
-                match output.next().await {
-                    Some(ExecOutput::Stdout(bytes)) => super::print(bytes)?,
-                    Some(ExecOutput::Stderr(bytes)) => {
-                        let mut stderr = io::stderr().lock();
-                        // If stderr is gone, the command goes on without it.
-                        let _ = stderr.write_all(&bytes).and_then(|()| stderr.flush());
-                    }
-                    Some(ExecOutput::Exit(code)) => break Ok(ExitCode::of_workload(code)),
-                    Some(ExecOutput::Failed(message)) => break Err(message),
-                    None => break Err(
-                        "the connection to the pod's supervisor broke before the command had ended"
-                            .to_owned(),
-                    ),
-                }
-            };
-        sender.abort();
-        Ok(end)
+        pass_through(stream, settings.stdin, with_terminal).await
     })?
     .or_else(|message| not_run(&message))
+}
+
+/// Passes streams through until the other side ends; with the exit code, or why there is none.
+pub(super) async fn pass_through(
+    stream: ExecStream,
+    with_stdin: bool,
+    with_terminal: bool,
+) -> Result<Result<ExitCode, String>, CliError> {
+    let (input, mut output) = stream.split();
+    // Set back when this function is left, however that happens.
+    let _raw = if with_terminal {
+        RawMode::enter().ok()
+    } else {
+        None
+    };
+    let sender = tokio::task::spawn_local(send_input(input, with_stdin, with_terminal));
+    let end = loop {
+        match output.next().await {
+            Some(ExecOutput::Stdout(bytes)) => super::print(bytes)?,
+            Some(ExecOutput::Stderr(bytes)) => {
+                let mut stderr = io::stderr().lock();
+                // If stderr is gone, the command goes on without it.
+                let _ = stderr.write_all(&bytes).and_then(|()| stderr.flush());
+            }
+            Some(ExecOutput::Exit(code)) => break Ok(ExitCode::of_workload(code)),
+            Some(ExecOutput::Failed(message)) => break Err(message),
+            None => {
+                break Err(
+                    "the connection to the pod's supervisor broke before the command had ended"
+                        .to_owned(),
+                );
+            }
+        }
+    };
+    sender.abort();
+    Ok(end)
+}
+
+/// Whether keys are to go through as they are pressed.
+pub(super) fn has_terminal(stdin: bool, tty: bool) -> bool {
+    if tty && stdin && !terminal::stdin_is_terminal() {
+        super::note("Unable to use a TTY - input is not a terminal or the right kind of file");
+    }
+    tty && terminal::stdin_is_terminal()
 }
 
 /// A command that could not be run, with the shell's codes for it.

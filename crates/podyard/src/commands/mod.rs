@@ -1,6 +1,7 @@
 //! One file per verb. A command takes resolved settings, does its work, prints through this module, and returns an exit code.
 
 mod apply;
+mod attach;
 mod check;
 mod condition;
 mod debug;
@@ -47,6 +48,7 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<ExitCode, 
             watch,
         } => events::run(context, pod, scope, format, watch),
         Command::Replay(settings) => debug::replay(context, &settings),
+        Command::Attach(settings) => attach::run(context, &settings),
         Command::Debug(settings) => ephemeral::run(context, &settings),
         Command::Condition { pod, changes } => condition::run(context, &pod, &changes),
         Command::Timeline { pod, format } => timeline::run(context, &pod, format),

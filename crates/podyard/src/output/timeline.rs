@@ -53,6 +53,8 @@ pub(crate) enum SpanKind {
     Sidecar,
     /// An app container.
     App,
+    /// A container that was added to look into the pod.
+    Ephemeral,
 }
 
 impl SpanKind {
@@ -63,6 +65,7 @@ impl SpanKind {
             Self::Init => "init",
             Self::Sidecar => "sidecar",
             Self::App => "app",
+            Self::Ephemeral => "debug",
         }
     }
 }
@@ -180,7 +183,7 @@ fn place(span: &Span, origin: Timestamp, last: Timestamp, bar: usize) -> Mark {
 fn span_bar(span: &Span, length: usize) -> String {
     let symbol = match span.kind {
         SpanKind::Sandbox | SpanKind::Image => "░",
-        SpanKind::Init | SpanKind::Sidecar | SpanKind::App => "█",
+        SpanKind::Init | SpanKind::Sidecar | SpanKind::App | SpanKind::Ephemeral => "█",
     };
     match span.end {
         Some(_) => symbol.repeat(length),

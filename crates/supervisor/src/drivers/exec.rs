@@ -171,46 +171,20 @@ impl ExecSession {
     }
 
     /// Writes all of `data`; ends early when the command has closed its input.
-    pub(crate) async fn write_stdin(&self, mut data: &[u8]) -> std::io::Result<()> {
-        let Some(stdin) = self.stdin.borrow().clone() else {
-            return Ok(());
-        };
-        while !data.is_empty() {
-            let mut ready = stdin.writable().await?;
-            match rustix::io::write(stdin.get_ref(), data) {
-                Ok(written) => data = &data[written..],
-                Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
+    pub(crate) async fn write_stdin(&self, data: &[u8]) -> std::io::Result<()> {
+        let stdin = self.stdin.borrow().clone();
+        match stdin {
+            Some(stdin) => super::streams::write_all(&stdin, data).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     pub(crate) fn close_stdin(&self) {
         self.stdin.borrow_mut().take();
     }
 
-    /// `{"Width":80,"Height":24}`.
-    pub(crate) fn resize(&self, text: &[u8]) {
-        let Some(terminal) = self.stdout.as_ref().filter(|_| self.wanted.tty) else {
-            return;
-        };
-        let Ok(size) = serde_json::from_slice::<serde_json::Value>(text) else {
-            return;
-        };
-        let number = |name: &str| {
-            size.get(name)
-                .and_then(serde_json::Value::as_u64)
-                .and_then(|number| u16::try_from(number).ok())
-        };
-        if let (Some(columns), Some(rows)) = (number("Width"), number("Height")) {
-            let size = rustix::termios::Winsize {
-                ws_col: columns,
-                ws_row: rows,
-                ws_xpixel: 0,
-                ws_ypixel: 0,
-            };
+    pub(crate) fn resize(&self, size: rustix::termios::Winsize) {
+        if let Some(terminal) = self.stdout.as_ref().filter(|_| self.wanted.tty) {
             let _ = rustix::termios::tcsetwinsize(terminal.get_ref(), size);
         }
     }

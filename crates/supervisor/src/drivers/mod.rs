@@ -4,6 +4,7 @@
 //! exactly one observation.
 
 mod accounts;
+mod attach;
 mod containers;
 mod current_pod;
 mod exec;
@@ -30,6 +31,7 @@ use podyard_lifecycle::{Action, Observation};
 use crate::translate::admission;
 use crate::translate::security::Modules;
 
+pub(crate) use attach::AttachSession;
 pub(crate) use current_pod::CurrentPod;
 pub(crate) use exec::{ExecRequest, ExecSession};
 pub use handlers::run_resolve;

@@ -14,13 +14,16 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
+use hyper::body::Bytes;
 use podyard_api::core::Container;
 use podyard_lifecycle::Attempt;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
+use tokio::sync::mpsc;
 
 use super::World;
 use super::logs::{self, LogPump};
+use crate::limits;
 use crate::ready::{self, Ready};
 
 /// Read at once from a terminal.
@@ -61,6 +64,31 @@ pub(super) fn release(world: &World, container: &str, attempt: Attempt) {
     }
 }
 
+/// The writing end of an instance's standard input, for somebody who attaches.
+pub(super) fn open_input(
+    world: &World,
+    container: &str,
+    attempt: Attempt,
+) -> std::io::Result<Ready> {
+    let path = world.dirs.container_run(container, attempt).join("stdin");
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    ready::watch(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// Writes all of it, waiting for whoever reads.
+pub(super) async fn write_all(to: &Ready, mut data: &[u8]) -> std::io::Result<()> {
+    while !data.is_empty() {
+        let mut ready = to.writable().await?;
+        match rustix::io::write(to.get_ref(), data) {
+            Ok(written) => data = &data[written..],
+            Err(Errno::AGAIN) => ready.clear_ready(),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
 fn input_key(container: &str, attempt: Attempt) -> String {
     format!("in:{container}.{attempt}")
 }
@@ -76,6 +104,10 @@ pub(super) struct Terminal {
     /// What was read of it and is not yet in the pipe.
     rest: RefCell<Vec<u8>>,
     task: Cell<Option<tokio::task::JoinHandle<()>>>,
+    /// The end of what was printed on it.
+    recent: RefCell<Vec<u8>>,
+    /// Who is attached to it.
+    viewers: RefCell<Vec<mpsc::Sender<Bytes>>>,
 }
 
 impl Terminal {
@@ -113,6 +145,8 @@ impl Terminal {
             output: ready::watch(output)?,
             rest: RefCell::default(),
             task: Cell::new(None),
+            recent: RefCell::default(),
+            viewers: RefCell::default(),
         });
         terminal.start_relay();
         Ok(terminal)
@@ -156,7 +190,39 @@ impl Terminal {
         rest.resize(CHUNK, 0);
         let read = rustix::io::read(self.master.get_ref(), &mut *rest);
         rest.truncate(read.unwrap_or(0));
+        if !rest.is_empty() {
+            self.show(rest);
+        }
         read
+    }
+
+    /// To those who are attached. Whoever does not read must not stop the container, and goes without.
+    fn show(&self, printed: &[u8]) {
+        let mut recent = self.recent.borrow_mut();
+        recent.extend_from_slice(printed);
+        let too_many = recent.len().saturating_sub(limits::TERMINAL_RECENT_BYTES);
+        recent.drain(..too_many);
+        let mut viewers = self.viewers.borrow_mut();
+        viewers.retain(|viewer| viewer.try_send(Bytes::copy_from_slice(printed)).is_ok());
+    }
+
+    /// What is printed on it from now on, after the last of what was printed before; ends with the container.
+    pub(super) fn view(&self) -> mpsc::Receiver<Bytes> {
+        let (viewer, view) = mpsc::channel(limits::ATTACHED_PIECES);
+        let recent = Bytes::copy_from_slice(&self.recent.borrow());
+        if recent.is_empty() || viewer.try_send(recent).is_ok() {
+            self.viewers.borrow_mut().push(viewer);
+        }
+        view
+    }
+
+    /// Keys, as if they were typed on it.
+    pub(super) async fn type_in(&self, keys: &[u8]) -> std::io::Result<()> {
+        write_all(&self.master, keys).await
+    }
+
+    pub(super) fn resize(&self, size: rustix::termios::Winsize) {
+        let _ = rustix::termios::tcsetwinsize(self.master.get_ref(), size);
     }
 
     /// Moves on what is still in the terminal, when no process is left that could print more. Returns false when the pipe behind it is
@@ -183,7 +249,10 @@ impl Terminal {
             match self.read(&mut rest) {
                 Ok(read) if read > 0 => {}
                 Err(Errno::INTR) => {}
-                _ => return true,
+                _ => {
+                    self.viewers.borrow_mut().clear();
+                    return true;
+                }
             }
         }
     }

@@ -80,7 +80,7 @@ async fn change_spec(
 ) -> Result<Response<Body>, Refused> {
     let old = service.world.pod.whole();
     check_version(service, change)?;
-    let mut new = decode(&change.applied_to(&as_json(&*old)?)?)?;
+    let mut new = decode(&change.applied_to(&as_json(&old)?)?)?;
     // What the server answers for stays, whatever is said of it.
     let metadata = &old.metadata;
     new.metadata.resource_version = None;

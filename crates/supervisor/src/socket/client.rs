@@ -270,7 +270,35 @@ impl Client {
         for word in command {
             query = query.with("command", word);
         }
-        let mut request = request(Method::GET, &format!("{}/exec?{query}", self.pod_path()));
+        self.upgrade(&format!("{}/exec?{query}", self.pod_path()))
+            .await
+    }
+
+    /// Connects to the first process of a container; `from_start` asks for what one without a terminal has printed until now as well.
+    ///
+    /// # Errors
+    ///
+    /// When the container does not run.
+    pub async fn attach(
+        &self,
+        container: &str,
+        stdin: bool,
+        tty: bool,
+        from_start: bool,
+    ) -> Result<ExecStream, ClientError> {
+        let query = Query::default()
+            .with("container", container)
+            .with("stdin", stdin)
+            .with("tty", tty)
+            .with("stdout", true)
+            .with("stderr", !tty)
+            .with("podyard-from-start", from_start);
+        self.upgrade(&format!("{}/attach?{query}", self.pod_path()))
+            .await
+    }
+
+    async fn upgrade(&self, path: &str) -> Result<ExecStream, ClientError> {
+        let mut request = request(Method::GET, path);
         let headers = request.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

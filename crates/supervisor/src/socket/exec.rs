@@ -1,4 +1,4 @@
-//! Exec over a WebSocket: Kubernetes' subprotocol `v5.channel.k8s.io`. Each message begins with its channel: 0 standard input, 1 output,
+//! Exec and attach over a WebSocket: Kubernetes' subprotocol `v5.channel.k8s.io`. Each message begins with its channel: 0 standard input, 1 output,
 //! 2 error, 3 the result as a `v1.Status`, 4 terminal size as `{"Width","Height"}`, 255 closes the channel named by the next byte.
 
 use std::rc::Rc;
@@ -15,7 +15,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::serve::{Body, Service, status};
-use crate::drivers::{ExecRequest, ExecSession};
+use super::stream;
+use crate::drivers::{AttachSession, ExecRequest, ExecSession};
 use crate::query::Query;
 
 /// The subprotocol.
@@ -27,15 +28,17 @@ pub(crate) const ERROR: u8 = 3;
 pub(crate) const RESIZE: u8 = 4;
 pub(crate) const CLOSE: u8 = 255;
 
-pub(super) fn upgrade(
+/// What a connection is connected to.
+enum Session {
+    Exec(ExecSession),
+    Attach(AttachSession),
+}
+
+pub(super) fn exec(
     service: &Rc<Service>,
-    mut request: HttpRequest<Incoming>,
+    request: HttpRequest<Incoming>,
     query: &Query,
 ) -> Response<Body> {
-    let bad = |message: &str| status(StatusCode::BAD_REQUEST, "BadRequest", message);
-    let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY).cloned() else {
-        return bad("exec needs a WebSocket");
-    };
     let wanted = ExecRequest {
         container: query.get("container").map(str::to_owned),
         command: query
@@ -49,7 +52,40 @@ pub(super) fn upgrade(
     if wanted.command.is_empty() {
         return bad("you must specify at least one command for the container");
     }
-    let session = match ExecSession::start(&service.world, &wanted) {
+    upgrade(request, || {
+        ExecSession::start(&service.world, &wanted).map(Session::Exec)
+    })
+}
+
+/// `podyard-from-start=true`: also what a container without a terminal has printed until now.
+pub(super) fn attach(
+    service: &Rc<Service>,
+    request: HttpRequest<Incoming>,
+    query: &Query,
+) -> Response<Body> {
+    let Some(container) = query.get("container") else {
+        return bad("a container name must be specified");
+    };
+    let tail = (!query.flag("podyard-from-start")).then_some(0);
+    upgrade(request, || {
+        let follow = |instance| stream::follow_from(service, container, instance, tail);
+        AttachSession::start(&service.world, container, query.flag("stdin"), follow)
+            .map(Session::Attach)
+    })
+}
+
+fn bad(message: &str) -> Response<Body> {
+    status(StatusCode::BAD_REQUEST, "BadRequest", message)
+}
+
+fn upgrade(
+    mut request: HttpRequest<Incoming>,
+    start: impl FnOnce() -> Result<Session, String>,
+) -> Response<Body> {
+    let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY).cloned() else {
+        return bad("this needs a WebSocket");
+    };
+    let session = match start() {
         Ok(session) => session,
         Err(message) => return bad(&message),
     };
@@ -76,17 +112,84 @@ pub(super) fn upgrade(
     response
 }
 
-async fn run<S>(socket: WebSocketStream<S>, mut session: ExecSession)
+impl Session {
+    async fn write_stdin(&self, data: &[u8]) {
+        // Whoever has closed its input does not want the rest.
+        let _ = match self {
+            Self::Exec(session) => session.write_stdin(data).await,
+            Self::Attach(session) => session.write_stdin(data).await,
+        };
+    }
+
+    /// Others may attach to a container later: only a command is told that nothing more comes.
+    fn close_stdin(&self) {
+        if let Self::Exec(session) = self {
+            session.close_stdin();
+        }
+    }
+
+    /// `{"Width":80,"Height":24}`.
+    fn resize(&self, text: &[u8]) {
+        let size = serde_json::from_slice::<serde_json::Value>(text).unwrap_or_default();
+        let number = |name: &str| {
+            let number = size.get(name).and_then(serde_json::Value::as_u64);
+            number.and_then(|number| u16::try_from(number).ok())
+        };
+        let (Some(ws_col), Some(ws_row)) = (number("Width"), number("Height")) else {
+            return;
+        };
+        let size = rustix::termios::Winsize {
+            ws_col,
+            ws_row,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        match self {
+            Self::Exec(session) => session.resize(size),
+            Self::Attach(session) => session.resize(size),
+        }
+    }
+
+    async fn read_output(&self, channel: u8) -> Option<Vec<u8>> {
+        match self {
+            Self::Exec(session) => session.read_output(channel).await,
+            Self::Attach(session) if channel == STDOUT => session.read_output().await,
+            Self::Attach(_) => None,
+        }
+    }
+
+    async fn wait(&self) -> Result<i32, String> {
+        match self {
+            Self::Exec(session) => session.wait().await,
+            Self::Attach(session) => {
+                session.wait().await;
+                Ok(0)
+            }
+        }
+    }
+
+    /// The client is gone. A command goes on, as in Kubernetes, but nobody will write to it; of an attachment nothing is left.
+    async fn leave(&self) {
+        if let Self::Exec(session) = self {
+            session.close_stdin();
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn run<S>(socket: WebSocketStream<S>, mut session: Session)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
 {
     let (mut sink, mut source) = socket.split();
-    if let Err(message) = session.open_terminal().await {
-        session.kill();
+    if let Session::Exec(exec) = &mut session
+        && let Err(message) = exec.open_terminal().await
+    {
+        exec.kill();
         let mut last = vec![ERROR];
         last.extend_from_slice(result(&Err(message)).as_bytes());
         let _ = sink.send(Message::Binary(last.into())).await;
-        let _ = session.wait().await;
+        let _ = exec.wait().await;
         return;
     }
     let (frames, mut received) = mpsc::channel::<Vec<u8>>(16);
@@ -101,18 +204,13 @@ where
                     _ => continue,
                 };
                 match bytes.split_first() {
-                    Some((&STDIN, data)) => {
-                        // A process that closed its input does not want the rest.
-                        let _ = session.write_stdin(data).await;
-                    }
+                    Some((&STDIN, data)) => session.write_stdin(data).await,
                     Some((&RESIZE, data)) => session.resize(data),
                     Some((&CLOSE, [STDIN, ..])) => session.close_stdin(),
                     _ => {}
                 }
             }
-            // The client is gone. The process goes on, as in Kubernetes, but nobody will write to it.
-            session.close_stdin();
-            std::future::pending::<()>().await;
+            session.leave().await;
         }
     };
     let output = {

@@ -9,6 +9,7 @@
 //! | `…/pods/<name>` | DELETE | `gracePeriodSeconds`; `podyard-kill=true` ends it without grace |
 //! | `…/pods/<name>/log` | GET | `container`, `follow`, `timestamps`, `previous`, `tailLines`, `instance` |
 //! | `…/pods/<name>/exec` | GET, WebSocket | `command` (repeated), `container`, `stdin`, `stdout`, `stderr`, `tty` |
+//! | `…/pods/<name>/attach` | GET, WebSocket | `container`, `stdin`, `stdout`, `stderr`, `tty` |
 //! | `…/events` | GET | the pod's Events |
 //! | `/podyard/v1/retry` | POST | `container`: end a back-off now |
 
@@ -119,7 +120,10 @@ async fn route(service: &Rc<Service>, request: HttpRequest<Incoming>) -> Respons
             stream::logs(service, &query)
         }
         (&Method::GET, ["api", "v1", "namespaces", _, "pods", _, "exec"]) => {
-            exec::upgrade(service, request, &query)
+            exec::exec(service, request, &query)
+        }
+        (&Method::GET, ["api", "v1", "namespaces", _, "pods", _, "attach"]) => {
+            exec::attach(service, request, &query)
         }
         (&Method::GET, ["api", "v1", "namespaces", _, "events"]) => {
             let events = Rc::clone(&service.published.borrow().events);

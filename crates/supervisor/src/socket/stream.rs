@@ -74,6 +74,25 @@ pub(super) fn logs(service: &Rc<Service>, query: &Query) -> Response<Body> {
     streaming("text/plain", received)
 }
 
+/// The log of a container that runs, from now on (`tail` 0) or from its beginning.
+pub(super) fn follow_from(
+    service: &Rc<Service>,
+    container: &str,
+    instance: u32,
+    tail: Option<usize>,
+) -> mpsc::Receiver<Bytes> {
+    service.world.drain_logs();
+    let path = logs::file(&service.world.log_directory(), container, instance);
+    let options = LogOptions {
+        tail,
+        ..LogOptions::default()
+    };
+    let (lines, received) = mpsc::channel(8);
+    let (service, container) = (Rc::clone(service), container.to_owned());
+    tokio::task::spawn_local(follow(service, container, instance, path, options, lines));
+    received
+}
+
 async fn follow(
     service: Rc<Service>,
     container: String,

@@ -19,7 +19,7 @@ pub(super) enum PodChange {
     /// It is there, and says the same.
     Keep(Box<Pod>),
     /// It runs, and is to be this one.
-    Update(PodHandle, Box<Pod>),
+    Update(Box<PodHandle>, Box<Pod>),
 }
 
 /// What is to become of each.
@@ -82,7 +82,7 @@ fn update(handle: PodHandle, old: &Pod, wanted: Pod) -> Result<PodChange, CliErr
     }
     let problems = podyard_api::validate::pod_update(old, &new);
     if problems.is_empty() {
-        return Ok(PodChange::Update(handle, Box::new(new)));
+        return Ok(PodChange::Update(Box::new(handle), Box::new(new)));
     }
     let (namespace, name) = (&handle.namespace, &handle.name);
     let problem =

@@ -2,6 +2,7 @@
 
 pub(super) mod pods;
 
+use podyard_api::ValidWorkload;
 use podyard_supervisor::PodHandle;
 
 use super::print;
@@ -12,7 +13,7 @@ use crate::named::{self, Named};
 use crate::new_pod::Given;
 use crate::objects::core::{ConfigMap, PersistentVolumeClaim, Secret};
 use crate::objects::{Pod, PodExt as _};
-use crate::settings::{Context, DeleteSettings, DeleteTarget};
+use crate::settings::{Context, DeleteSettings, DeleteTarget, Scope};
 use crate::target::{Resource, Target, Wanted};
 
 pub(super) fn run(context: &Context, settings: &DeleteSettings) -> Result<ExitCode, CliError> {
@@ -149,13 +150,45 @@ fn of_manifests(
         let handle = find_pod(context, pod.pod())?;
         doomed.pods.extend(lenient(settings, handle).transpose()?);
     }
+    if !objects.workloads.is_empty() {
+        doomed
+            .pods
+            .extend(pods_of_workloads(context, &objects.workloads)?);
+    }
     let given = Given::of(context, &objects)?;
     let kept = named::kept(context)?;
-    let is_strict = objects.pods.is_empty() && !settings.ignore_not_found;
+    let has_pods = !objects.pods.is_empty() || !objects.workloads.is_empty();
+    let is_strict = !has_pods && !settings.ignore_not_found;
     doomed.config_maps = kept_of_given(&kept, &given.config_maps, is_strict)?;
     doomed.secrets = kept_of_given(&kept, &given.secrets, is_strict)?;
     doomed.claims = kept_of_given(&kept, &given.claims, is_strict)?;
     Ok(doomed)
+}
+
+/// The pods that were made of the workloads, whatever has become of them.
+fn pods_of_workloads(
+    context: &Context,
+    workloads: &[ValidWorkload],
+) -> Result<Vec<PodHandle>, CliError> {
+    let mut namespaces = Vec::new();
+    for workload in workloads {
+        let namespace = workload.namespace();
+        namespaces.push(manifests::namespace_of(
+            namespace,
+            context.namespace.as_deref(),
+        )?);
+    }
+    let mut handles = crate::pods::select(context, &Target::All, Scope::AllNamespaces)?;
+    handles.retain(|handle| {
+        let Ok(record) = handle.record() else {
+            return false;
+        };
+        let mut owners = workloads.iter().zip(&namespaces);
+        owners.any(|(workload, namespace)| {
+            handle.namespace == *namespace && workload.owns(&record.pod)
+        })
+    });
+    Ok(handles)
 }
 
 fn find_pod(context: &Context, pod: &Pod) -> Result<Result<PodHandle, CliError>, CliError> {

@@ -13,7 +13,7 @@ use crate::watcher::PodWatch;
 pub(super) fn run(maker: &Maker<'_>, units: &[Unit]) -> Result<ExitCode, CliError> {
     if let Some(job) = units.iter().find(|unit| unit.is_job()) {
         return Err(CliError::Usage(format!(
-            "{} cannot be detached: a job is driven by the command that runs it, which replaces its failed pods and ends with its result",
+            "{} cannot be detached: the command that runs a job replaces its failed pods and ends with its result; `nohup podyard run FILE &` lets it do so in the background",
             job.title()
         )));
     }

@@ -65,10 +65,13 @@ fn check(settings: &RunSettings, objects: &Objects) -> Result<(), CliError> {
 
 /// What cannot be begun, before anything is.
 fn check_units(maker: &Maker<'_>, units: &[Unit]) -> Result<(), CliError> {
-    if let Some(job) = units.iter().find(|unit| unit.is_suspended()) {
+    let idle = units
+        .iter()
+        .find_map(|unit| Some((unit, unit.starts_nothing()?)));
+    if let Some((job, reason)) = idle {
+        let title = job.title();
         return Err(CliError::Usage(format!(
-            "{} is suspended (`spec.suspend: true`): nothing would start",
-            job.title()
+            "{title} would start nothing: {reason}"
         )));
     }
     let root = maker.context.root.as_deref();

@@ -106,15 +106,17 @@ impl Unit {
         matches!(self, Self::Job(_))
     }
 
-    /// Whether it is a job that starts nothing until somebody says so.
-    pub(super) fn is_suspended(&self) -> bool {
-        match self {
-            Self::Job(owner) => {
-                let spec = owner.workload.workload().job_spec();
-                spec.is_some_and(|spec| spec.suspend == Some(true))
-            }
-            _ => false,
+    /// Why it is a job that starts nothing until somebody changes it.
+    pub(super) fn starts_nothing(&self) -> Option<&'static str> {
+        let Self::Job(owner) = self else {
+            return None;
+        };
+        let spec = owner.workload.workload().job_spec()?;
+        if spec.suspend == Some(true) {
+            return Some("`spec.suspend` is true");
         }
+        (spec.parallelism == Some(0) && spec.completions != Some(0))
+            .then_some("`spec.parallelism` is 0")
     }
 
     /// Whether its pods are to be removed as soon as it has ended.
@@ -421,12 +423,18 @@ mod tests {
             "{}",
             owner.name
         );
-        let job = workload("Job", "backoffLimit: 1", "Never")
-            .pod(0)
-            .expect("valid");
+        let of_job = workload("Job", "backoffLimit: 1", "Never");
+        let job = of_job.pod(0).expect("valid");
         let owner = &job.metadata.owner_references.as_ref().expect("an owner")[0];
         assert_eq!((owner.kind.as_str(), owner.name.as_str()), ("Job", "web"));
-        let labels = job.metadata.labels.expect("labels");
+        let labels = job.metadata.labels.as_ref().expect("labels");
         assert_eq!(labels["batch.kubernetes.io/controller-uid"], owner.uid);
+        for (unit, theirs, others) in [(&set, &one, &job), (&of_job, &job, &one)] {
+            let (Unit::Set(owner) | Unit::Job(owner)) = unit else {
+                panic!("a workload")
+            };
+            assert!(owner.workload.owns(theirs));
+            assert!(!owner.workload.owns(others));
+        }
     }
 }

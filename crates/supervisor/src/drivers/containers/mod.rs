@@ -414,6 +414,10 @@ impl LiveContainer {
         self.pump.is_done()
     }
 
+    pub(super) fn terminal(&self) -> Option<Rc<Terminal>> {
+        self.terminal.get().cloned()
+    }
+
     pub(crate) fn drain_log(&self) {
         // What cannot be written now is tried again by the pump.
         let _ = self.pump.drain();

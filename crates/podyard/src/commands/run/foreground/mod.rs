@@ -4,6 +4,7 @@
 //! next one takes over and this goes on with that. Of workloads it is what a controller is in a cluster: it starts the pods that its
 //! units ask for, one after the other or again, for as long as it lives.
 
+mod ending;
 mod outcome;
 mod view;
 
@@ -22,12 +23,10 @@ use super::screen::Screen;
 use super::signals::{SIGPIPE, Signals, Stopping};
 use super::units::{Next, Over, Unit};
 use super::{Maker, delete};
-use crate::commands::{block_on, now};
+use crate::commands::block_on;
 use crate::error::CliError;
 use crate::exit_code::ExitCode;
-use crate::objects::{Pod, PodExt as _};
-use crate::output::style::Tone;
-use crate::output::verdict::verdict;
+use crate::objects::Pod;
 use crate::settings::Context;
 use crate::terminal;
 
@@ -94,6 +93,8 @@ struct Running {
     unit: Unit,
     began: Instant,
     over: Option<Over>,
+    /// Whether its last words were said.
+    is_told: bool,
 }
 
 /// What made the session wake up.
@@ -113,6 +114,7 @@ impl<'a> Session<'a> {
             unit,
             began,
             over: None,
+            is_told: false,
         };
         Ok(Self {
             context,
@@ -136,6 +138,7 @@ impl<'a> Session<'a> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.advance().await;
+        self.tell_ends();
         while !self.is_over() {
             match self.wake(&mut tick).await {
                 Wake::News(pod, News::State(state)) => {
@@ -163,6 +166,7 @@ impl<'a> Session<'a> {
                 }
                 Wake::Due => self.advance().await,
             }
+            self.tell_ends();
         }
         match self.failure.take() {
             Some(error) => Err(error),
@@ -252,26 +256,6 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// A unit needs nothing more: its pods that still run are stopped.
-    async fn end(&mut self, unit: usize, over: Over) {
-        if over != Over::Pod {
-            let (code, text) = self.outcome_of_unit(unit, &over);
-            let text = format!("{} {text}", self.units[unit].unit.title());
-            self.tell(code, &text);
-        }
-        self.units[unit].over = Some(over);
-        let of_unit = self.pods.iter().filter(|pod| pod.unit == unit);
-        for pod in of_unit.filter(|pod| pod.ended.is_none()) {
-            pod.ask_to_end(Stopping::Not).await;
-        }
-    }
-
-    /// It cannot go on: what runs is stopped.
-    async fn fail(&mut self, error: CliError) {
-        self.failure = Some(error);
-        self.ask_all_to_end().await;
-    }
-
     /// A pod is in another state.
     async fn take(&mut self, pod: usize, state: Pod) -> Result<(), CliError> {
         self.pods[pod].open_logs(self.context, &state);
@@ -359,142 +343,6 @@ impl<'a> Session<'a> {
     /// Of many pods, those that have ended have had their line.
     fn is_shown(&self, pod: &PodView) -> bool {
         self.is_single || pod.ended.is_none()
-    }
-
-    /// First signal: stop everything. Second: kill it. Third: leave the rest to the supervisors.
-    async fn stop(&mut self, signal: u8) -> Option<ExitCode> {
-        let mut signal = signal;
-        loop {
-            if let Some(code) = self.escalate(signal) {
-                return Some(code);
-            }
-            // A supervisor that does not answer must not keep anybody from pressing the keys again.
-            tokio::select! {
-                biased;
-                next = self.signals.next() => signal = next,
-                () = ask_to_end(&self.pods, self.stopping) => return None,
-            }
-        }
-    }
-
-    /// One step further than before; after the last one there is only leaving.
-    fn escalate(&mut self, signal: u8) -> Option<ExitCode> {
-        let what = self.what_runs();
-        match self.stopping {
-            Stopping::Not => {
-                self.screen
-                    .note(&format!("stopping {what}; Ctrl-C again kills it"));
-                self.stopping = Stopping::Gracefully(signal);
-            }
-            Stopping::Gracefully(_) => {
-                self.screen.note(&format!("killing {what}"));
-                self.stopping = Stopping::AtOnce(signal);
-            }
-            Stopping::AtOnce(_) => {
-                self.screen.note(&format!(
-                    "leaving {what} to its supervisor, which goes on killing it"
-                ));
-                return Some(ExitCode::Signal(signal));
-            }
-        }
-        None
-    }
-
-    fn what_runs(&self) -> String {
-        let mut run = self.pods.iter().filter(|pod| pod.ended.is_none());
-        match (run.next(), run.count()) {
-            (Some(pod), 0) => format!("pod `{}`", pod.handle.name),
-            (None, _) => "everything".to_owned(),
-            (Some(_), more) => format!("{} pods", more + 1),
-        }
-    }
-
-    async fn ask_all_to_end(&self) {
-        ask_to_end(&self.pods, self.stopping).await;
-    }
-
-    /// The last words about a pod.
-    fn tell_end(&mut self, pod: usize) {
-        let view = &mut self.pods[pod];
-        if let Ok(last) = view.handle.pod() {
-            view.pod = Some(last);
-        }
-        let (code, text) = self.outcome_of_pod(&self.pods[pod]);
-        if self.stopping != Stopping::Gracefully(SIGPIPE) {
-            let text = format!("pod/{} {text}", self.pods[pod].handle.name);
-            self.tell(code, &text);
-        }
-    }
-
-    fn tell(&mut self, code: ExitCode, text: &str) {
-        let tone = if code == ExitCode::Success {
-            Tone::Good
-        } else {
-            Tone::Bad
-        };
-        let text = self.context.stderr.paint(tone, text);
-        self.screen.note(&text);
-    }
-
-    fn outcome_of_pod(&self, view: &PodView) -> (ExitCode, String) {
-        match &view.pod {
-            // A job or a set that has no more use for it stops it, and that is as it should be.
-            Some(_) if self.is_stopped_by_unit(view) => (ExitCode::Success, "deleted".to_owned()),
-            Some(pod) => outcome::of_pod(
-                pod,
-                view.end,
-                self.stopping,
-                &verdict(pod, &Default::default(), now()),
-            ),
-            None => (ExitCode::Failure, "is gone".to_owned()),
-        }
-    }
-
-    fn is_stopped_by_unit(&self, view: &PodView) -> bool {
-        let over = self.units[view.unit].over.as_ref();
-        let is_deleted = view.end == Some(crate::watcher::End::Deleted);
-        self.stopping == Stopping::Not && is_deleted && over.is_some_and(|over| *over != Over::Pod)
-    }
-
-    fn outcome_of_unit(&self, unit: usize, over: &Over) -> (ExitCode, String) {
-        let failed = self.pods.iter().filter(|pod| pod.unit == unit);
-        let failed = failed.filter(|view| {
-            let phase = view.pod.as_ref().map(|pod| pod.phase());
-            phase == Some("Failed")
-        });
-        let last = failed.max_by_key(|view| view.ended);
-        outcome::of_unit(over, last.and_then(|view| view.pod.as_ref()))
-    }
-
-    /// That of the first unit that failed, in the order of the manifests; of who ended it all, if somebody did.
-    fn code(&self) -> ExitCode {
-        match self.stopping {
-            Stopping::Gracefully(SIGPIPE) => return ExitCode::Success,
-            Stopping::Gracefully(signal) | Stopping::AtOnce(signal) if !self.is_single => {
-                return ExitCode::Signal(signal);
-            }
-            _ => {}
-        }
-        let codes = self.units.iter().enumerate().map(|(number, unit)| {
-            match &unit.over {
-                Some(over) if *over != Over::Pod => self.outcome_of_unit(number, over).0,
-                // Its own pod, which may have ended before its unit was asked.
-                _ => {
-                    let mut pods = self.pods.iter().filter(|pod| pod.unit == number);
-                    pods.next()
-                        .map_or(ExitCode::Failure, |pod| self.outcome_of_pod(pod).0)
-                }
-            }
-        });
-        let mut codes = codes.filter(|code| *code != ExitCode::Success);
-        codes.next().unwrap_or(ExitCode::Success)
-    }
-}
-
-/// All that run.
-async fn ask_to_end(pods: &[PodView], stopping: Stopping) {
-    for pod in pods.iter().filter(|pod| pod.ended.is_none()) {
-        pod.ask_to_end(stopping).await;
     }
 }
 

@@ -33,10 +33,12 @@ pub(super) fn of_pod(
 pub(super) fn of_unit(over: &Over, last_failed: Option<&Pod>) -> (ExitCode, String) {
     match over {
         Over::Complete => (ExitCode::Success, "complete".to_owned()),
-        Over::Failed { reason, message } => (
-            last_failed.map_or(ExitCode::Failure, code_of_failure),
-            format!("failed: {reason}: {message}"),
-        ),
+        Over::Failed { reason, message } => {
+            // A pod that was stopped for the time has a code that says nothing.
+            let own = last_failed.filter(|_| *reason != "DeadlineExceeded");
+            let code = own.map_or(ExitCode::Failure, code_of_failure);
+            (code, format!("failed: {reason}: {message}"))
+        }
         Over::Pod | Over::Nothing => (ExitCode::Success, "has no pods: `replicas` is 0".to_owned()),
     }
 }
@@ -97,17 +99,17 @@ mod tests {
 
     #[test]
     fn a_job_has_the_code_of_the_pod_that_failed_last() {
-        let failed = Over::Failed {
-            reason: "DeadlineExceeded",
-            message: "too late".to_owned(),
+        let failed = |reason| Over::Failed {
+            reason,
+            message: "message".to_owned(),
         };
+        let limit = failed("BackoffLimitExceeded");
+        let late = failed("DeadlineExceeded");
         let pod = pod("Failed", [app("a", exited(3))]);
-        assert_eq!(of_unit(&failed, Some(&pod)).0.number(), 3);
-        assert_eq!(of_unit(&failed, None).0.number(), 1);
-        assert_eq!(
-            of_unit(&failed, None).1,
-            "failed: DeadlineExceeded: too late"
-        );
+        assert_eq!(of_unit(&limit, Some(&pod)).0.number(), 3);
+        assert_eq!(of_unit(&limit, None).0.number(), 1);
+        assert_eq!(of_unit(&late, Some(&pod)).0.number(), 1);
+        assert_eq!(of_unit(&late, None).1, "failed: DeadlineExceeded: message");
         assert_eq!(of_unit(&Over::Complete, Some(&pod)).0.number(), 0);
     }
 }

@@ -190,10 +190,14 @@ impl PodView {
 
     /// Whether the live view has nothing more to tell of it.
     pub(super) fn is_settled(&self) -> bool {
-        let is_terminal = self.pod.as_ref().is_some_and(Pod::is_terminal);
         self.ended.is_some()
-            || is_terminal
+            || self.is_at_its_end()
             || (self.pod.is_some() && progress::is_settled(&self.lines))
+    }
+
+    /// Whether it has reached its last phase, though not all has been heard of it.
+    pub(super) fn is_at_its_end(&self) -> bool {
+        self.pod.as_ref().is_some_and(Pod::is_terminal)
     }
 
     /// Its title and, unless `in_short`, a line for each container.
