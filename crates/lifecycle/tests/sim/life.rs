@@ -98,7 +98,7 @@ impl Life {
                 observations.push(Observation::StorageExceeded { message });
             }
             // Whatever the pod waits for.
-            if self.turn % 16 == 0 {
+            if self.turn.is_multiple_of(16) {
                 observations.push(Observation::ObjectsChanged);
             }
             let requests = self.requests(observations.is_empty());
