@@ -85,3 +85,101 @@ fn has_containers_of(plan: &PodPlan, before: &PodPlan) -> bool {
         && plan.app_count == before.app_count
         && now.starts_with(&then)
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::format;
+    use alloc::string::String;
+
+    use k8s_openapi::api::core::v1 as api;
+
+    use super::*;
+    use crate::{Condition, Now, Request, Settings, Timestamp};
+
+    fn pod(image: String) -> Pod {
+        let app = api::Container {
+            name: "a".into(),
+            image: Some(image),
+            ..api::Container::default()
+        };
+        let spec = api::PodSpec {
+            containers: [app].into(),
+            ..api::PodSpec::default()
+        };
+        Pod {
+            spec: Some(spec),
+            ..Pod::default()
+        }
+    }
+
+    #[test]
+    fn what_grows_with_changes_has_an_end() {
+        let mut machine = PodMachine::new(&pod("0".into()), Settings::default(), Now::default());
+        let mut change = |image: usize| {
+            let pod = Box::new(pod(format!("{image}")));
+            machine.request(Now::default(), &Request::Update { pod })
+        };
+        for image in 1..limits::IMAGES_OF_A_POD {
+            assert_eq!(change(image), Ok(Accepted::Done));
+        }
+        assert_eq!(change(limits::IMAGES_OF_A_POD), Err(Refusal::TooMany));
+        // One that it had before is none more.
+        assert_eq!(change(0), Ok(Accepted::Done));
+        // Only a back-off that would still make something wait is remembered.
+        assert_eq!(machine.containers[0].other_backoffs.len(), 0);
+    }
+
+    #[test]
+    fn conditions_of_others_have_an_end() {
+        let mut machine = PodMachine::new(&pod("0".into()), Settings::default(), Now::default());
+        let mut set = |number: usize| {
+            let condition = Condition {
+                kind: format!("example.com/{number}"),
+                status: "True".into(),
+                reason: None,
+                message: None,
+                since: None,
+            };
+            machine.request(Now::default(), &Request::SetCondition { condition })
+        };
+        for number in 0..limits::FOREIGN_CONDITIONS {
+            assert_eq!(set(number), Ok(Accepted::Done));
+        }
+        assert_eq!(set(limits::FOREIGN_CONDITIONS), Err(Refusal::TooMany));
+        assert_eq!(set(0), Ok(Accepted::AlreadySo));
+    }
+
+    #[test]
+    fn who_sets_a_condition_may_say_since_when() {
+        let mut machine = PodMachine::new(&pod("0".into()), Settings::default(), Now::default());
+        let mut since = |status: &str, seconds: Option<i64>| {
+            let condition = Condition {
+                kind: "example.com/wired".into(),
+                status: status.into(),
+                reason: None,
+                message: None,
+                since: seconds.map(|seconds| Timestamp {
+                    seconds,
+                    nanoseconds: 0,
+                }),
+            };
+            let now = Now {
+                wall: Timestamp {
+                    seconds: 100,
+                    nanoseconds: 0,
+                },
+                ..Now::default()
+            };
+            let request = Request::SetCondition { condition };
+            machine.request(now, &request).expect("granted");
+            let conditions = machine.status().conditions.unwrap_or_default();
+            let time = conditions[0].last_transition_time.clone();
+            time.expect("a time").0.as_second()
+        };
+        assert_eq!(since("False", Some(7)), 7);
+        assert_eq!(since("False", None), 7);
+        assert_eq!(since("True", None), 100);
+        assert_eq!(since("True", Some(8)), 8);
+    }
+}
