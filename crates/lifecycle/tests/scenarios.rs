@@ -19,7 +19,7 @@
 //! update NAME=IMAGE… WORD=VALUE… (the Pod)         debug NAME WORD… (a container more, to look into the pod)
 //! condition TYPE=STATUS [REASON TEXT…]             condition TYPE gone
 //! hook NAME ATTEMPT PostStart|PreStop ok|WHY (an answer that nobody may be waiting for)
-//! exit NAME END [MESSAGE…]                         sandbox dies|stopped ATTEMPT | reboot
+//! exit NAME END [MESSAGE…]                         sandbox dies|stopped|ready ATTEMPT | reboot
 //! image IMAGE fails [REASON] TEXT… | takes S | ok | late S TEXT… (fails after that, also when it was given up)
 //! start NAME fails config|create|binary TEXT… | takes S | ok
 //! volume NAME fails TEXT… | takes S | ok           sandbox 0 fails TEXT… | takes S | ok

@@ -67,6 +67,8 @@ struct Record {
     is_ahead: bool,
     ran: [bool; 2],
     asked: [bool; 3],
+    /// How many rounds of each probe there were.
+    rounds: [u32; 3],
     is_started: bool,
 }
 
@@ -216,6 +218,7 @@ impl Rules {
                     is_ahead: false,
                     ran: [false; 2],
                     asked: [false; 3],
+                    rounds: [0; 3],
                     is_started,
                 });
                 track.opened |= is_started;
@@ -234,6 +237,7 @@ impl Rules {
                     is_ahead: false,
                     ran: [false; 2],
                     asked: [false; 3],
+                    rounds: [0; 3],
                     is_started: false,
                 });
             }
@@ -402,7 +406,7 @@ impl Rules {
                 container,
                 attempt,
                 kind,
-                ..
+                round,
             } => {
                 let is_app = self.track(container).kind == Kind::App;
                 check!(
@@ -420,6 +424,9 @@ impl Rules {
                     "{kind:?} is asked twice at once"
                 );
                 record.asked[kind as usize] = true;
+                let rounds = &mut record.rounds[kind as usize];
+                check!(round == *rounds, "round {round} instead of {rounds}");
+                *rounds += 1;
             }
             Action::CancelImage { .. } | Action::CancelHook { .. } => {}
         }

@@ -122,6 +122,12 @@ impl Play {
                 let attempt = attempt.parse().expect("a number");
                 self.world.announce(Observation::SandboxDied { attempt });
             }
+            ["sandbox", "ready", attempt] => {
+                let attempt = attempt.parse().expect("a number");
+                let pod_ips = vec!["10.88.9.9".to_owned()];
+                self.world
+                    .announce(Observation::SandboxReady { attempt, pod_ips });
+            }
             ["sandbox", "stopped", attempt] => {
                 let attempt = attempt.parse().expect("a number");
                 self.world.announce(Observation::SandboxStopped { attempt });
