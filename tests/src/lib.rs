@@ -62,6 +62,12 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Says why a test does nothing here.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+pub fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
 /// The status of a container, init or app.
 #[must_use]
 pub fn container<'a>(pod: &'a Value, name: &str) -> &'a Value {

@@ -42,6 +42,8 @@ pub struct Value {
 const NANO: i128 = 1_000_000_000;
 /// Nothing is larger than this: larger values are cut to it.
 const MAX: i128 = i64::MAX as i128 * NANO;
+/// The digits of [`MAX`].
+const MAX_DIGITS: i64 = 28;
 
 const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 /// For 10 to the power of -9, -6 … 18.
@@ -269,43 +271,45 @@ fn scale(suffix: &str) -> Option<(Family, i128, i32)> {
     Some((Family::Exponent, 1, i32::try_from(exponent).ok()?))
 }
 
-/// `whole.fraction × multiplier × 10^exponent` in billionths, rounded up and cut at [`MAX`].
+/// `whole.fraction × multiplier × 10^exponent` in billionths, rounded up and cut at [`MAX`]. Exact for any number of digits.
 fn to_nano(whole: &str, fraction: &str, multiplier: i128, exponent: i32) -> i128 {
-    let digits: String = [whole, fraction].concat();
-    let digits = digits.trim_start_matches('0');
-    if digits.is_empty() {
+    let product = times([whole, fraction].concat().as_bytes(), multiplier);
+    let Some(first) = product.iter().position(|digit| *digit != 0) else {
         return 0;
+    };
+    let product = &product[first..];
+    let length = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
+    // How many of its digits stand before the point, once it is counted in billionths.
+    let whole_digits = length(product.len()) + i64::from(exponent) + 9 - length(fraction.len());
+    if whole_digits > MAX_DIGITS {
+        return MAX;
     }
-    let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
-    // 10^18 is the largest multiplier that is a power of two here (2^60): 19 digits leave room for it in an i128.
-    let kept = &digits[..digits.len().min(19)];
-    let mut power = i64::from(exponent) + 9 - length(fraction) + length(digits) - length(kept);
-    let rest_is_zero = digits[kept.len()..].bytes().all(|digit| digit == b'0');
-    let mut value = kept.parse::<i128>().unwrap_or(MAX) * multiplier;
-    if !rest_is_zero {
-        value += 1;
+    let whole_digits = usize::try_from(whole_digits).unwrap_or(0);
+    let (before, after) = product.split_at(whole_digits.min(product.len()));
+    let missing = std::iter::repeat_n(&0, whole_digits - before.len());
+    let value = before
+        .iter()
+        .chain(missing)
+        .fold(0_i128, |value, digit| value * 10 + i128::from(*digit));
+    let rounded = value + i128::from(after.iter().any(|digit| *digit != 0));
+    rounded.min(MAX)
+}
+
+/// A number in decimal digits times another one, in digits again.
+fn times(digits: &[u8], factor: i128) -> Vec<u8> {
+    let mut product = Vec::with_capacity(digits.len() + 20);
+    let mut carry = 0_i128;
+    for digit in digits.iter().rev() {
+        carry += i128::from(digit - b'0') * factor;
+        product.push((carry % 10) as u8);
+        carry /= 10;
     }
-    while power > 0 && value <= MAX {
-        value *= 10;
-        power -= 1;
+    while carry > 0 {
+        product.push((carry % 10) as u8);
+        carry /= 10;
     }
-    if value > MAX {
-        // Only a division can bring it back.
-        while power < 0 && value > MAX {
-            value = divide(value, 10);
-            power += 1;
-        }
-    }
-    if power < 0 {
-        value = match u32::try_from(-power)
-            .ok()
-            .and_then(|power| 10_i128.checked_pow(power))
-        {
-            Some(divisor) => divide(value, divisor),
-            None => 1,
-        };
-    }
-    value.min(MAX)
+    product.reverse();
+    product
 }
 
 /// Division that rounds away from zero.
@@ -361,6 +365,26 @@ mod tests {
         ] {
             let parsed = text.parse::<Value>().map(|value| value.to_string());
             assert_eq!(parsed, expected.map(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_digit_counts() {
+        for (text, printed) in [
+            (".0000010000100000Ei", "1152933033821893044470n"),
+            ("1152933033821893044470n", "1152933033821893044470n"),
+            (
+                "9223372036854775806999999999n",
+                "9223372036854775806999999999n",
+            ),
+            ("9223372036854775807000000001n", "9223372036854775807"),
+            ("0.00000000000000000000000000001", "1n"),
+            ("1.00000000000000000000000000001Ki", "1024000000001n"),
+            ("1e-1000000", "1e-9"),
+            ("0e1000000", "0"),
+        ] {
+            let value: Value = text.parse().expect(text);
+            assert_eq!(value.to_string(), printed, "{text}");
         }
     }
 

@@ -207,8 +207,10 @@ mod tests {
 
     #[test]
     fn what_the_server_writes_makes_no_difference() {
-        let mut one = ConfigMap::default();
-        one.data = Some([("a".to_owned(), "1".to_owned())].into());
+        let one = ConfigMap {
+            data: Some([("a".to_owned(), "1".to_owned())].into()),
+            ..ConfigMap::default()
+        };
         let mut other = one.clone();
         other.metadata.uid = Some("u".to_owned());
         other.metadata.resource_version = Some("7".to_owned());

@@ -409,10 +409,9 @@ fn the_supervisor_is_not_traced_looked_into_or_signalled() {
             sh("other", HANG),
         ],
     ));
-    podyard.wait_for("q", "the end of one", |pod| {
+    podyard.wait_for("q", "the end of one, and of no other", |pod| {
         container(pod, "app")["state"]["terminated"].is_object()
+            && container(pod, "other")["state"]["running"].is_object()
     });
-    let pod = podyard.pod("q");
-    assert!(container(&pod, "other")["state"]["running"].is_object());
     podyard.finish();
 }

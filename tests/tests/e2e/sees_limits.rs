@@ -77,7 +77,7 @@ fn who_takes_too_much_processor_time_is_throttled() {
     );
     let output = podyard.foreground(&pod("p", "Never", &[], &[app]), &[]);
     if podyard.logs("p", "app").is_empty() && output.status.code() == Some(9) {
-        println!("skipped: this machine has no cgroup that limits processor time");
+        podyard_e2e::skipped("this machine has no cgroup that limits processor time");
     } else {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert_eq!(podyard.logs("p", "app"), "throttled\n");

@@ -45,7 +45,7 @@ fn without(what: &str) -> String {
 fn has_v1() -> bool {
     let has = std::path::Path::new("/sys/fs/cgroup/memory").is_dir();
     if !has {
-        println!("skipped: this machine has no cgroups of version 1");
+        podyard_e2e::skipped("this machine has no cgroups of version 1");
     }
     has
 }

@@ -241,7 +241,7 @@ fn shared_memory_is_the_pods_unless_a_volume_is_mounted_there() {
 #[test]
 fn huge_pages_are_a_volume() {
     if !Path::new("/sys/kernel/mm/hugepages/hugepages-2048kB").exists() {
-        println!("skipped: this machine has no huge pages of 2 MiB");
+        podyard_e2e::skipped("this machine has no huge pages of 2 MiB");
         return;
     }
     let podyard = Instance::new();

@@ -220,7 +220,7 @@ fn a_security_module_that_is_not_there_is_refused_or_ignored_as_in_kubernetes() 
     if std::path::Path::new("/sys/module/apparmor").exists()
         || std::path::Path::new("/sys/fs/selinux/enforce").exists()
     {
-        println!("skipped: this kernel runs with a security module");
+        podyard_e2e::skipped("this kernel runs with a security module");
         return;
     }
     let podyard = Instance::new();

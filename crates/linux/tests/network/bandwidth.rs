@@ -10,9 +10,10 @@ fn queue(namespace: &Namespace, interface: &str) -> String {
     namespace.run(|| run("tc", &["-s", "qdisc", "show", "dev", interface]))
 }
 
-/// Sends far more than a burst, as fast as it goes. What does not fit is dropped, which is no error.
+/// Sends more than a burst, as fast as it goes, and does not wait for what does not fit.
 fn flood(namespace: &Namespace, to: Ipv4Addr) {
     let socket = namespace.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap());
+    socket.set_nonblocking(true).unwrap();
     for _ in 0..2000 {
         let _ = socket.send_to(&[0; 1000], (to, 9));
     }

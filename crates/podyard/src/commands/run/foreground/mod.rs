@@ -346,15 +346,18 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Ends when something has changed.
+type Change<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
 /// Waits until there may be something to read in a pod's logs, beginning with the pod `turn`.
 async fn any_log(pods: &mut [PodView], turn: usize) -> usize {
     let count = pods.len();
-    let mut changes: Vec<(usize, Pin<Box<dyn Future<Output = ()> + '_>>)> = pods
+    let mut changes: Vec<(usize, Change<'_>)> = pods
         .iter_mut()
         .enumerate()
         .filter(|(_, pod)| pod.ended.is_none())
         .map(|(number, pod)| {
-            let changed: Pin<Box<dyn Future<Output = ()> + '_>> = Box::pin(pod.logs.changed());
+            let changed: Change<'_> = Box::pin(pod.logs.changed());
             (number, changed)
         })
         .collect();
