@@ -249,3 +249,45 @@ fn a_container_that_runs_can_be_attached_to() {
     assert_eq!(podyard.pod("p")["status"]["phase"], "Running");
     podyard.finish();
 }
+
+/// With `stdinOnce` the input ends with the first who attached; whoever comes later only looks on.
+#[test]
+fn an_input_for_one_ends_when_that_one_leaves() {
+    let podyard = Instance::new();
+    let reader = with(
+        sh(
+            "app",
+            "echo early; cat; echo over; until test -e /d/go; do sleep 0.02; done",
+        ),
+        json!({"stdin": true, "stdinOnce": true}),
+    );
+    podyard.start(&pod("p", "Never", &[], &[reader]));
+    podyard.wait_for_log("p", "app", "early");
+    let attach = |words: &[u8]| {
+        let mut attach = podyard
+            .command(&["attach", "p", "-i"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("podyard");
+        let mut stdin = attach.stdin.take().expect("a pipe");
+        stdin.write_all(words).expect("it reads");
+        attach
+    };
+    let first = attach(b"all of it\n");
+    podyard.wait_for_log("p", "app", "over");
+    let second = attach(b"too late\n");
+    podyard.touch("p", "d", "go");
+    let output = first.wait_with_output().expect("a child");
+    assert_eq!(output.stdout, b"all of it\nover\n", "{output:?}");
+    assert!(
+        second
+            .wait_with_output()
+            .expect("a child")
+            .stdout
+            .is_empty()
+    );
+    podyard.wait_for_phase("p", "Succeeded");
+    assert_eq!(podyard.logs("p", "app"), "early\nall of it\nover\n");
+    podyard.finish();
+}

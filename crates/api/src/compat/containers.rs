@@ -72,16 +72,8 @@ pub(super) const CONTAINER: &[Row] = &[
     ),
     honoured("container.terminationMessagePath"),
     honoured("container.terminationMessagePolicy"),
-    row(
-        "container.stdin",
-        Only(&["true"]),
-        Remark("kept open; reads wait, since nobody can attach to a container in this version"),
-    ),
-    row(
-        "container.stdinOnce",
-        Only(&["true"]),
-        Remark("nobody can attach to a container in this version"),
-    ),
+    honoured("container.stdin"),
+    honoured("container.stdinOnce"),
     honoured("container.tty"),
 ];
 

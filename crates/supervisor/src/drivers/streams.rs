@@ -75,6 +75,13 @@ pub(super) fn open_input(
     ready::watch(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
+/// Ends an instance's standard input: it reads what was written, and then its end.
+pub(super) fn close_input(world: &World, container: &str, attempt: Attempt) {
+    let path = world.dirs.container_run(container, attempt).join("stdin");
+    let _ = std::fs::remove_file(path);
+    world.keeper.drop_held(&input_key(container, attempt));
+}
+
 /// Writes all of it, waiting for whoever reads.
 pub(super) async fn write_all(to: &Ready, mut data: &[u8]) -> std::io::Result<()> {
     while !data.is_empty() {

@@ -121,10 +121,11 @@ impl Session {
         };
     }
 
-    /// Others may attach to a container later: only a command is told that nothing more comes.
+    /// A command reads the end of its input then; a container only if nobody else may attach to it later.
     fn close_stdin(&self) {
-        if let Self::Exec(session) = self {
-            session.close_stdin();
+        match self {
+            Self::Exec(session) => session.close_stdin(),
+            Self::Attach(session) => session.close_stdin(),
         }
     }
 
@@ -170,8 +171,8 @@ impl Session {
 
     /// The client is gone. A command goes on, as in Kubernetes, but nobody will write to it; of an attachment nothing is left.
     async fn leave(&self) {
-        if let Self::Exec(session) = self {
-            session.close_stdin();
+        self.close_stdin();
+        if let Self::Exec(_) = self {
             std::future::pending::<()>().await;
         }
     }
