@@ -176,6 +176,9 @@ pub(crate) struct PodArgs {
     /// At most this many processes and threads in the pod; without it, as many as the machine takes
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) pod_max_pids: Option<u64>,
+    /// Guarantee memory requests and slow containers down before their limit, as the kubelet with its feature gate MemoryQoS (cgroup v2)
+    #[arg(long)]
+    pub(crate) memory_qos: bool,
 }
 
 #[derive(Debug, Args)]

@@ -62,6 +62,7 @@ pub(crate) fn new_pod(
         claims: of_namespace(&given.claims, &namespace),
         allowed_unsafe_sysctls: options.allowed_unsafe_sysctls.clone(),
         pod_max_pids: options.pod_max_pids,
+        memory_qos: options.memory_qos,
         seccomp_unconfined: options.seccomp_unconfined,
         pod,
     })
@@ -174,6 +175,7 @@ mod tests {
             seccomp_unconfined: false,
             allowed_unsafe_sysctls: Vec::new(),
             pod_max_pids: None,
+            memory_qos: false,
         };
         node_settings(&pod, &options)
             .ok()

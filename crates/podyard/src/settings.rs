@@ -170,6 +170,8 @@ pub(crate) struct PodOptions {
     pub(crate) allowed_unsafe_sysctls: Vec<String>,
     /// Processes and threads of the pod.
     pub(crate) pod_max_pids: Option<u64>,
+    /// As the kubelet's feature gate `MemoryQoS`.
+    pub(crate) memory_qos: bool,
 }
 
 #[derive(Debug)]
@@ -537,6 +539,7 @@ fn pod_options(args: PodArgs) -> Result<PodOptions, CliError> {
         seccomp_unconfined: args.seccomp_default == SeccompArg::Unconfined,
         allowed_unsafe_sysctls: args.allowed_unsafe_sysctls,
         pod_max_pids: args.pod_max_pids,
+        memory_qos: args.memory_qos,
     })
 }
 

@@ -79,6 +79,8 @@ pub struct NewPod {
     pub allowed_unsafe_sysctls: Vec<String>,
     /// Processes and threads that it may have.
     pub pod_max_pids: Option<u64>,
+    /// Memory requests are guaranteed, as with the kubelet's feature gate `MemoryQoS`; only cgroup v2 can.
+    pub memory_qos: bool,
 }
 
 /// One pod.
@@ -126,6 +128,7 @@ pub fn create(root: Option<&Path>, new: NewPod) -> Result<PodHandle, PodError> {
         seccomp_unconfined: new.seccomp_unconfined,
         allowed_unsafe_sysctls: new.allowed_unsafe_sysctls,
         pod_max_pids: new.pod_max_pids,
+        memory_qos: new.memory_qos,
         boot_id: clock::boot_id().map_err(PodError::Start)?,
     };
     let record = PodRecord::new(pod, new.config_maps, new.secrets, new.claims, options);

@@ -25,6 +25,9 @@ pub struct RunOptions {
     /// Processes and threads that the pod may have.
     #[serde(default)]
     pub pod_max_pids: Option<u64>,
+    /// Memory requests are guaranteed, as with the kubelet's feature gate `MemoryQoS`.
+    #[serde(default)]
+    pub memory_qos: bool,
     /// The boot it was accepted in.
     pub boot_id: String,
 }

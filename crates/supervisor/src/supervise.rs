@@ -204,6 +204,7 @@ async fn supervise(
         machine: node::machine(dirs),
         allowed_sysctls: pod_record.options.allowed_unsafe_sysctls.clone(),
         pod_max_pids: pod_record.options.pod_max_pids,
+        memory_qos: pod_record.options.memory_qos,
         store: Store::open(&roots.images())?,
         cgroups: cgroups()?,
         keeper,

@@ -63,6 +63,20 @@ fn without_a_controller_of_memory() {
     podyard.finish();
 }
 
+/// Version 1 limits memory and guarantees none.
+#[test]
+fn with_memory_that_nobody_can_guarantee() {
+    if !has_v1() {
+        return;
+    }
+    let podyard = Instance::new();
+    let (printed, told) = run(&podyard, "true", &demanding(), &["--memory-qos"]);
+    assert!(printed.ends_with("runs\n"), "{printed}");
+    let pod = without("memory protection").replace("container app", "the pod");
+    assert_eq!(told, [pod, without("memory protection")]);
+    podyard.finish();
+}
+
 #[test]
 fn without_any_cgroup() {
     let podyard = Instance::new();

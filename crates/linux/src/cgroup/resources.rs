@@ -18,6 +18,10 @@ pub struct Resources {
     pub cpu_period_us: Option<u64>,
     /// Memory, in bytes.
     pub memory_limit_bytes: Option<u64>,
+    /// Memory that is not taken from it however short the machine is, in bytes (v2 only).
+    pub memory_min_bytes: Option<u64>,
+    /// Memory above which its processes are slowed down and made to give back what they can, in bytes (v2 only).
+    pub memory_high_bytes: Option<u64>,
     /// Swap on top of the memory limit, in bytes; 0 forbids swapping. Ignored by kernels without swap accounting.
     pub swap_limit_bytes: Option<u64>,
     /// Whether running out of memory kills every process in it (v2 only).
@@ -55,6 +59,8 @@ pub enum Limit {
     CpuQuota,
     /// Memory.
     Memory,
+    /// How memory is guaranteed and held back below the limit.
+    MemoryProtection,
     /// Processes and threads.
     Pids,
     /// Huge pages.
@@ -72,6 +78,7 @@ impl std::fmt::Display for Limit {
             Self::CpuShares => "cpu request",
             Self::CpuQuota => "cpu limit",
             Self::Memory => "memory limit",
+            Self::MemoryProtection => "memory protection",
             Self::Pids => "limit of processes",
             Self::Hugepages => "limit of huge pages",
             Self::Cpuset => "choice of processors",
@@ -147,6 +154,9 @@ pub(super) fn unenforced(cgroup: &Cgroup, resources: &Resources) -> Vec<Limit> {
     let cpuset = resources.cpuset_cpus.is_some() || resources.cpuset_mems.is_some();
     let devices = resources.devices == Devices::Container;
     let has_device_control = has(Controller::Devices) || cgroup.unified().is_some();
+    let has_memory_protection = cgroup
+        .controlled_by(Controller::Memory)
+        .is_some_and(|directory| directory.unified);
     let given = [
         (
             Limit::CpuShares,
@@ -158,6 +168,11 @@ pub(super) fn unenforced(cgroup: &Cgroup, resources: &Resources) -> Vec<Limit> {
             Limit::Memory,
             resources.memory_limit_bytes.is_some(),
             has(Controller::Memory),
+        ),
+        (
+            Limit::MemoryProtection,
+            resources.memory_min_bytes.is_some() || resources.memory_high_bytes.is_some(),
+            has_memory_protection,
         ),
         (
             Limit::Pids,
@@ -262,6 +277,8 @@ fn memory_v1(directory: &Directory, resources: &Resources) -> Result<(), CgroupE
 }
 
 fn memory_v2(directory: &Directory, resources: &Resources) -> Result<(), CgroupError> {
+    write_number(directory, "memory.min", resources.memory_min_bytes)?;
+    write_number(directory, "memory.high", resources.memory_high_bytes)?;
     write_number(directory, "memory.max", resources.memory_limit_bytes)?;
     if let Some(swap) = resources.swap_limit_bytes {
         directory.write_if_present("memory.swap.max", &swap.to_string())?;

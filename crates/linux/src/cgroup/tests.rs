@@ -114,6 +114,8 @@ fn v2_enables_controllers_and_converts_limits() {
     assert_eq!(root.layout(), Layout::V2);
     let resources = Resources {
         oom_group: true,
+        memory_min_bytes: Some(1 << 18),
+        memory_high_bytes: Some(1 << 19),
         ..limits()
     };
     Cgroup::create(&root, "podyard/app", &resources).expect("a cgroup");
@@ -127,6 +129,8 @@ fn v2_enables_controllers_and_converts_limits() {
     );
     assert_eq!(read(tree.path(), "podyard/app/cpu.weight"), "20");
     assert_eq!(read(tree.path(), "podyard/app/cpu.max"), "50000 100000");
+    assert_eq!(read(tree.path(), "podyard/app/memory.min"), "262144");
+    assert_eq!(read(tree.path(), "podyard/app/memory.high"), "524288");
     assert_eq!(read(tree.path(), "podyard/app/memory.max"), "1048576");
     assert_eq!(read(tree.path(), "podyard/app/memory.swap.max"), "0");
     assert_eq!(read(tree.path(), "podyard/app/memory.oom.group"), "1");

@@ -26,6 +26,7 @@ use crate::link::KeeperLink;
 use crate::roots::{PodDirs, Roots};
 use crate::translate::PodFacts;
 use crate::translate::machine::Machine;
+use crate::translate::resources;
 use crate::translate::security::Seccomp;
 
 /// Names one instance of one container.
@@ -45,6 +46,7 @@ pub(crate) struct World {
     pub(crate) allowed_sysctls: Vec<String>,
     /// Processes and threads that the pod may have.
     pub(crate) pod_max_pids: Option<u64>,
+    pub(crate) memory_qos: bool,
     pub(crate) store: Store,
     pub(crate) cgroups: CgroupRoot,
     pub(crate) keeper: KeeperLink,
@@ -252,10 +254,16 @@ impl World {
             ))
         };
         if !self.live.has_pod_cgroup.get() {
-            let resources = Resources {
-                pids_limit: self.pod_max_pids,
-                ..self.with_facts(crate::translate::resources::of_pod)
-            };
+            let resources = self.with_facts(|facts| {
+                let resources = Resources {
+                    pids_limit: self.pod_max_pids,
+                    ..resources::of_pod(facts)
+                };
+                match self.memory_qos {
+                    true => resources::with_memory_qos_of_pod(resources, facts),
+                    false => resources,
+                }
+            });
             let cgroup = Cgroup::create(&self.cgroups, &self.pod_cgroup_path(), &resources)
                 .map_err(failed)?;
             self.tell_unenforced(&cgroup, &resources, "the pod");

@@ -73,6 +73,37 @@ pub(crate) fn of_container(
     }
 }
 
+/// Page size of every machine that podyard runs on, in bytes.
+const PAGE: u64 = 4096;
+
+/// What the kubelet adds with its feature gate `MemoryQoS` (KEP-2570): the request is guaranteed, and above nine tenths of the way from
+/// there to the limit, or to the machine's memory, the container is slowed down. Not where limit and request are the same.
+pub(crate) fn with_memory_qos(
+    resources: Resources,
+    container: &Container,
+    facts: &PodFacts<'_>,
+) -> Resources {
+    let request = request(container, "memory").map_or(0, whole);
+    let limit = limit(container, "memory").map(whole);
+    let up_to = limit.unwrap_or(facts.machine.memory_bytes);
+    let high = (request + up_to.saturating_sub(request) * 9 / 10) / PAGE * PAGE;
+    Resources {
+        memory_min_bytes: Some(request).filter(|bytes| *bytes > 0),
+        memory_high_bytes: Some(high).filter(|high| limit != Some(request) && *high > request),
+        ..resources
+    }
+}
+
+/// The same of the pod's cgroup: what its containers are guaranteed must be guaranteed to all of them together.
+pub(crate) fn with_memory_qos_of_pod(resources: Resources, facts: &PodFacts<'_>) -> Resources {
+    let requests = effective_requests(facts.spec);
+    let request = requests.get("memory").map(|amount| whole(amount.milli()));
+    Resources {
+        memory_min_bytes: request.filter(|bytes| *bytes > 0),
+        ..resources
+    }
+}
+
 /// The values of the pod's cgroup (sections 7.4 and 7.5).
 pub(crate) fn of_pod(facts: &PodFacts<'_>) -> Resources {
     let requests = effective_requests(facts.spec);
@@ -323,6 +354,32 @@ mod tests {
         }
         let requests = all;
         json!({"name": name, "resources": {"limits": limits, "requests": requests}})
+    }
+
+    #[test]
+    fn memory_is_guaranteed_and_held_back() {
+        let check = |limits: Value, requests: Value, min: Option<u64>, high: Option<u64>| {
+            let spec = json!({"containers": [container("a", limits.clone(), requests.clone())]});
+            with(spec, |facts| {
+                let own = of_container(&facts.spec.containers[0], facts, false);
+                let own = with_memory_qos(own, &facts.spec.containers[0], facts);
+                assert_eq!(
+                    (own.memory_min_bytes, own.memory_high_bytes),
+                    (min, high),
+                    "{limits} {requests}"
+                );
+                let pod = with_memory_qos_of_pod(of_pod(facts), facts);
+                assert_eq!((pod.memory_min_bytes, pod.memory_high_bytes), (min, None));
+            });
+        };
+        let memory = |text: &str| json!({"memory": text});
+        // 100 MiB and nine tenths of the way to 200 MiB, in whole pages.
+        let mib = |number: u64| Some(number << 20);
+        check(memory("200Mi"), memory("100Mi"), mib(100), mib(190));
+        check(memory("3000"), memory("1000"), Some(1000), None);
+        check(memory("100Mi"), memory("100Mi"), mib(100), None);
+        check(json!({}), memory("500Mi"), mib(500), mib(950));
+        check(json!({}), json!({}), None, mib(900));
     }
 
     #[test]

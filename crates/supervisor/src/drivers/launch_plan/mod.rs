@@ -63,7 +63,11 @@ pub(super) fn config(
     let spec = world.spec();
     Ok(Config {
         resources: world.with_facts(|facts| {
-            resources::of_container(container, facts, security::is_privileged(container))
+            let own = resources::of_container(container, facts, security::is_privileged(container));
+            match world.memory_qos {
+                true => resources::with_memory_qos(own, container, facts),
+                false => own,
+            }
         }),
         stop_signal: stop_signal::number(image.config.stop_signal.as_deref()),
         rootfs: Rootfs::Overlay {
