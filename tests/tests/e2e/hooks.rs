@@ -1,7 +1,8 @@
 //! Lifecycle hooks in real containers.
 
-use podyard_e2e::{Instance, container};
-use serde_json::Value;
+use podyard_e2e::manifest::{HANG, nth, sh, with};
+use podyard_e2e::{Instance, container, manifest};
+use serde_json::{Value, json};
 
 fn pod(containers: &str) -> String {
     format!(
@@ -196,5 +197,65 @@ fn pre_stop_is_not_run_when_the_container_ends_by_itself() {
     );
     podyard.wait_for_phase("p", "Succeeded");
     assert!(!directory.join("hook").exists());
+    podyard.finish();
+}
+
+#[test]
+fn post_start_that_fails_kills_what_does_not_listen() {
+    let podyard = Instance::new();
+    let hook = json!({"postStart": {"exec": {"command": ["false"]}}});
+    let app = with(sh("a", HANG), json!({"lifecycle": hook}));
+    podyard.start(&manifest::pod(
+        "p",
+        "Never",
+        &[],
+        std::slice::from_ref(&app),
+    ));
+    let pod = podyard.wait_for_phase("p", "Failed");
+    let ended = &container(&pod, "a")["state"]["terminated"];
+    assert_eq!(ended["exitCode"], 137);
+    podyard.ok(&["delete", "pod", "p"]);
+
+    // One that is always restarted is in a crash loop by it.
+    podyard.start_with(
+        &manifest::pod("p", "Always", &[], &[app]),
+        &["--backoff", "0.01"],
+    );
+    let waiting = |reason: &'static str, restarts: i64| {
+        podyard.wait_for("p", reason, |pod| {
+            let status = container(pod, "a");
+            status["state"]["waiting"]["reason"] == reason && status["restartCount"] == restarts
+        })
+    };
+    waiting("PostStartHookError", 0);
+    waiting("PostStartHookError", 1);
+    podyard.finish();
+}
+
+#[test]
+fn pre_stop_is_run_before_a_failed_liveness_probe_ends_the_container() {
+    let podyard = Instance::new();
+    let first =
+        "trap 'test -e /d/hook && echo after the hook; exit 0' TERM; while :; do sleep 0.02; done";
+    let app = with(
+        sh("a", &nth("a", &[first, HANG])),
+        json!({
+            "lifecycle": {"preStop": {"exec": {"command": ["touch", "/d/hook"]}}},
+            // Fails once for each time that it is told to.
+            "livenessProbe": {
+                "exec": {"command": ["sh", "-c", "if [ -e /d/bad ]; then rm /d/bad; exit 1; fi"]},
+                "periodSeconds": 1,
+                "failureThreshold": 1,
+            },
+        }),
+    );
+    podyard.start(&manifest::pod("p", "Always", &[], &[app]));
+    podyard.wait_for_condition("p", "Ready");
+    podyard.touch("p", "d", "bad");
+    podyard.wait_for("p", "a restart", |pod| {
+        container(pod, "a")["restartCount"] == 1
+    });
+    let log = podyard.ok(&["logs", "p", "--previous"]);
+    assert_eq!(log, "after the hook\n");
     podyard.finish();
 }

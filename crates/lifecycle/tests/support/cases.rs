@@ -8,8 +8,9 @@ use std::path::Path;
 pub(crate) struct Entry {
     pub(crate) id: String,
     pub(crate) scenarios: Vec<String>,
-    /// For what the core does not see: `elsewhere: FILE::FUNCTION`, or `elsewhere: FILE` of a file that is no program.
-    elsewhere: Option<String>,
+    /// For what the core does not see: `elsewhere: FILE::FUNCTION`, or `elsewhere: FILE` of a file that is no program. Several are separated by
+    /// commas.
+    elsewhere: Vec<String>,
 }
 
 /// The sections of the table and how many cases each has.
@@ -45,16 +46,14 @@ fn entry(line: &str) -> Entry {
     let mut entry = Entry {
         id,
         scenarios: Vec::new(),
-        elsewhere: None,
+        elsewhere: Vec::new(),
     };
     for part in places.split("; ") {
-        if part.contains(": ") {
-            entry.elsewhere = Some(part.to_owned());
-        } else {
-            entry
-                .scenarios
-                .extend(part.split(", ").map(ToOwned::to_owned));
-        }
+        let (places, names) = match part.strip_prefix("elsewhere: ") {
+            Some(names) => (&mut entry.elsewhere, names),
+            None => (&mut entry.scenarios, part),
+        };
+        places.extend(names.split(", ").map(ToOwned::to_owned));
     }
     entry
 }
@@ -92,13 +91,13 @@ pub(crate) fn missing(table: &[Entry]) -> String {
                 let _ = writeln!(wrong, "{}: there is no {scenario}", entry.id);
             }
         }
-        let is_known = match entry.elsewhere.as_deref().map(|text| text.split_once(": ")) {
-            None => !entry.scenarios.is_empty(),
-            Some(Some(("elsewhere", place))) => is_there(&workspace, place),
-            Some(_) => false,
-        };
-        if !is_known {
-            let _ = writeln!(wrong, "{}: {:?} is no place", entry.id, entry.elsewhere);
+        if entry.scenarios.is_empty() && entry.elsewhere.is_empty() {
+            let _ = writeln!(wrong, "{}: no place", entry.id);
+        }
+        for place in &entry.elsewhere {
+            if !is_there(&workspace, place) {
+                let _ = writeln!(wrong, "{}: there is no {place}", entry.id);
+            }
         }
     }
     wrong
