@@ -452,6 +452,9 @@ pub(crate) struct LogsArgs {
     /// Only the last N lines
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) tail: Option<i64>,
+    /// At most so many bytes of each log
+    #[arg(long, value_name = "N", conflicts_with = "follow")]
+    pub(crate) limit_bytes: Option<usize>,
     /// The time in front of every line
     #[arg(long)]
     pub(crate) timestamps: bool,

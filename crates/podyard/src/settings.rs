@@ -336,6 +336,8 @@ pub(crate) struct LogsSettings {
     pub(crate) previous: bool,
     /// The last so many lines; None is all of them.
     pub(crate) tail: Option<usize>,
+    /// Bytes of each log.
+    pub(crate) limit_bytes: Option<usize>,
     pub(crate) timestamps: bool,
     pub(crate) since: Option<Duration>,
     pub(crate) prefix: bool,
@@ -642,6 +644,7 @@ fn logs(args: LogsArgs) -> Result<LogsSettings, CliError> {
         follow: args.follow,
         previous: args.previous,
         tail,
+        limit_bytes: args.limit_bytes,
         timestamps: args.timestamps,
         since: since.transpose()?,
         prefix: args.prefix,

@@ -166,3 +166,41 @@ fn a_termination_message_comes_from_the_log_when_asked() {
     assert_eq!(message, "what went wrong\n");
     podyard.finish();
 }
+
+#[test]
+fn in_a_back_off_there_is_only_the_last_instance() {
+    let podyard = Instance::new();
+    // The second end has to wait ten seconds.
+    let script =
+        "echo out; echo err >&2; until [ -e /d/go ]; do sleep 0.02; done; printf rest; exit 1";
+    podyard.start(&pod("p", "Always", &[], &[sh("app", script)]));
+    podyard.wait_for_log("p", "app", "err");
+    assert_says(
+        &podyard.run(&["logs", "p", "--previous"]),
+        3,
+        &["previous terminated container \"app\" in pod \"p\" not found"],
+    );
+    podyard.touch("p", "d", "go");
+    let pod = podyard.wait_for("p", "back-off", |pod| {
+        container(pod, "app")["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    });
+    assert_eq!(container(&pod, "app")["restartCount"], 1);
+    let log = podyard.logs("p", "app");
+    // The two streams have an order of their own each.
+    assert!(
+        log == "out\nerr\nrest" || log == "err\nout\nrest",
+        "{log:?}"
+    );
+    assert_eq!(podyard.ok(&["logs", "p", "--previous"]), log);
+    assert_eq!(podyard.ok(&["logs", "p", "--limit-bytes=5"]), log[..5]);
+    let uid = pod["metadata"]["uid"].as_str().expect("a uid");
+    let directory = podyard.roots().logs().join(format!("default_p_{uid}/app"));
+    let text = std::fs::read_to_string(directory.join("1.log")).expect("the log file");
+    let mut records: Vec<&str> = text
+        .lines()
+        .map(|line| line.split_once(' ').expect("a time").1)
+        .collect();
+    records[..2].sort_unstable();
+    assert_eq!(records, ["stderr F err", "stdout F out", "stdout P rest"]);
+    podyard.finish();
+}

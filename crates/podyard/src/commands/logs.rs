@@ -31,7 +31,7 @@ pub(super) fn run(context: &Context, settings: &LogsSettings) -> Result<ExitCode
         tail: settings.tail,
         since: settings.since.map(|since| moment_before(now(), since)),
         timestamps: settings.timestamps,
-        limit_bytes: None,
+        limit_bytes: settings.limit_bytes,
     };
     // Of several containers some may not have started yet; only one that was asked for by itself must have.
     let of_one = containers.len() == 1;
