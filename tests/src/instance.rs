@@ -326,6 +326,21 @@ impl Instance {
         self.send(pod, "PATCH", path, "strategic-merge-patch+json", patch)
     }
 
+    /// The messages of the pod's Events with that reason, in their order.
+    #[must_use]
+    pub fn messages(&self, pod: &str, reason: &str) -> Vec<String> {
+        let message = |event: Value| event["message"].as_str().expect("a message").to_owned();
+        self.events(pod, reason).into_iter().map(message).collect()
+    }
+
+    /// The columns READY and STATUS of `get pod`.
+    #[must_use]
+    pub fn columns(&self, pod: &str) -> String {
+        let table = self.ok(&["get", "pod", pod, "--no-headers"]);
+        let words: Vec<&str> = table.split_whitespace().collect();
+        words[1..3].join(" ")
+    }
+
     /// The process id of the pod's supervisor, once there is one.
     #[must_use]
     pub fn supervisor(&self, pod: &str) -> i32 {

@@ -80,6 +80,13 @@ pub fn container<'a>(pod: &'a Value, name: &str) -> &'a Value {
         .unwrap_or(&Value::Null)
 }
 
+/// Why a container waits; empty when it does not.
+#[must_use]
+pub fn waits_for(pod: &Value, name: &str) -> String {
+    let reason = &container(pod, name)["state"]["waiting"]["reason"];
+    reason.as_str().unwrap_or_default().to_owned()
+}
+
 /// The status of a condition of the pod: `True`, `False` or, without it, the empty string.
 #[must_use]
 pub fn condition<'a>(pod: &'a Value, name: &str) -> &'a str {

@@ -86,3 +86,18 @@ pub fn config_map(name: &str, data: Value) -> Value {
 pub fn secret(name: &str, data: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data})
 }
+
+/// A probe that runs a script every second.
+#[must_use]
+pub fn exec_probe(script: &str, failures: u32) -> Value {
+    json!({"exec": {"command": ["sh", "-c", script]}, "periodSeconds": 1, "failureThreshold": failures})
+}
+
+/// A PersistentVolumeClaim.
+#[must_use]
+pub fn claim(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    })
+}

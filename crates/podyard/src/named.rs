@@ -162,7 +162,7 @@ pub(crate) fn keep_claims(
         let known = kept.get::<PersistentVolumeClaim>(claim.namespace(), claim.name());
         if known.is_none() {
             let mut claim = claim.clone();
-            forget_servers_part(&mut claim.metadata);
+            podyard_api::defaults::forget_servers_part(&mut claim.metadata);
             claim.settle();
             exclusive.store(claim).map_err(failed)?;
         }
@@ -182,23 +182,11 @@ pub(crate) fn not_found<T: Named>(namespace: &str, name: impl Display) -> CliErr
 pub(crate) fn says_the_same<T: Named>(one: &T, other: &T) -> bool {
     let plain = |object: &T| {
         let mut object = object.clone();
-        forget_servers_part(object.metadata_mut());
+        podyard_api::defaults::forget_servers_part(object.metadata_mut());
         object.settle();
         object
     };
     plain(one) == plain(other)
-}
-
-/// Takes away what the API server writes itself: a manifest has no say in it.
-pub(crate) fn forget_servers_part(metadata: &mut ObjectMeta) {
-    metadata.uid = None;
-    metadata.resource_version = None;
-    metadata.generation = None;
-    metadata.creation_timestamp = None;
-    metadata.deletion_timestamp = None;
-    metadata.deletion_grace_period_seconds = None;
-    metadata.self_link = None;
-    metadata.managed_fields = None;
 }
 
 #[cfg(test)]

@@ -1,19 +1,8 @@
 //! `podyard apply`: objects that are kept by name, what pods see of them, and pods that are started once.
 
-use podyard_e2e::manifest::{POLITE, pod, sh, with, with_spec};
+use podyard_e2e::manifest::{POLITE, claim, config_map, pod, sh, with, with_spec};
 use podyard_e2e::{Instance, assert_says, container, eventually};
 use serde_json::{Value, json};
-
-fn config_map(name: &str, data: Value) -> Value {
-    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
-}
-
-fn claim(name: &str) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    })
-}
 
 fn file(podyard: &Instance, objects: &[Value]) -> String {
     let texts: Vec<String> = objects.iter().map(Value::to_string).collect();

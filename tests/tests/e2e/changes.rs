@@ -19,12 +19,6 @@ fn changed(podyard: &Instance, patch: &Value) -> Value {
     pod
 }
 
-fn messages(podyard: &Instance, reason: &str) -> Vec<String> {
-    let events = podyard.events("p", reason);
-    let message = |event: &Value| event["message"].as_str().expect("a message").to_owned();
-    events.iter().map(message).collect()
-}
-
 /// `busybox` has no openssl, so it tells which image runs.
 const WHICH: &str = "if openssl version > /dev/null 2>&1; then echo openssl; else echo busybox; fi";
 
@@ -58,7 +52,7 @@ fn the_image_of_a_running_container_is_changed() {
     assert_eq!(podyard.wait_for_log("p", "app", "\n"), "openssl\n");
     assert_eq!(container(&pod, "other")["restartCount"], 0);
     assert_eq!(
-        messages(&podyard, "Killing"),
+        podyard.messages("p", "Killing"),
         ["Container app definition changed, will be restarted"]
     );
 
@@ -94,7 +88,7 @@ fn a_sidecar_is_replaced_alone() {
         assert_eq!(container(&pod, name)["restartCount"], restarts, "{name}");
     }
     assert_eq!(
-        messages(&podyard, "Killing"),
+        podyard.messages("p", "Killing"),
         ["Init container one definition changed"]
     );
     podyard.finish();
@@ -121,7 +115,7 @@ fn a_running_init_container_goes_on_and_its_next_try_has_the_new_image() {
     );
     let pod = podyard.pod("p");
     assert!(container(&pod, "init")["state"]["running"].is_object());
-    assert_eq!(messages(&podyard, "Killing"), Vec::<String>::new());
+    assert_eq!(podyard.messages("p", "Killing"), Vec::<String>::new());
     podyard.touch("p", "d", "go");
     podyard.wait_for_condition("p", "Ready");
     assert_eq!(podyard.logs("p", "init"), "openssl\n");

@@ -1,20 +1,8 @@
 //! Phase, status and conditions of pods whose containers end, fail, come back or cannot start; and the waits of a cluster, once each.
 
 use podyard_e2e::manifest::{HANG, config_map, nth, pod, sh, with, with_spec};
-use podyard_e2e::{Instance, condition, container};
+use podyard_e2e::{Instance, condition, container, waits_for};
 use serde_json::{Value, json};
-
-fn waits_for(pod: &Value, name: &str) -> String {
-    let reason = &container(pod, name)["state"]["waiting"]["reason"];
-    reason.as_str().unwrap_or_default().to_owned()
-}
-
-/// The columns READY and STATUS.
-fn columns(podyard: &Instance) -> String {
-    let table = podyard.ok(&["get", "pod", "p", "--no-headers"]);
-    let words: Vec<&str> = table.split_whitespace().collect();
-    words[1..3].join(" ")
-}
 
 /// Type, status and reason of every condition, in their order.
 fn conditions(pod: &Value) -> Vec<String> {
@@ -86,7 +74,7 @@ fn a_pod_has_ended_when_all_its_apps_have() {
                 && container(pod, "b")["state"]["running"].is_object()
         });
         assert_eq!(pod["status"]["phase"], "Running");
-        assert_eq!(columns(&podyard), format!("1/2 {column}"));
+        assert_eq!(podyard.columns("p"), format!("1/2 {column}"));
         podyard.touch("p", "d", "go");
         let pod = podyard.wait_for_phase("p", "Failed");
         assert_eq!(container(&pod, "a")["restartCount"], 0);
@@ -170,7 +158,7 @@ fn an_app_without_its_image_does_not_hold_up_the_other() {
             && container(pod, "b")["state"]["running"].is_object()
     });
     assert_eq!(pod["status"]["phase"], "Pending");
-    assert_eq!(columns(&podyard), "1/2 ErrImageNeverPull");
+    assert_eq!(podyard.columns("p"), "1/2 ErrImageNeverPull");
     podyard.finish();
 }
 
@@ -187,7 +175,7 @@ fn an_init_container_waits_for_its_config_map() {
         waits_for(pod, "init") == "CreateContainerConfigError"
     });
     assert_eq!(pod["status"]["phase"], "Pending");
-    assert_eq!(columns(&podyard), "0/1 Init:CreateContainerConfigError");
+    assert_eq!(podyard.columns("p"), "0/1 Init:CreateContainerConfigError");
     podyard.keep(&config_map("settings", json!({"a": "1"})));
     let pod = podyard.wait_for_condition("p", "Ready");
     assert_eq!(container(&pod, "init")["restartCount"], 0);
@@ -262,7 +250,7 @@ fn an_image_is_asked_for_again_after_ten_seconds() {
     });
     assert_eq!(pod["status"]["phase"], "Pending");
     assert_eq!(container(&pod, "init")["restartCount"], 0);
-    assert_eq!(columns(&podyard), "0/1 Init:ImagePullBackOff");
+    assert_eq!(podyard.columns("p"), "0/1 Init:ImagePullBackOff");
     let failed = podyard.events("p", "Failed");
     for message in ["Error: ErrImagePull", "Error: ImagePullBackOff"] {
         assert!(

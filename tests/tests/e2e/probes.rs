@@ -1,23 +1,12 @@
 //! Probes against real servers in real pods: each handler, its verdicts and its words. When rounds are due is the scenarios' subject.
 
 use podyard_e2e::{Instance, container};
-use serde_json::Value;
-
-/// Messages of the pod's events with this reason.
-fn messages(podyard: &Instance, reason: &str) -> Vec<String> {
-    let events: Value =
-        serde_json::from_str(&podyard.ok(&["events", "p", "-o", "json"])).expect("JSON");
-    let items = events["items"].as_array().expect("a list");
-    let wanted = items.iter().filter(|event| event["reason"] == reason);
-    wanted
-        .map(|event| event["message"].as_str().expect("a message").to_owned())
-        .collect()
-}
 
 /// Waits for an event with this reason whose message holds `text`.
 fn wait_for_event(podyard: &Instance, reason: &str, text: &str) {
     podyard.wait_for("p", &format!("event {reason} with {text:?}"), |_| {
-        messages(podyard, reason)
+        podyard
+            .messages("p", reason)
             .iter()
             .any(|message| message.contains(text))
     });
@@ -237,7 +226,7 @@ fn a_port_name_that_does_not_exist_moves_no_counter() {
     let text = "Liveness probe errored and resulted in unknown state: couldn't find port";
     wait_for_event(&podyard, "Unhealthy", text);
     assert_eq!(container(&podyard.pod("p"), "c")["restartCount"], 0);
-    assert!(messages(&podyard, "Killing").is_empty());
+    assert!(podyard.messages("p", "Killing").is_empty());
     podyard.finish();
 }
 
@@ -271,7 +260,8 @@ fn exec_that_misbehaves() {
     ));
     wait_for_event(&podyard, "Unhealthy", "Readiness probe failed: left");
     wait_for_event(&podyard, "Unhealthy", "Liveness probe failed: endless");
-    let longest = messages(&podyard, "Unhealthy")
+    let longest = podyard
+        .messages("p", "Unhealthy")
         .iter()
         .map(String::len)
         .max();
@@ -294,7 +284,7 @@ fn a_command_that_is_not_there_is_an_error_and_no_failure() {
         "Unhealthy",
         "Liveness probe errored and resulted in unknown state:",
     );
-    assert!(messages(&podyard, "Killing").is_empty());
+    assert!(podyard.messages("p", "Killing").is_empty());
     podyard.finish();
 }
 
@@ -315,7 +305,7 @@ fn a_failed_liveness_probe_replaces_the_container() {
         container(&pod, "c")["lastState"]["terminated"]["exitCode"],
         0
     );
-    let killing = messages(&podyard, "Killing");
+    let killing = podyard.messages("p", "Killing");
     assert!(
         killing
             .iter()

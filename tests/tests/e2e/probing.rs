@@ -1,13 +1,8 @@
 //! What the answers of probes do to real containers: readiness, replacement, and who is asked when. What the handlers answer is in `probes.rs`.
 
-use podyard_e2e::manifest::{HANG, POLITE, nth, pod, sh, with, with_spec};
+use podyard_e2e::manifest::{HANG, POLITE, exec_probe, nth, pod, sh, with, with_spec};
 use podyard_e2e::{Instance, condition, container, eventually};
 use serde_json::{Value, json};
-
-/// A probe that runs a script every second.
-fn probe(script: &str, failures: u32) -> Value {
-    json!({"exec": {"command": ["sh", "-c", script]}, "periodSeconds": 1, "failureThreshold": failures})
-}
 
 /// How many lines a file in the pod's volume has.
 fn lines(podyard: &Instance, file: &str) -> usize {
@@ -29,13 +24,6 @@ fn wait_for_restart(podyard: &Instance) -> Value {
     })
 }
 
-fn messages(podyard: &Instance, reason: &str) -> Vec<String> {
-    let events = podyard.events("p", reason).into_iter();
-    events
-        .map(|event| event["message"].as_str().expect("a message").to_owned())
-        .collect()
-}
-
 #[test]
 fn readiness_comes_and_goes_and_restarts_nothing() {
     let podyard = Instance::new();
@@ -47,11 +35,11 @@ fn readiness_comes_and_goes_and_restarts_nothing() {
                 &["until [ -e /d/crash ]; do sleep 0.02; done; exit 1", HANG],
             ),
         ),
-        json!({"readinessProbe": probe("test -e /d/r", 1)}),
+        json!({"readinessProbe": exec_probe("test -e /d/r", 1)}),
     );
     podyard.start(&pod("p", "Always", &[], &[app]));
     eventually("it fails", || {
-        let failed = messages(&podyard, "Unhealthy");
+        let failed = podyard.messages("p", "Unhealthy");
         failed
             .iter()
             .any(|message| message == "Readiness probe failed: ")
@@ -91,11 +79,11 @@ fn nothing_is_asked_between_two_runs() {
     // Another container's probe is the clock. The second end has to wait ten seconds.
     let app = with(
         sh("app", "until [ -e /d/go ]; do sleep 0.02; done; exit 1"),
-        json!({"readinessProbe": probe("echo >> /d/asked", 1)}),
+        json!({"readinessProbe": exec_probe("echo >> /d/asked", 1)}),
     );
     let clock = with(
         sh("clock", HANG),
-        json!({"readinessProbe": probe("echo >> /d/clock; false", 1)}),
+        json!({"readinessProbe": exec_probe("echo >> /d/clock; false", 1)}),
     );
     podyard.start(&pod("p", "Always", &[], &[app, clock]));
     wait_for_lines(&podyard, "asked", 2);
@@ -126,8 +114,8 @@ fn thresholds_are_counted() {
     let app = with(
         sh("app", &nth("app", &[POLITE, HANG])),
         json!({
-            "readinessProbe": with(probe("echo >> /d/ready", 1), json!({"successThreshold": 3})),
-            "livenessProbe": probe("[ ! -e /d/bad ] || [ $(wc -l < /d/live) -ge 3 ] || { echo >> /d/live; exit 1; }", 3),
+            "readinessProbe": with(exec_probe("echo >> /d/ready", 1), json!({"successThreshold": 3})),
+            "livenessProbe": exec_probe("[ ! -e /d/bad ] || [ $(wc -l < /d/live) -ge 3 ] || { echo >> /d/live; exit 1; }", 3),
         }),
     );
     podyard.start(&pod("p", "Always", &[], &[app]));
@@ -148,7 +136,7 @@ fn a_liveness_probe_may_have_a_grace_of_its_own() {
     let grace = json!({"terminationGracePeriodSeconds": 1});
     let app = with(
         sh("app", HANG),
-        json!({"livenessProbe": with(probe("false", 1), grace)}),
+        json!({"livenessProbe": with(exec_probe("false", 1), grace)}),
     );
     let pod = with_spec(
         pod("p", "Always", &[], &[app]),
@@ -167,10 +155,10 @@ fn the_others_wait_for_the_startup_probe() {
     let app = with(
         sh("app", HANG),
         json!({
-            "startupProbe": probe("echo >> /d/startup; test -e /d/ok", 1000),
-            "livenessProbe": probe("echo >> /d/live", 1),
+            "startupProbe": exec_probe("echo >> /d/startup; test -e /d/ok", 1000),
+            "livenessProbe": exec_probe("echo >> /d/live", 1),
             // Asked as soon as it has started, or only when this test has given up.
-            "readinessProbe": with(probe("echo >> /d/ready", 1), json!({"periodSeconds": 1000})),
+            "readinessProbe": with(exec_probe("echo >> /d/ready", 1), json!({"periodSeconds": 1000})),
         }),
     );
     podyard.start(&pod("p", "Always", &[], &[app]));
@@ -193,7 +181,7 @@ fn a_failed_startup_probe_replaces_the_container() {
     let podyard = Instance::new();
     let app = with(
         sh("app", HANG),
-        json!({"startupProbe": probe("echo >> /d/startup; false", 2)}),
+        json!({"startupProbe": exec_probe("echo >> /d/startup; false", 2)}),
     );
     podyard.start(&pod("p", "Always", &[], &[app]));
     let pod = wait_for_restart(&podyard);
@@ -201,7 +189,7 @@ fn a_failed_startup_probe_replaces_the_container() {
     assert_eq!(app["started"], false);
     assert_eq!(app["lastState"]["terminated"]["exitCode"], 137);
     assert!(lines(&podyard, "startup") >= 2);
-    let killing = messages(&podyard, "Killing");
+    let killing = podyard.messages("p", "Killing");
     assert_eq!(
         killing[0],
         "Container app failed startup probe, will be restarted"
@@ -219,8 +207,8 @@ fn while_a_pod_ends_readiness_is_asked_and_liveness_is_not() {
     let app = with(
         sh("app", &ends),
         json!({
-            "livenessProbe": probe("echo >> /d/live; test ! -e /d/told", 1),
-            "readinessProbe": probe("test ! -e /d/told || { echo >> /d/ready; exit 1; }", 1),
+            "livenessProbe": exec_probe("echo >> /d/live; test ! -e /d/told", 1),
+            "readinessProbe": exec_probe("test ! -e /d/told || { echo >> /d/ready; exit 1; }", 1),
         }),
     );
     let pod = with_spec(
@@ -242,7 +230,7 @@ fn while_a_pod_ends_readiness_is_asked_and_liveness_is_not() {
     let live = lines(&podyard, "live");
     wait_for_lines(&podyard, "ready", 4);
     assert_eq!(lines(&podyard, "live"), live);
-    let killing = messages(&podyard, "Killing");
+    let killing = podyard.messages("p", "Killing");
     assert_eq!(killing, ["Stopping container app"]);
     podyard.touch("p", "d", "go");
     podyard.ok(&["delete", "pod", "p", "--ignore-not-found"]);

@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use podyard_e2e::manifest::{HANG, pod, sh, with, with_spec};
+use podyard_e2e::manifest::{HANG, claim, config_map, pod, sh, with, with_spec};
 use podyard_e2e::{Instance, eventually};
 use serde_json::{Value, json};
 
@@ -34,19 +34,8 @@ fn foreground(podyard: &Instance, objects: &[Value]) -> Output {
     podyard.run(&["run", &path])
 }
 
-fn config_map(name: &str, data: Value) -> Value {
-    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
-}
-
 fn secret(name: &str, data: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data})
-}
-
-fn claim(name: &str) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    })
 }
 
 /// Keeps an object as `podyard apply` does.

@@ -1,13 +1,8 @@
 //! Sidecars as real processes: what they hold up, what disturbs whom, and how they end. Their order at the end is shown in `init.rs`.
 
-use podyard_e2e::manifest::{HANG, POLITE, nth, pod, sh, sidecar, with, with_spec};
-use podyard_e2e::{Instance, condition, container, eventually};
+use podyard_e2e::manifest::{HANG, POLITE, exec_probe, nth, pod, sh, sidecar, with, with_spec};
+use podyard_e2e::{Instance, condition, container, eventually, waits_for};
 use serde_json::{Value, json};
-
-/// A probe that runs a script every second.
-fn probe(script: &str, failures: u32) -> Value {
-    json!({"exec": {"command": ["sh", "-c", script]}, "periodSeconds": 1, "failureThreshold": failures})
-}
 
 /// A script that waits for a file in the volume.
 fn until(file: &str) -> String {
@@ -18,25 +13,6 @@ fn is_running(pod: &Value, name: &str) -> bool {
     container(pod, name)["state"]["running"].is_object()
 }
 
-fn waits_for(pod: &Value, name: &str) -> String {
-    let reason = &container(pod, name)["state"]["waiting"]["reason"];
-    reason.as_str().unwrap_or_default().to_owned()
-}
-
-/// The columns READY and STATUS.
-fn columns(podyard: &Instance) -> String {
-    let table = podyard.ok(&["get", "pod", "p", "--no-headers"]);
-    let words: Vec<&str> = table.split_whitespace().collect();
-    words[1..3].join(" ")
-}
-
-fn messages(podyard: &Instance, reason: &str) -> Vec<String> {
-    let events = podyard.events("p", reason).into_iter();
-    events
-        .map(|event| event["message"].as_str().expect("a message").to_owned())
-        .collect()
-}
-
 #[test]
 fn each_starts_when_the_one_before_it_has() {
     let podyard = Instance::new();
@@ -44,13 +20,13 @@ fn each_starts_when_the_one_before_it_has() {
         sidecar("plain", HANG),
         with(
             sidecar("one", HANG),
-            json!({"startupProbe": probe("test -e /d/one", 1000)}),
+            json!({"startupProbe": exec_probe("test -e /d/one", 1000)}),
         ),
         with(
             sidecar("two", HANG),
             json!({
-                "startupProbe": probe("test -e /d/two", 1000),
-                "readinessProbe": probe("false", 1),
+                "startupProbe": exec_probe("test -e /d/two", 1000),
+                "readinessProbe": exec_probe("false", 1),
             }),
         ),
     ];
@@ -82,14 +58,14 @@ fn each_starts_when_the_one_before_it_has() {
         } else {
             "Init:2/3"
         };
-        assert!(columns(&podyard).ends_with(initialized));
+        assert!(podyard.columns("p").ends_with(initialized));
         podyard.touch("p", "d", name);
     }
     // Whether one is ready holds up nothing, but the pod is not ready either.
     let pod = podyard.wait_for("p", "the app", |pod| is_running(pod, "app"));
     assert_eq!(condition(&pod, "Initialized"), "True");
     assert_eq!(condition(&pod, "Ready"), "False");
-    assert_eq!(columns(&podyard), "3/4 Running");
+    assert_eq!(podyard.columns("p"), "3/4 Running");
     let ready = pod["status"]["conditions"].as_array().expect("conditions");
     assert!(
         ready
@@ -178,7 +154,7 @@ fn one_that_ends_before_it_has_started_is_waited_for() {
     );
     let side = with(
         sidecar("side", &runs),
-        json!({"startupProbe": probe("test -e /d/up", 1000)}),
+        json!({"startupProbe": exec_probe("test -e /d/up", 1000)}),
     );
     let app = sh("app", "test -e /d/up");
     let output = podyard.foreground(&pod("p", "Never", &[side], &[app]), &["--backoff", "0.001"]);
@@ -278,11 +254,11 @@ fn its_liveness_probe_replaces_it_alone_and_holds_up_nothing() {
     let inits = [
         with(
             sidecar("side", POLITE),
-            json!({"livenessProbe": probe(once, 1)}),
+            json!({"livenessProbe": exec_probe(once, 1)}),
         ),
         with(
             sidecar("sick", POLITE),
-            json!({"livenessProbe": probe("false", 1000)}),
+            json!({"livenessProbe": exec_probe("false", 1000)}),
         ),
         sh("init", "true"),
     ];
@@ -292,7 +268,7 @@ fn its_liveness_probe_replaces_it_alone_and_holds_up_nothing() {
     let pod = podyard.wait_for("p", "the sidecar again", |pod| {
         container(pod, "side")["restartCount"] == 1 && is_running(pod, "side")
     });
-    let killing = messages(&podyard, "Killing");
+    let killing = podyard.messages("p", "Killing");
     assert_eq!(killing, ["Init container side failed liveness probe"]);
     for name in ["sick", "init", "app"] {
         assert_eq!(container(&pod, name)["restartCount"], 0, "{name}");
@@ -307,13 +283,13 @@ fn its_startup_probe_replaces_it_and_no_app_starts() {
     let podyard = Instance::new();
     let side = with(
         sidecar("side", POLITE),
-        json!({"startupProbe": probe("false", 2)}),
+        json!({"startupProbe": exec_probe("false", 2)}),
     );
     podyard.start(&pod("p", "Always", &[side], &[sh("app", HANG)]));
     let pod = podyard.wait_for("p", "the sidecar again", |pod| {
         container(pod, "side")["restartCount"] == 1
     });
-    let killing = messages(&podyard, "Killing");
+    let killing = podyard.messages("p", "Killing");
     assert_eq!(killing[0], "Init container side failed startup probe");
     assert_eq!(pod["status"]["phase"], "Pending");
     assert_eq!(waits_for(&pod, "app"), "PodInitializing");
@@ -332,7 +308,7 @@ fn one_in_a_crash_loop_shows_in_the_pods_status() {
     });
     assert!(is_running(&pod, "app"));
     assert_eq!(pod["status"]["phase"], "Running");
-    assert_eq!(columns(&podyard), "1/2 Init:CrashLoopBackOff");
+    assert_eq!(podyard.columns("p"), "1/2 Init:CrashLoopBackOff");
     podyard.finish();
 }
 
@@ -349,7 +325,7 @@ fn one_without_its_image_holds_up_the_app() {
     });
     assert_eq!(pod["status"]["phase"], "Pending");
     assert_eq!(waits_for(&pod, "app"), "PodInitializing");
-    assert_eq!(columns(&podyard), "0/2 Init:ErrImageNeverPull");
+    assert_eq!(podyard.columns("p"), "0/2 Init:ErrImageNeverPull");
     podyard.finish();
 }
 
@@ -362,7 +338,7 @@ fn one_that_never_started_ends_at_once_when_the_pod_is_deleted() {
     let inits = [
         with(
             sidecar("one", script),
-            json!({"startupProbe": probe("false", 1000)}),
+            json!({"startupProbe": exec_probe("false", 1000)}),
         ),
         sidecar("two", "touch /d/two; exec sleep 3600"),
     ];

@@ -23,6 +23,8 @@ mod server;
 mod volumes;
 mod workloads;
 
+pub use server::forget_servers_part;
+
 pub use image::{default_pull_policy, tag_or_digest};
 pub use workloads::{service, workload};
 

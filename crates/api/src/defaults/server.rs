@@ -1,11 +1,17 @@
 //! Fields that are the server's to write. A manifest that was printed by `kubectl get -o yaml` holds them; they describe the
 //! pod that was, not the one to be.
 
+use crate::meta::ObjectMeta;
+
 use crate::core::Pod;
 
 pub(super) fn reset(pod: &mut Pod) {
     pod.status = None;
-    let metadata = &mut pod.metadata;
+    forget_servers_part(&mut pod.metadata);
+}
+
+/// Takes away what the API server writes itself: a manifest has no say in it.
+pub fn forget_servers_part(metadata: &mut ObjectMeta) {
     metadata.uid = None;
     metadata.resource_version = None;
     metadata.generation = None;

@@ -44,7 +44,6 @@ mod tests {
     use podyard_api::core::{Pod, PodSpec};
     use serde_json::{Value, json};
 
-    use super::super::machine::Machine;
     use super::*;
 
     #[track_caller]
@@ -52,16 +51,7 @@ mod tests {
         spec["containers"] = json!([{"name": "c", "securityContext": spec["own"]}]);
         let pod: Pod = serde_json::from_value(json!({"metadata": metadata})).expect("a pod");
         let spec: PodSpec = serde_json::from_value(spec).expect("a spec");
-        let facts = PodFacts {
-            pod: &pod,
-            spec: &spec,
-            config_maps: &[],
-            secrets: &[],
-            pod_ips: &[],
-            host_ips: &[],
-            node_name: "n",
-            machine: &Machine::default(),
-        };
+        let facts = PodFacts::alone(&pod, &spec);
         let modules = Modules {
             apparmor: false,
             selinux: false,

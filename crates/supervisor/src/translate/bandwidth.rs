@@ -37,27 +37,16 @@ pub(crate) fn of_pod(facts: &PodFacts<'_>) -> Result<Bandwidth, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use podyard_api::core::{Pod, PodSpec};
     use serde_json::json;
-
-    use super::super::machine::Machine;
-    use super::*;
 
     #[track_caller]
     fn check(ingress: &str, expected: Result<Option<u64>, &str>) {
         let annotations = json!({"kubernetes.io/ingress-bandwidth": ingress});
         let pod: Pod = serde_json::from_value(json!({"metadata": {"annotations": annotations}}))
             .expect("a pod");
-        let found = of_pod(&PodFacts {
-            pod: &pod,
-            spec: &PodSpec::default(),
-            config_maps: &[],
-            secrets: &[],
-            pod_ips: &[],
-            host_ips: &[],
-            node_name: "n",
-            machine: &Machine::default(),
-        });
+        let found = of_pod(&PodFacts::alone(&pod, &PodSpec::default()));
         let expected = expected.map(|ingress| Bandwidth {
             ingress,
             egress: None,

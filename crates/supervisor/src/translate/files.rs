@@ -142,7 +142,6 @@ pub(crate) fn resolv_conf_source(host_file: &str) -> &'static str {
 mod tests {
     use podyard_api::core::{HostAlias, Pod, PodDNSConfig, PodDNSConfigOption, PodSpec};
 
-    use super::super::machine::Machine;
     use super::*;
 
     fn with<T>(spec: PodSpec, then: impl FnOnce(&PodFacts<'_>) -> T) -> T {
@@ -150,14 +149,8 @@ mod tests {
         pod.metadata.name = Some("web".to_owned());
         let pod_ips = ["10.0.0.7".to_owned()];
         then(&PodFacts {
-            pod: &pod,
-            spec: &spec,
-            config_maps: &[],
-            secrets: &[],
             pod_ips: &pod_ips,
-            host_ips: &[],
-            node_name: "n",
-            machine: &Machine::default(),
+            ..PodFacts::alone(&pod, &spec)
         })
     }
 

@@ -143,6 +143,24 @@ pub(crate) fn command_line(
 }
 
 #[cfg(test)]
+impl<'a> PodFacts<'a> {
+    /// A pod with nothing around it, on a machine of which nothing is known.
+    pub(crate) fn alone(pod: &'a Pod, spec: &'a PodSpec) -> Self {
+        static MACHINE: std::sync::LazyLock<Machine> = std::sync::LazyLock::new(Machine::default);
+        Self {
+            pod,
+            spec,
+            config_maps: &[],
+            secrets: &[],
+            pod_ips: &[],
+            host_ips: &[],
+            node_name: "n",
+            machine: &MACHINE,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -157,14 +175,8 @@ mod tests {
             pod.metadata.name = Some(name.to_owned());
             let spec: PodSpec = serde_json::from_value(spec).expect("a spec");
             let facts = PodFacts {
-                pod: &pod,
-                spec: &spec,
-                config_maps: &[],
-                secrets: &[],
-                pod_ips: &[],
-                host_ips: &[],
-                node_name: "box",
                 machine: &machine,
+                ..PodFacts::alone(&pod, &spec)
             };
             (facts.hostname(), facts.domain())
         };

@@ -335,14 +335,8 @@ mod tests {
             huge_page_bytes: vec![2 << 20, 1 << 30],
         };
         then(&PodFacts {
-            pod: &pod,
-            spec: &spec,
-            config_maps: &[],
-            secrets: &[],
-            pod_ips: &[],
-            host_ips: &[],
-            node_name: "n",
             machine: &machine,
+            ..PodFacts::alone(&pod, &spec)
         })
     }
 

@@ -205,7 +205,6 @@ mod tests {
     use podyard_api::core::{Pod, PodSpec};
     use serde_json::{Value, json};
 
-    use super::super::machine::Machine;
     use super::*;
 
     fn container(context: Value) -> Container {
@@ -264,16 +263,8 @@ mod tests {
     fn labels_are_given_or_refused() {
         let found = |context: Value, apparmor: bool, selinux: bool| {
             let spec = PodSpec::default();
-            let facts = PodFacts {
-                pod: &Pod::default(),
-                spec: &spec,
-                config_maps: &[],
-                secrets: &[],
-                pod_ips: &[],
-                host_ips: &[],
-                node_name: "n",
-                machine: &Machine::default(),
-            };
+            let pod = Pod::default();
+            let facts = PodFacts::alone(&pod, &spec);
             label(&container(context), &facts, Modules { apparmor, selinux })
         };
         let profile =
@@ -310,16 +301,7 @@ mod tests {
             let spec: PodSpec =
                 serde_json::from_value(json!({"containers": [], "securityContext": pods_own}))
                     .expect("a spec");
-            let facts = PodFacts {
-                pod: &pod,
-                spec: &spec,
-                config_maps: &[],
-                secrets: &[],
-                pod_ips: &[],
-                host_ips: &[],
-                node_name: "n",
-                machine: &Machine::default(),
-            };
+            let facts = PodFacts::alone(&pod, &spec);
             let modules = Modules {
                 apparmor: true,
                 selinux: false,
@@ -344,16 +326,8 @@ mod tests {
             let spec: PodSpec =
                 serde_json::from_value(json!({"containers": [], "securityContext": pod}))
                     .expect("a spec");
-            let facts = PodFacts {
-                pod: &Pod::default(),
-                spec: &spec,
-                config_maps: &[],
-                secrets: &[],
-                pod_ips: &[],
-                host_ips: &[],
-                node_name: "n",
-                machine: &Machine::default(),
-            };
+            let pod = Pod::default();
+            let facts = PodFacts::alone(&pod, &spec);
             let found = seccomp(&container(own), &facts, &Seccomp::RuntimeDefault);
             assert_eq!(found, expected);
         };

@@ -185,7 +185,6 @@ fn check_non_root(
 mod tests {
     use podyard_api::core::{Pod, PodSecurityContext, PodSpec, SecurityContext};
 
-    use super::super::machine::Machine;
     use super::*;
 
     const ACCOUNTS: Accounts<'_> = Accounts {
@@ -203,16 +202,7 @@ mod tests {
             security_context: Some(pod),
             ..PodSpec::default()
         };
-        let facts = PodFacts {
-            pod: &object,
-            spec: &spec,
-            config_maps: &[],
-            secrets: &[],
-            pod_ips: &[],
-            host_ips: &[],
-            node_name: "n",
-            machine: &Machine::default(),
-        };
+        let facts = PodFacts::alone(&object, &spec);
         let container = Container {
             name: "c".to_owned(),
             security_context: Some(own),

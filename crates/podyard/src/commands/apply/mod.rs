@@ -94,7 +94,7 @@ fn changes<T: Named>(kept: &Kept, objects: Vec<T>) -> Result<Vec<Change<T>>, Cli
     let mut changes = Vec::new();
     for mut object in objects {
         check_has_name(&object)?;
-        named::forget_servers_part(object.metadata_mut());
+        podyard_api::defaults::forget_servers_part(object.metadata_mut());
         object.settle();
         let Some((old, _)) = kept.get::<T>(object.namespace(), object.name()) else {
             changes.push(Change::Create(object));

@@ -6,7 +6,6 @@ use podyard_supervisor::{NewPod, PodError, PodHandle};
 use super::no_name;
 use crate::commands::block_on;
 use crate::error::CliError;
-use crate::named;
 use crate::new_pod::{self, Given};
 use crate::objects::{Container, Pod, PodExt as _};
 use crate::pods;
@@ -119,7 +118,7 @@ fn keep_pull_policies(old: &Pod, new: &mut Pod) {
 fn says_the_same(one: &Pod, other: &Pod) -> bool {
     let plain = |pod: &Pod| {
         let mut pod = pod.clone();
-        named::forget_servers_part(&mut pod.metadata);
+        podyard_api::defaults::forget_servers_part(&mut pod.metadata);
         if let Some(spec) = &mut pod.spec {
             // Chosen when the pod was accepted.
             spec.node_name = None;

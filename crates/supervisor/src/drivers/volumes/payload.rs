@@ -313,7 +313,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::translate::machine::Machine;
 
     /// The files of a volume, as `path mode content`, or why there are none.
     fn files(volume: Value) -> Result<Vec<String>, String> {
@@ -348,14 +347,9 @@ mod tests {
             claims: Vec::new(),
         };
         let facts = PodFacts {
-            pod: &pod,
-            spec: &spec,
             config_maps: &objects.config_maps,
             secrets: &objects.secrets,
-            pod_ips: &[],
-            host_ips: &[],
-            node_name: "n",
-            machine: &Machine::default(),
+            ..PodFacts::alone(&pod, &spec)
         };
         let payload = collect(&volume, &facts, &objects)?;
         Ok(payload
