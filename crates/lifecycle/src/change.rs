@@ -25,7 +25,7 @@ impl PodMachine {
             return Ok(Accepted::AlreadySo);
         }
         if plan.images.len() > limits::IMAGES_OF_A_POD {
-            return Err(Refusal::TooMany);
+            return Err(Refusal::TooManyImages);
         }
         let before = core::mem::replace(&mut self.plan, plan);
         self.images
@@ -123,7 +123,7 @@ mod tests {
         for image in 1..limits::IMAGES_OF_A_POD {
             assert_eq!(change(image), Ok(Accepted::Done));
         }
-        assert_eq!(change(limits::IMAGES_OF_A_POD), Err(Refusal::TooMany));
+        assert_eq!(change(limits::IMAGES_OF_A_POD), Err(Refusal::TooManyImages));
         // One that it had before is none more.
         assert_eq!(change(0), Ok(Accepted::Done));
         // Only a back-off that would still make something wait is remembered.
@@ -146,7 +146,10 @@ mod tests {
         for number in 0..limits::FOREIGN_CONDITIONS {
             assert_eq!(set(number), Ok(Accepted::Done));
         }
-        assert_eq!(set(limits::FOREIGN_CONDITIONS), Err(Refusal::TooMany));
+        assert_eq!(
+            set(limits::FOREIGN_CONDITIONS),
+            Err(Refusal::TooManyConditions)
+        );
         assert_eq!(set(0), Ok(Accepted::AlreadySo));
     }
 

@@ -88,7 +88,7 @@ impl PodMachine {
         let mut all = self.foreign.iter_mut();
         let Some(known) = all.find(|known| known.condition.kind == condition.kind) else {
             if self.foreign.len() >= limits::FOREIGN_CONDITIONS {
-                return Err(Refusal::TooMany);
+                return Err(Refusal::TooManyConditions);
             }
             self.foreign.push(Foreign {
                 condition: condition.clone(),

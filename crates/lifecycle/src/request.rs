@@ -79,6 +79,8 @@ pub enum Refusal {
     OwnCondition,
     /// There is no such condition.
     NoSuchCondition,
-    /// There are too many already.
-    TooMany,
+    /// The Pod has named as many images in its life as it can.
+    TooManyImages,
+    /// It has as many conditions of others as it can.
+    TooManyConditions,
 }

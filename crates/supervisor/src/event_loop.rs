@@ -228,14 +228,7 @@ impl Supervisor {
     fn change(&mut self, pod: &Pod) {
         drivers::change(&self.world, pod);
         self.text = PodText::new(pod);
-        // For whoever looks when there is no supervisor. The journal has it, too.
-        let written = serde_json::to_vec(pod)
-            .map_err(std::io::Error::from)
-            .and_then(|text| atomic::write(&self.dirs.changed(), &text));
-        if let Err(error) = written {
-            self.world
-                .complain(&format!("cannot write the changed pod down: {error}"));
-        }
+        self.world.write_changed_pod();
     }
 
     /// The only wait: for a fact, a wish or the deadline.

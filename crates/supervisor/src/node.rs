@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use crate::roots::PodDirs;
-use crate::translate::machine::{self, Machine};
+use crate::translate::machine::{self, Machine, Modules};
 
 /// What pods may ask about the machine. What cannot be read counts as nothing.
 pub(crate) fn machine(dirs: &PodDirs) -> Machine {
@@ -18,6 +18,10 @@ pub(crate) fn machine(dirs: &PodDirs) -> Machine {
         cpus: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
         disk_bytes: disk.map_or(0, |disk| disk.f_blocks.saturating_mul(disk.f_frsize)),
         huge_page_bytes: huge_pages(),
+        modules: Modules {
+            apparmor: podyard_linux::has_apparmor(),
+            selinux: podyard_linux::has_selinux(),
+        },
     }
 }
 

@@ -175,6 +175,7 @@ async fn supervise(
         |now| PodMachine::new(&pod_record.pod, settings.clone(), now),
         now,
     )?;
+    let is_changed = changed.is_some();
     let rebooted = !is_new && has_rebooted(dirs, &pod_record);
     if rebooted {
         // Sockets, pipes and records of processes that do not exist any more.
@@ -216,7 +217,13 @@ async fn supervise(
         },
     });
 
-    if is_new && let Err(rejection) = drivers::admit(&world) {
+    if is_changed {
+        // The last supervisor may have died between the journal and this file.
+        world.write_changed_pod();
+    }
+    if !is_new {
+        drivers::forgo_ahead(&world);
+    } else if let Err(rejection) = drivers::admit(&world) {
         world.report(rejection);
     }
     let pending = machine.pending_actions().to_vec();

@@ -1,6 +1,6 @@
 //! Containers are made before their time, and nobody can tell: what an earlier one did is there, and what waits goes with the pod.
 
-use podyard_e2e::manifest::{HANG, pod, sh, with};
+use podyard_e2e::manifest::{HANG, nth, pod, sh, with};
 use podyard_e2e::{Instance, container, eventually};
 use serde_json::json;
 
@@ -136,5 +136,69 @@ fn variables_are_those_of_the_start() {
     podyard.touch("p", "d", "go");
     podyard.wait_for_phase("p", "Succeeded");
     assert_eq!(podyard.logs("p", "app"), "late\n");
+    podyard.finish();
+}
+
+/// A supervisor that comes later knows nothing of what has been started before, and foresees nothing: what runs is left alone.
+#[test]
+fn what_runs_is_not_made_again_after_a_takeover() {
+    let podyard = Instance::new();
+    let script = |name: &str| {
+        format!("echo $HOSTNAME; until test -e /d/{name}; do sleep 0.02; done; exit 1")
+    };
+    let apps = [
+        sh("first", &nth("first", &[&script("go"), HANG])),
+        sh("second", HANG),
+        sh("third", HANG),
+    ];
+    podyard.start(&pod("p", "Always", &[], &apps));
+    let before = podyard.wait_for_condition("p", "Ready");
+    let last = podyard.supervisor("p");
+    assert!(podyard.kill_supervisor("p"));
+    eventually("the next supervisor", || {
+        (podyard.supervisor("p") != last).then_some(())
+    });
+    podyard.touch("p", "d", "go");
+    let after = podyard.wait_for("p", "the first one again", |pod| {
+        let first = container(pod, "first");
+        first["restartCount"] == 1 && first["state"]["running"].is_object()
+    });
+    // Whoever is asked answers after the containers that follow would have been made.
+    podyard.ok(&["exec", "p", "-c", "first", "--", "true"]);
+    let now = podyard.pod("p");
+    for name in ["second", "third"] {
+        assert_eq!(container(&now, name)["restartCount"], 0, "{now}");
+        assert_eq!(
+            container(&now, name)["containerID"],
+            container(&before, name)["containerID"]
+        );
+        podyard.ok(&["exec", "p", "-c", name, "--", "true"]);
+    }
+    assert_eq!(container(&after, "first")["restartCount"], 1);
+    assert_eq!(cgroups(&podyard), apps.len());
+    podyard.ok(&["delete", "pod", "p", "--force"]);
+    podyard.finish();
+}
+
+/// What this machine cannot hold a container to is told when it starts, and not when it is made.
+#[test]
+fn nothing_is_told_before_its_time() {
+    if !std::path::Path::new("/sys/fs/cgroup/memory").is_dir() {
+        return;
+    }
+    let podyard = Instance::new();
+    let first = sh("first", UNTIL_GO);
+    // Version 1 limits memory and guarantees none.
+    let app = with(
+        sh("app", "true"),
+        json!({"resources": {"limits": {"memory": "64Mi"}}}),
+    );
+    let told = || podyard.messages("p", "NotEnforced").join("\n");
+    podyard.start_with(&pod("p", "Never", &[first], &[app]), &["--memory-qos"]);
+    wait_until_ahead(&podyard);
+    assert!(!told().contains("container app"), "{}", told());
+    podyard.touch("p", "d", "go");
+    podyard.wait_for_phase("p", "Succeeded");
+    assert!(told().contains("container app"), "{}", told());
     podyard.finish();
 }

@@ -1,7 +1,7 @@
 //! Termination messages: the file, the log in its place, and how much of either a pod may show.
 
 use podyard_e2e::manifest::{pod, sh, with};
-use podyard_e2e::{Instance, container};
+use podyard_e2e::{Instance, container, eventually};
 use serde_json::{Value, json};
 
 const FALLBACK: &str = "FallbackToLogsOnError";
@@ -130,4 +130,31 @@ fn the_containers_of_a_pod_share_its_budget() {
     for message in messages(&["a", "b", "c", "d"].map(app)) {
         assert_eq!(message, expected);
     }
+}
+
+/// The keeper knows how it ended, and the next supervisor what it said.
+#[test]
+fn what_ends_without_a_supervisor_has_its_message_from_the_log() {
+    let podyard = Instance::new();
+    let script = "until test -e /d/go; do sleep 0.02; done; echo said last; exit 3";
+    podyard.start(&pod("p", "Never", &[], &[falls_back("app", script)]));
+    podyard.wait_for_condition("p", "Ready");
+    let (keeper, supervisor) = (podyard.keeper("p"), podyard.supervisor("p"));
+    // Nobody starts the next one before the container has ended.
+    assert!(Instance::signal(keeper, "STOP"));
+    assert!(Instance::kill(supervisor));
+    let id = podyard.pod("p")["metadata"]["uid"].clone();
+    podyard.touch("p", "d", "go");
+    eventually("the container's end", || {
+        let all = podyard.machine().processes();
+        let is_app = |command: &str| command.contains("/d/go");
+        (!all.iter().any(|process| is_app(&process.command))).then_some(())
+    });
+    assert!(Instance::signal(keeper, "CONT"));
+    let ended = podyard.wait_for_phase("p", "Failed");
+    assert_eq!(ended["metadata"]["uid"], id);
+    let state = &container(&ended, "app")["state"]["terminated"];
+    assert_eq!(state["exitCode"], 3);
+    assert_eq!(state["message"], "said last\n");
+    podyard.finish();
 }

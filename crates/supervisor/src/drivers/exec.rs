@@ -115,7 +115,7 @@ impl ExecSession {
         {
             plan.env.push(c"TERM=xterm".to_owned());
         }
-        plan.cgroup = live.cgroup.as_ref();
+        plan.cgroup = live.cgroup.as_deref();
         let mut launch = plan.spawn().map_err(|error| chain(&error))?;
         let process = launch
             .process

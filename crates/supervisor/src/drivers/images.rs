@@ -11,7 +11,7 @@ use podyard_lifecycle::{
 };
 use tokio::sync::oneshot;
 
-use super::{World, volumes};
+use super::{World, containers, volumes};
 use crate::child::ChildProcess;
 use crate::pull::{self, PullAnswer};
 
@@ -111,9 +111,12 @@ pub(super) fn cancel(world: &Rc<World>, container: ContainerIndex, attempt: Atte
     }
 }
 
-/// Whether a start would use the image that is there, without asking a registry.
-pub(super) fn is_at_hand(world: &World, container: ContainerIndex) -> bool {
-    matches!(plan(world, container), Ok(Plan::Use(_)))
+/// The image that a start would use without asking a registry, kept from clean-ups from here on.
+pub(super) fn at_hand(world: &World, container: ContainerIndex) -> Option<Rc<Image>> {
+    match plan(world, container) {
+        Ok(Plan::Use(image)) if lease(world, &image).is_ok() => Some(image),
+        _ => None,
+    }
 }
 
 fn plan(world: &World, container: ContainerIndex) -> Result<Plan, Failure> {
@@ -238,6 +241,7 @@ fn ready(
 
 fn failed(world: &World, container: ContainerIndex, attempt: Attempt, failure: Failure) {
     let Failure { reason, message } = failure;
+    containers::give_up_ahead(world, container);
     world.report(Observation::ImageFailed {
         container,
         attempt,

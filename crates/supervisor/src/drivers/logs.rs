@@ -91,7 +91,7 @@ pub(crate) fn make_pipes(
                 Some(rustix::fs::Gid::from_raw(gid)),
             )?;
         }
-        // A smaller pipe only means more wake-ups: a user over its pipe quota still gets its logs.
+        // A smaller pipe only means more wake-ups, and longer lines in pieces: a user over its pipe quota still gets its logs.
         let _ = rustix::pipe::fcntl_setpipe_size(&end, limits::LOG_PIPE_BYTES);
         Ok(end)
     };
@@ -191,7 +191,7 @@ impl LogPump {
         self.ended.set(true);
         let mut result = Ok(());
         for stream in Stream::BOTH {
-            let drained = self.drain_one(stream, true);
+            let drained = self.drain_one(stream, true).map(drop);
             self.drained[stream as usize].set(drained.is_ok());
             result = result.and(drained);
         }
@@ -222,9 +222,14 @@ impl LogPump {
         }
     }
 
-    fn drain_one(&self, stream: Stream, last: bool) -> std::io::Result<()> {
-        while self.move_chunk(stream, last)? > 0 {}
-        Ok(())
+    fn drain_one(&self, stream: Stream, last: bool) -> std::io::Result<usize> {
+        let mut all = 0;
+        loop {
+            match self.move_chunk(stream, last)? {
+                0 => return Ok(all),
+                moved => all += moved,
+            }
+        }
     }
 
     /// Waits until everything is written, or given up.
@@ -233,14 +238,14 @@ impl LogPump {
         while !self.is_done() && grew.changed().await.is_ok() {}
     }
 
-    /// Moves everything that is complete now; for those who want to read the log at this moment.
+    /// Moves everything that is complete now, and returns how many bytes; for those who want to read the log at this moment.
     ///
     /// # Errors
     ///
     /// As the underlying file operations; what was not written stays in the pipes.
-    pub(crate) fn drain(&self) -> std::io::Result<()> {
+    pub(crate) fn drain(&self) -> std::io::Result<usize> {
         let results = Stream::BOTH.map(|stream| self.drain_one(stream, self.ended.get()));
-        results.into_iter().collect()
+        results.into_iter().sum()
     }
 
     /// Whether all that its container ever printed is in the log.
@@ -378,13 +383,15 @@ impl LogFile {
             return Ok(0);
         }
         self.records.clear();
-        let taken = cri::format(
-            &self.chunk,
-            stream.pipe_name(),
-            last,
-            clock::wall(),
-            &mut self.records,
-        );
+        let mut format = |last| {
+            let name = stream.pipe_name();
+            cri::format(&self.chunk, name, last, clock::wall(), &mut self.records)
+        };
+        let mut taken = format(last);
+        if taken == 0 && is_full(pipe) {
+            // A line that is longer than the pipe is written in pieces: its end cannot come before there is room for it.
+            taken = format(true);
+        }
         if taken == 0 {
             return Ok(0);
         }
@@ -442,6 +449,13 @@ impl LogFile {
         self.log.seek(SeekFrom::Start(self.length))?;
         self.set_mark(None)
     }
+}
+
+/// Whether a writer would have to wait.
+fn is_full(pipe: &OwnedFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut state = [PollFd::new(pipe, PollFlags::OUT)];
+    poll(&mut state, Some(&Timespec::default())) == Ok(0)
 }
 
 /// Tells a file from every other one: device and inode.
@@ -516,6 +530,25 @@ mod tests {
         rustix::io::write(&out, b"ee").expect("room");
         pump.finish().expect("written");
         assert_eq!(text(&dir.join("0.log")), "one\ntwo\nthree");
+        std::fs::remove_dir_all(&dir).expect("own directory");
+    }
+
+    /// A user over its pipe quota has pipes of a page or two, and its containers write long lines all the same.
+    #[test]
+    fn a_line_longer_than_its_pipe_does_not_stop_the_writer() {
+        let runtime = runtime();
+        let _inside = runtime.enter();
+        let dir = scratch("small");
+        let [out, _err] = make_pipes(&dir, (0, 0), by_path).expect("pipes");
+        let size = rustix::pipe::fcntl_setpipe_size(&out, 4096).expect("smaller");
+        let pump = open(&dir);
+        let line = vec![b'x'; size];
+        assert_eq!(rustix::io::write(&out, &line), Ok(size));
+        assert_eq!(pump.drain().expect("written"), size);
+        assert_eq!(rustix::io::write(&out, b"end\n"), Ok(4));
+        pump.finish().expect("written");
+        let expected = [&line[..], b"end\n"].concat();
+        assert_eq!(text(&dir.join("0.log")).into_bytes(), expected);
         std::fs::remove_dir_all(&dir).expect("own directory");
     }
 

@@ -29,7 +29,6 @@ use podyard_api::core::Pod;
 use podyard_lifecycle::{Action, Observation};
 
 use crate::translate::admission;
-use crate::translate::security::Modules;
 
 pub(crate) use attach::AttachSession;
 pub(crate) use current_pod::CurrentPod;
@@ -110,16 +109,16 @@ pub(crate) fn begin(world: &Rc<World>, action: Action) {
 ///
 /// What to report instead.
 pub(crate) fn admit(world: &World) -> Result<(), Observation> {
-    let modules = Modules {
-        apparmor: podyard_linux::has_apparmor(),
-        selinux: podyard_linux::has_selinux(),
-    };
-    let admitted =
-        world.with_facts(|facts| admission::check(facts, &world.allowed_sysctls, modules));
+    let admitted = world.with_facts(|facts| admission::check(facts, &world.allowed_sysctls));
     admitted.map_err(|rejection| Observation::Rejected {
         reason: rejection.reason.to_owned(),
         message: rejection.message,
     })
+}
+
+/// A supervisor that is not the pod's first one.
+pub(crate) fn forgo_ahead(world: &World) {
+    containers::forgo_ahead(world);
 }
 
 /// After a restart: takes over what runs and answers what the last supervisor left unanswered.
@@ -136,9 +135,10 @@ pub(crate) fn recover(world: &Rc<World>, pending: &[Action]) {
 }
 
 /// The Pod is another one. What was made for the one of before is made anew when its time has come.
-pub(crate) fn change(world: &World, pod: &Pod) {
+pub(crate) fn change(world: &Rc<World>, pod: &Pod) {
     world.pod.replace(pod);
     containers::discard_ahead(world);
+    tokio::task::spawn_local(objects::follow(Rc::clone(world)));
 }
 
 /// The journal has these: what was kept until then can go.

@@ -13,13 +13,31 @@ const NOT_ENFORCED: &str = "NotEnforced";
 /// `cpu.shares` of who asks for nothing: to be without them is nothing to tell.
 const NO_SHARES: u64 = 2;
 
+/// Something to be told.
+pub(crate) struct Notice {
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+}
+
 impl World {
-    /// Tells it, unless it was told already.
-    pub(super) fn tell_once(&self, reason: &str, message: String) {
+    /// Tells it, unless it was told already, or is to be told later ([`Self::withheld`]).
+    pub(super) fn tell_once(&self, notice: Notice) {
+        if let Some(withheld) = self.live.withheld.borrow_mut().as_mut() {
+            return withheld.push(notice);
+        }
+        let Notice { reason, message } = notice;
         if self.live.told.borrow_mut().insert(message.clone()) {
             let reason = reason.to_owned();
             self.report(Observation::Warned { reason, message });
         }
+    }
+
+    /// Does something whose time has not come, and returns what there would be to tell of it.
+    pub(super) fn withheld<T>(&self, work: impl FnOnce() -> T) -> (T, Vec<Notice>) {
+        *self.live.withheld.borrow_mut() = Some(Vec::new());
+        let result = work();
+        let notices = self.live.withheld.borrow_mut().take();
+        (result, notices.unwrap_or_default())
     }
 
     /// Limits that nobody holds, of a container or of the pod as a whole.
@@ -35,7 +53,10 @@ impl World {
                 "{whose} runs without its {}: the cgroups of this machine cannot enforce it",
                 limits.join(", ")
             );
-            self.tell_once(NOT_ENFORCED, message);
+            self.tell_once(Notice {
+                reason: NOT_ENFORCED,
+                message,
+            });
         }
     }
 
@@ -56,7 +77,10 @@ impl World {
             let message = format!(
                 "container {container} runs with oom_score_adj {own} instead of {wanted}: a lower one needs CAP_SYS_RESOURCE, which podyard does not have"
             );
-            self.tell_once(NOT_ENFORCED, message);
+            self.tell_once(Notice {
+                reason: NOT_ENFORCED,
+                message,
+            });
         }
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use podyard_api::core::{ConfigMap, PersistentVolumeClaim, PodSpec, Secret};
+use podyard_api::core::{ConfigMap, Container, PersistentVolumeClaim, PodSpec, Secret};
 use podyard_api::k8s_openapi::{Metadata, Resource};
 use podyard_api::meta::ObjectMeta;
 use podyard_lifecycle::Observation;
@@ -42,7 +42,10 @@ impl World {
         let accepted = std::fs::metadata(self.dirs.record()).and_then(|record| record.modified());
         let accepted = accepted.unwrap_or(SystemTime::UNIX_EPOCH);
         let namespace = self.with_facts(|facts| facts.namespace().to_owned());
-        let names = Names::of(self.spec());
+        let names = Names::of_pod(self);
+        if names == Names::default() {
+            return;
+        }
         let known = Rc::clone(&self.live.objects.borrow());
         let current = Objects {
             config_maps: retain(
@@ -72,14 +75,17 @@ impl World {
                 accepted,
             ),
         };
-        *self.live.objects.borrow_mut() = Rc::new(current);
+        // The same one as long as nothing is different: so whoever has it can tell.
+        if *known != current {
+            *self.live.objects.borrow_mut() = Rc::new(current);
+        }
     }
 }
 
 /// Acts upon changes of kept objects, for as long as the pod is supervised. Variables are read at the start of a container, as in Kubernetes.
+/// Begun again when the pod has changed, since what is added to it may be the first to name one.
 pub(crate) async fn follow(world: Rc<World>) {
-    let names = Names::of(world.spec());
-    if names == Names::default() {
+    if Names::of_pod(&world) == Names::default() || world.live.follows_objects.replace(true) {
         return;
     }
     let failed = match watch(&world) {
@@ -205,9 +211,14 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    fn of(spec: &'a PodSpec) -> Self {
+    /// Of the pod as it is now, with whatever has been added to it.
+    fn of_pod(world: &'a World) -> Self {
+        Self::of(world.spec(), world.pod.containers())
+    }
+
+    fn of(spec: &'a PodSpec, containers: impl Iterator<Item = &'a Container>) -> Self {
         let mut names = Self::default();
-        for container in crate::translate::containers(spec) {
+        for container in containers {
             for source in container.env_from.iter().flatten() {
                 let map = source.config_map_ref.iter().map(|map| map.name.as_str());
                 let secret = source.secret_ref.iter().map(|secret| secret.name.as_str());
@@ -333,6 +344,7 @@ mod tests {
             secrets: vec!["s1", "s2", "s3", "s4", "s5"],
             claims: vec!["p1"],
         };
-        assert_eq!(Names::of(&spec), expected);
+        let containers = crate::translate::containers(&spec);
+        assert_eq!(Names::of(&spec, containers), expected);
     }
 }

@@ -7,6 +7,7 @@ use podyard_api::core::Secret;
 use podyard_image::{AuthFile, Credentials, Reference};
 
 use super::World;
+use super::notices::Notice;
 use crate::pull::chain;
 
 /// By the type of the Secret, the key that holds the file.
@@ -47,7 +48,10 @@ impl World {
                 "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
                 names.join(", ")
             );
-            self.tell_once("FailedToRetrieveImagePullSecret", message);
+            self.tell_once(Notice {
+                reason: "FailedToRetrieveImagePullSecret",
+                message,
+            });
         }
     }
 }

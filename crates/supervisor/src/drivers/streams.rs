@@ -243,21 +243,24 @@ impl Terminal {
             while !rest.is_empty() {
                 match rustix::io::write(self.output.get_ref(), &rest) {
                     Ok(written) => drop(rest.drain(..written)),
-                    Err(Errno::AGAIN) if pump.drain().is_ok() => {}
+                    Err(Errno::AGAIN) if pump.drain().is_ok_and(|moved| moved > 0) => {}
                     Err(Errno::AGAIN) => {
                         drop(rest);
                         self.start_relay();
                         return false;
                     }
                     Err(Errno::INTR) => {}
-                    Err(_) => return true,
+                    Err(_) => {
+                        self.let_viewers_go();
+                        return true;
+                    }
                 }
             }
             match self.read(&mut rest) {
                 Ok(read) if read > 0 => {}
                 Err(Errno::INTR) => {}
                 _ => {
-                    self.viewers.borrow_mut().clear();
+                    self.let_viewers_go();
                     return true;
                 }
             }
@@ -269,5 +272,11 @@ impl Terminal {
         if let Some(task) = self.task.take() {
             let _ = task.await;
         }
+        self.let_viewers_go();
+    }
+
+    /// Nothing more comes for those who are attached.
+    fn let_viewers_go(&self) {
+        self.viewers.borrow_mut().clear();
     }
 }

@@ -20,6 +20,7 @@ use super::accounts::{self, AccountFiles};
 use super::containers::{Ahead, LiveContainer, NotStarted, Unwritten};
 use super::current_pod::CurrentPod;
 use super::logs;
+use super::notices::Notice;
 use super::objects::Objects;
 use crate::limits;
 use crate::link::KeeperLink;
@@ -72,6 +73,8 @@ pub(crate) struct Live {
     pub(crate) images: RefCell<HashMap<Key, Rc<Image>>>,
     pub(crate) pulls: RefCell<HashMap<Key, oneshot::Sender<()>>>,
     pub(crate) containers: RefCell<HashMap<ContainerIndex, Rc<LiveContainer>>>,
+    /// What there would be to tell of a container whose time has not come, while it is made.
+    pub(crate) withheld: RefCell<Option<Vec<Notice>>>,
     /// Containers that were made before their time.
     pub(crate) ahead: Ahead,
     /// Output of instances that are over, which could not be written yet.
@@ -92,6 +95,8 @@ pub(crate) struct Live {
     pub(crate) ended: RefCell<HashMap<Key, Box<dyn FnOnce()>>>,
     /// The pod's volatile directory as a mount that is nowhere. Taking it apart costs milliseconds, so there is one for all containers.
     pub(crate) own_tree: OnceCell<Option<OwnedFd>>,
+    /// Whether changes of objects are watched for.
+    pub(crate) follows_objects: Cell<bool>,
     pub(crate) has_pod_cgroup: Cell<bool>,
     /// What was said once and is not said again.
     pub(crate) told: RefCell<HashSet<String>>,
@@ -214,6 +219,16 @@ impl World {
             (Some(tree), Ok(below)) => Ok(openat(tree, below, flags, Mode::empty())?),
             // Without the right to mount there is only the path.
             _ => Ok(openat(CWD, path, flags, Mode::empty())?),
+        }
+    }
+
+    /// The pod as it is now, for whoever looks when there is no supervisor. The journal has it, too.
+    pub(crate) fn write_changed_pod(&self) {
+        let written = serde_json::to_vec(&*self.pod.whole())
+            .map_err(std::io::Error::from)
+            .and_then(|text| crate::atomic::write(&self.dirs.changed(), &text));
+        if let Err(error) = written {
+            self.complain(&format!("cannot write the changed pod down: {error}"));
         }
     }
 

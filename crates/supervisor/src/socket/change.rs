@@ -98,12 +98,8 @@ async fn change_spec(
     // As the API server counts: each change of the spec is one.
     new.metadata.generation = metadata.generation.map(|now| now + i64::from(is_other));
     if is_other && !service.world.pod.is_changeable() {
-        let message = "the pod has been changed too often for one supervisor";
-        return Err(refused(
-            StatusCode::TOO_MANY_REQUESTS,
-            "TooManyRequests",
-            message,
-        ));
+        let message = "the pod has been changed too often: delete it and run it again";
+        return Err(refused(StatusCode::CONFLICT, "Conflict", message));
     }
     wish_for(service, Request::Update { pod: Box::new(new) }).await?;
     Ok(pod_of_now(service))
@@ -197,11 +193,11 @@ impl Change {
         let body = Limited::new(body, limits::REQUEST_BYTES).collect().await;
         let body = body.map_err(|error| {
             let message = format!("the request cannot be read: {error}");
-            refused(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "RequestEntityTooLarge",
-                &message,
-            )
+            let (code, reason) = match error.is::<http_body_util::LengthLimitError>() {
+                true => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
+                false => (StatusCode::BAD_REQUEST, "BadRequest"),
+            };
+            refused(code, reason, &message)
         })?;
         let body = serde_json::from_slice(&body.to_bytes()).map_err(unreadable)?;
         Ok(Self { body, patch })

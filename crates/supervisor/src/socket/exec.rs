@@ -83,7 +83,7 @@ fn upgrade(
     start: impl FnOnce() -> Result<Session, String>,
 ) -> Response<Body> {
     let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY).cloned() else {
-        return bad("this needs a WebSocket");
+        return bad("exec and attach need a WebSocket with the subprotocol v5.channel.k8s.io");
     };
     let session = match start() {
         Ok(session) => session,

@@ -195,10 +195,17 @@ fn refusal_text(refusal: Refusal) -> &'static str {
         Refusal::NothingWaiting => "nothing is waiting for a retry",
         Refusal::Terminating => "the pod is being deleted",
         Refusal::NoSuchContainer => "there is no such container",
-        Refusal::OtherContainers => "the pod has other containers",
-        Refusal::OwnCondition => "the condition is podyard's own",
+        Refusal::OtherContainers => {
+            "containers cannot be added to a running pod or taken from it: delete it and run it again"
+        }
+        Refusal::OwnCondition => {
+            "the kubelet sets this condition itself: set one that `spec.readinessGates` names"
+        }
         Refusal::NoSuchCondition => "there is no such condition",
-        Refusal::TooMany => "there are too many already",
+        Refusal::TooManyImages => {
+            "the pod has named too many images in its life: delete it and run it again"
+        }
+        Refusal::TooManyConditions => "the pod has too many conditions of others: remove one first",
     }
 }
 

@@ -1,8 +1,7 @@
 //! What the kubelet looks at before it makes anything of a pod (`pod-api.md` section 1.8): a pod that this machine cannot run as it is meant
 //! fails at once, and is never tried again. What only a cluster can want (room, taints, affinity) is not looked at.
 
-use super::security::{self, Modules};
-use super::{PodFacts, containers, sysctls};
+use super::{PodFacts, containers, security, sysctls};
 
 /// `status.reason` and what comes behind `Pod was rejected: `.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,11 +11,7 @@ pub(crate) struct Rejection {
 }
 
 /// The first check that fails, in the kubelet's order.
-pub(crate) fn check(
-    facts: &PodFacts<'_>,
-    allowed_sysctls: &[String],
-    modules: Modules,
-) -> Result<(), Rejection> {
+pub(crate) fn check(facts: &PodFacts<'_>, allowed_sysctls: &[String]) -> Result<(), Rejection> {
     let rejected = |reason| move |message: String| Rejection { reason, message };
     sysctls::of_pod(facts.spec, allowed_sysctls).map_err(rejected("SysctlForbidden"))?;
     let labels = facts.pod.metadata.labels.as_ref();
@@ -34,7 +29,7 @@ pub(crate) fn check(
         return Err(rejected("PodOSNotSupported")(message.to_owned()));
     }
     for container in containers(facts.spec) {
-        security::label(container, facts, modules).map_err(rejected("AppArmor"))?;
+        security::label(container, facts).map_err(rejected("AppArmor"))?;
     }
     Ok(())
 }
@@ -52,11 +47,7 @@ mod tests {
         let pod: Pod = serde_json::from_value(json!({"metadata": metadata})).expect("a pod");
         let spec: PodSpec = serde_json::from_value(spec).expect("a spec");
         let facts = PodFacts::alone(&pod, &spec);
-        let modules = Modules {
-            apparmor: false,
-            selinux: false,
-        };
-        let found = super::check(&facts, &["net.core.*".to_owned()], modules);
+        let found = super::check(&facts, &["net.core.*".to_owned()]);
         let found = found
             .as_ref()
             .map_err(|rejection| (rejection.reason, rejection.message.as_str()));

@@ -11,6 +11,14 @@ pub(crate) struct Machine {
     pub(crate) disk_bytes: u64,
     /// Sizes of huge pages that it can give, in bytes.
     pub(crate) huge_page_bytes: Vec<u64>,
+    pub(crate) modules: Modules,
+}
+
+/// Which of the kernel's security modules run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Modules {
+    pub(crate) apparmor: bool,
+    pub(crate) selinux: bool,
 }
 
 /// The memory in bytes, out of the text of `/proc/meminfo`.

@@ -333,6 +333,7 @@ mod tests {
             cpus: 8,
             disk_bytes: 5 << 30,
             huge_page_bytes: vec![2 << 20, 1 << 30],
+            ..Machine::default()
         };
         then(&PodFacts {
             machine: &machine,

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use podyard_api::core::{AppArmorProfile, Container};
+use podyard_api::core::Container;
 use podyard_linux::{Capability, CapabilitySet, CapabilitySets, SecurityLabel};
 
 use super::PodFacts;
@@ -90,13 +90,6 @@ pub(crate) fn seccomp(
     }
 }
 
-/// What the kernel's security module adds; `None` where nothing is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Modules {
-    pub(crate) apparmor: bool,
-    pub(crate) selinux: bool,
-}
-
 /// The label that a container runs under (section 6.8).
 ///
 /// # Errors
@@ -105,18 +98,16 @@ pub(crate) struct Modules {
 pub(crate) fn label(
     container: &Container,
     facts: &PodFacts<'_>,
-    modules: Modules,
 ) -> Result<Option<SecurityLabel>, String> {
+    let modules = facts.machine.modules;
     if is_privileged(container) {
         return Ok(None);
     }
     let own = container.security_context.as_ref();
     let pod = facts.spec.security_context.as_ref();
     let profile = own
-        .and_then(|own| own.app_armor_profile.clone())
-        .or_else(|| annotated(container, facts))
-        .or_else(|| pod.and_then(|pod| pod.app_armor_profile.clone()));
-    let profile = profile.as_ref();
+        .and_then(|own| own.app_armor_profile.as_ref())
+        .or_else(|| pod.and_then(|pod| pod.app_armor_profile.as_ref()));
     let text =
         |text: &str| CString::new(text).map_err(|_| "a security label holds a NUL byte".to_owned());
     match profile.map(|profile| profile.type_.as_str()) {
@@ -159,24 +150,6 @@ pub(crate) fn label(
     Ok(Some(SecurityLabel::Selinux(text(&context)?)))
 }
 
-/// The annotation that was there before the field, which an API server turns into a container's own profile where it has none.
-fn annotated(container: &Container, facts: &PodFacts<'_>) -> Option<AppArmorProfile> {
-    let name = format!(
-        "container.apparmor.security.beta.kubernetes.io/{}",
-        container.name
-    );
-    let value = facts.pod.metadata.annotations.as_ref()?.get(&name)?;
-    let (kind, profile) = match value.as_str() {
-        "runtime/default" => ("RuntimeDefault", None),
-        "unconfined" => ("Unconfined", None),
-        value => ("Localhost", Some(value.strip_prefix("localhost/")?)),
-    };
-    Some(AppArmorProfile {
-        type_: kind.to_owned(),
-        localhost_profile: profile.map(str::to_owned),
-    })
-}
-
 /// `procMount: Unmasked`, which the API accepts only for pods with users of their own.
 pub(crate) fn has_whole_proc(container: &Container) -> bool {
     let context = container.security_context.as_ref();
@@ -202,6 +175,7 @@ pub(crate) fn readonly_rootfs(container: &Container) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::machine::{Machine, Modules};
     use podyard_api::core::{Pod, PodSpec};
     use serde_json::{Value, json};
 
@@ -264,8 +238,15 @@ mod tests {
         let found = |context: Value, apparmor: bool, selinux: bool| {
             let spec = PodSpec::default();
             let pod = Pod::default();
-            let facts = PodFacts::alone(&pod, &spec);
-            label(&container(context), &facts, Modules { apparmor, selinux })
+            let machine = Machine {
+                modules: Modules { apparmor, selinux },
+                ..Machine::default()
+            };
+            let facts = PodFacts {
+                machine: &machine,
+                ..PodFacts::alone(&pod, &spec)
+            };
+            label(&container(context), &facts)
         };
         let profile =
             |kind: &str| json!({"appArmorProfile": {"type": kind, "localhostProfile": "own"}});
@@ -287,37 +268,6 @@ mod tests {
         assert_eq!(found(options, false, false), Ok(None));
         let privileged = json!({"privileged": true, "appArmorProfile": {"type": "RuntimeDefault"}});
         assert_eq!(found(privileged, false, false), Ok(None));
-    }
-
-    #[test]
-    fn the_old_annotation_is_a_profile_of_the_container() {
-        let found = |annotation: &str, own: Value| {
-            let key = "container.apparmor.security.beta.kubernetes.io/c";
-            let pod: Pod =
-                serde_json::from_value(json!({"metadata": {"annotations": {key: annotation}}}))
-                    .expect("a pod");
-            let pods_own =
-                json!({"appArmorProfile": {"type": "Localhost", "localhostProfile": "pods"}});
-            let spec: PodSpec =
-                serde_json::from_value(json!({"containers": [], "securityContext": pods_own}))
-                    .expect("a spec");
-            let facts = PodFacts::alone(&pod, &spec);
-            let modules = Modules {
-                apparmor: true,
-                selinux: false,
-            };
-            label(&container(own), &facts, modules)
-        };
-        let named = |name: &str| {
-            let name = CString::new(name).expect("no NUL");
-            Ok(Some(SecurityLabel::AppArmor(name)))
-        };
-        let own = json!({"appArmorProfile": {"type": "Localhost", "localhostProfile": "own"}});
-        assert_eq!(found("localhost/old", json!({})), named("old"));
-        assert_eq!(found("localhost/old", own), named("own"));
-        assert_eq!(found("unconfined", json!({})), Ok(None));
-        assert!(found("runtime/default", json!({})).is_err());
-        assert_eq!(found("", json!({})), named("pods"));
     }
 
     #[test]

@@ -6,17 +6,14 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::rc::Rc;
 
-use podyard_lifecycle::{Action, ContainerIndex, Exit, Observation, StartStage, Timestamp};
-use podyard_linux::{Cgroup, LaunchRecord, Process};
+use podyard_lifecycle::{Action, ContainerIndex, Observation, StartStage, Timestamp};
+use podyard_linux::{LaunchRecord, Process};
 
 use super::super::World;
 use super::super::logs::{self, LogPump};
 use super::super::streams::Terminal;
-use super::output::Unwritten;
-use super::{LiveContainer, clear, last_bytes, launch_is_over, remove_volatile, see_exit};
+use super::{LiveContainer, Over, clear, keeper_knows, launch_is_over, report_end, see_exit};
 use crate::clock;
-use crate::keeper;
-use crate::limits;
 use crate::record::{self, InstanceRecord};
 
 /// Takes over the instances of the last supervisor: those that live are watched again, those that died are reported.
@@ -61,19 +58,19 @@ fn adopt_one(
     if is_pending {
         launch_is_over(run);
     }
-    let launch =
-        File::open(run.join("launch")).map(|file| podyard_linux::read_launch_record(&file));
     let process = Process::adopt(instance.process).ok().flatten();
-    let Ok(Ok(launch)) = launch else { return };
-    if is_pending && matches!(launch, LaunchRecord::NotStarted) {
-        // The barrier closed with the last supervisor; the start is begun again from nothing.
-        return;
-    }
     let started_at = Timestamp {
         seconds: instance.started_at.0,
         nanoseconds: instance.started_at.1,
     };
     if is_pending {
+        let launch =
+            File::open(run.join("launch")).map(|file| podyard_linux::read_launch_record(&file));
+        let launch = match launch {
+            // The barrier closed with the last supervisor; the start is begun again from nothing. So it is when nobody can tell.
+            Ok(Ok(LaunchRecord::NotStarted)) | Ok(Err(_)) | Err(_) => return,
+            Ok(Ok(launch)) => launch,
+        };
         let container_id = instance.container_id.clone();
         if let LaunchRecord::Failed(error) = &launch {
             clear(world, container, attempt);
@@ -118,6 +115,7 @@ fn adopt_one(
         .borrow_mut()
         .insert((container, attempt), instance.restart_count);
     let cgroup = world.open_container_cgroup(&instance.container, attempt);
+    let cgroup = cgroup.map(Rc::new);
     match process {
         Some(process) => {
             let live = Rc::new(LiveContainer {
@@ -146,77 +144,22 @@ fn adopt_one(
             pump.start();
             tokio::task::spawn_local(see_exit(Rc::clone(world), container, live));
         }
-        None => report_lost(world, container, instance, cgroup, &pump),
-    }
-}
-
-/// The process is gone: the keeper may know how it ended.
-fn report_lost(
-    world: &Rc<World>,
-    container: ContainerIndex,
-    instance: &InstanceRecord,
-    cgroup: Option<Cgroup>,
-    pump: &Rc<LogPump>,
-) {
-    let known = keeper::recorded_exit(
-        &world.dirs.exits(),
-        instance.process.pid,
-        instance.process.start_time,
-    );
-    let out_of_memory = cgroup
-        .as_ref()
-        .is_some_and(|cgroup| cgroup.oom_kills().is_ok_and(|kills| kills > 0));
-    let (exit, at) = match known {
-        Some(record) => {
-            let exit = match (record.code, record.signal) {
-                (Some(code), _) if out_of_memory => Exit::OomKilled { code },
-                (None, Some(signal)) if out_of_memory => Exit::OomKilled { code: 128 + signal },
-                (Some(code), _) => Exit::Code(code),
-                (None, Some(signal)) => Exit::Signal(signal),
-                (None, None) => Exit::Lost,
+        None => {
+            // The keeper may know how it ended.
+            let (status, at) = match keeper_knows(world, instance.process) {
+                Some((status, at)) => (Some(status), at),
+                None => (None, clock::wall()),
             };
-            (
-                exit,
-                Timestamp {
-                    seconds: record.at.0,
-                    nanoseconds: record.at.1,
-                },
-            )
+            let terminal = Terminal::adopt(world, &instance.container, attempt);
+            let over = Over {
+                key: (container, attempt),
+                restart_count: instance.restart_count,
+                cgroup,
+                pump,
+                terminal: terminal.ok().flatten(),
+                live: None,
+            };
+            report_end(world, over, status, at);
         }
-        None => (Exit::Lost, clock::wall()),
-    };
-    let terminal = Terminal::adopt(world, &instance.container, instance.attempt);
-    let attempt = instance.attempt;
-    let output = Unwritten {
-        restart_count: instance.restart_count,
-        pump: Rc::clone(pump),
-    };
-    output.finish(world, (container, attempt), terminal.ok().flatten());
-    let file = world
-        .dirs
-        .container_data(&instance.container, attempt)
-        .join("termination-log");
-    let message = last_bytes(&file, limits::TERMINATION_MESSAGE_BYTES)
-        .ok()
-        .filter(|text| !text.is_empty());
-    if let Some(cgroup) = cgroup {
-        let _ = cgroup.kill_all();
-        let _ = cgroup.remove(limits::CGROUP_PATIENCE);
     }
-    let clear = {
-        let world = Rc::clone(world);
-        Box::new(move || remove_volatile(&world, (container, attempt)))
-    };
-    world
-        .live
-        .ended
-        .borrow_mut()
-        .insert((container, attempt), clear);
-    world.report(Observation::ContainerExited {
-        container,
-        attempt,
-        exit,
-        at,
-        message,
-    });
 }

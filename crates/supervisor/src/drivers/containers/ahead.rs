@@ -1,9 +1,10 @@
 //! Containers made before their time: while one init container works, the next ones are put together up to the closed barrier, so that
 //! the way from its exit to their first instruction is one byte through a socket.
 //!
-//! Nobody can tell, except by the clock: nothing of the container runs, nothing is reported, and a start that would come out differently
-//! by then is made anew. What that could be is in [`may_wait`] and [`take`]: whatever a container sees that an earlier one can change,
-//! other than the content of a volume.
+//! Nobody can tell, except by the clock: nothing of the container runs, nothing is reported or told, and a start that would come out
+//! differently by then is made anew. What that could be is in [`may_wait`] and [`take`]: whatever a container sees that an earlier one can
+//! change, other than the content of a volume. Only the first start of a container is foreseen, and only by the pod's first supervisor:
+//! later ones do not know what has been before.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -11,29 +12,35 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use podyard_api::core::{Container, PodSpec, Volume};
-use podyard_lifecycle::ContainerIndex;
+use podyard_lifecycle::{Attempt, ContainerIndex};
 use podyard_linux::{LaunchEvent, Sandbox};
 
+use super::super::notices::Notice;
 use super::super::objects::Objects;
 use super::super::world::Key;
 use super::super::{World, images, launch_plan};
 use super::clear;
 use super::make::{self, Made};
-use crate::translate::security;
+use crate::translate::{self, security};
 
 /// How many containers wait at once. Each holds a process and a mounted root; more than the processors can make while one container
 /// runs gains nothing.
 const AT_ONCE: u16 = 2;
 
-/// What was made, and what was started: only first starts are foreseen.
+/// The lifecycle core counts a container's starts from 0.
+const FIRST: Attempt = 0;
+
+/// What was made, and what has been begun or given up: that is not foreseen any more.
 #[derive(Default)]
 pub(crate) struct Ahead {
-    waiting: RefCell<HashMap<Key, Waiting>>,
+    waiting: RefCell<HashMap<ContainerIndex, Waiting>>,
     seen: RefCell<HashSet<ContainerIndex>>,
 }
 
 struct Waiting {
     made: Made,
+    /// What is to be told once it starts.
+    notices: Vec<Notice>,
     sandbox: Rc<Sandbox>,
     objects: Rc<Objects>,
 }
@@ -54,7 +61,9 @@ pub(super) fn begin(world: &Rc<World>, current: ContainerIndex) {
 }
 
 fn consider(world: &World, container: ContainerIndex) {
-    let Some(spec) = world.container(container) else {
+    // Ephemeral containers come when somebody asks for them.
+    let mut members = translate::containers(world.spec());
+    let Some(spec) = members.nth(container.position()) else {
         return;
     };
     let ahead = &world.live.ahead;
@@ -66,36 +75,65 @@ fn consider(world: &World, container: ContainerIndex) {
     if !may_wait(world.spec(), spec) || !ahead.seen.borrow_mut().insert(container) {
         return;
     }
-    // The lifecycle core counts a container's starts from 0.
-    let key = (container, 0);
-    if !images::is_at_hand(world, container) {
+    let has_been = world.live.containers.borrow().contains_key(&container)
+        || world.dirs.container_run(&spec.name, FIRST).exists()
+        || world.dirs.container_data(&spec.name, FIRST).exists();
+    if has_been {
         return;
     }
-    match make::make(world, container, 0) {
+    let Some(image) = images::at_hand(world, container) else {
+        return;
+    };
+    let (made, notices) = world.withheld(|| make::make(world, container, FIRST, &image));
+    match made {
         Ok(made) => {
             let objects = Rc::clone(&world.live.objects.borrow());
             let waiting = Waiting {
                 made,
+                notices,
                 sandbox,
                 objects,
             };
-            ahead.waiting.borrow_mut().insert(key, waiting);
+            ahead.waiting.borrow_mut().insert(container, waiting);
         }
         // It may be different when its time has come; and if not, it is told then.
-        Err(_) => clear(world, container, 0),
+        Err(_) => clear(world, container, FIRST),
+    }
+}
+
+/// Nothing is foreseen of these any more: what an earlier supervisor has started is not known here.
+pub(in super::super) fn forgo(world: &World) {
+    let members = (0_u16..).zip(translate::containers(world.spec()));
+    let members = members.map(|(index, _)| ContainerIndex(index));
+    world.live.ahead.seen.borrow_mut().extend(members);
+}
+
+/// The start that was foreseen does not come, for example because its image is not there.
+pub(in super::super) fn give_up(world: &World, container: ContainerIndex) {
+    let ahead = &world.live.ahead;
+    ahead.seen.borrow_mut().insert(container);
+    let waiting = ahead.waiting.borrow_mut().remove(&container);
+    if let Some(waiting) = waiting {
+        waiting.made.discard();
+        clear(world, container, FIRST);
     }
 }
 
 /// The container that was made for this start, if nothing has changed that it would see.
 pub(super) fn take(world: &World, key: Key) -> Option<Made> {
+    let (container, attempt) = key;
     let ahead = &world.live.ahead;
-    ahead.seen.borrow_mut().insert(key.0);
-    let mut waiting = ahead.waiting.borrow_mut().remove(&key)?;
+    ahead.seen.borrow_mut().insert(container);
+    let mut waiting = ahead.waiting.borrow_mut().remove(&container)?;
     world.look_at_objects();
-    if is_current(world, key, &mut waiting) {
+    if attempt == FIRST && is_current(world, key, &mut waiting) {
+        for notice in waiting.notices {
+            world.tell_once(notice);
+        }
         return Some(waiting.made);
     }
     waiting.made.discard();
+    clear(world, container, FIRST);
     None
 }
 
@@ -110,7 +148,7 @@ fn is_current(world: &World, key: Key, waiting: &mut Waiting) -> bool {
     };
     is_set_up
         && sandbox.as_ref().is_some_and(|own| Rc::ptr_eq(own, &waiting.sandbox))
-        && *waiting.objects == **world.live.objects.borrow()
+        && Rc::ptr_eq(&waiting.objects, &world.live.objects.borrow())
         && world
             .image_of(key.0, key.1)
             .is_some_and(|image| image.manifest_digest == waiting.made.image)
@@ -123,9 +161,9 @@ fn is_current(world: &World, key: Key, waiting: &mut Waiting) -> bool {
 /// With the sandbox goes everything that was made in it.
 pub(in super::super) fn discard(world: &World) {
     let waiting: Vec<_> = world.live.ahead.waiting.borrow_mut().drain().collect();
-    for ((container, attempt), waiting) in waiting {
+    for (container, waiting) in waiting {
         waiting.made.discard();
-        clear(world, container, attempt);
+        clear(world, container, FIRST);
     }
 }
 

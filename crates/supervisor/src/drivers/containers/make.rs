@@ -4,8 +4,9 @@ use std::cell::OnceCell;
 use std::fs::OpenOptions;
 use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::rc::Rc;
 
-use podyard_image::Digest;
+use podyard_image::{Digest, Image};
 use podyard_lifecycle::{Attempt, ContainerIndex};
 use podyard_linux::{Cgroup, Launch, Process, Stdio};
 
@@ -13,6 +14,7 @@ use super::super::logs::{self, LogPump};
 use super::super::{World, launch_plan, streams};
 use super::{LiveContainer, NotStarted, clear};
 use crate::clock;
+use crate::limits;
 use crate::lock;
 use crate::pull::chain;
 use crate::record::{self, InstanceRecord};
@@ -33,21 +35,18 @@ pub(super) fn make(
     world: &World,
     container: ContainerIndex,
     attempt: Attempt,
+    image: &Image,
 ) -> Result<Made, NotStarted> {
     let name = world.container_name(container);
     let run = world.dirs.container_run(name, attempt);
     let data = world.dirs.container_data(name, attempt);
     // An earlier try of this very start may have left something.
     clear(world, container, attempt);
-    let image = world
-        .image_of(container, attempt)
-        .ok_or_else(|| NotStarted::create("the image is gone"))?;
-
     for directory in [&run, &data.join("upper"), &data.join("work")] {
         std::fs::create_dir_all(directory)
             .map_err(io("cannot create the container's directory"))?;
     }
-    let config = launch_plan::config(world, container, &image, &data)?;
+    let config = launch_plan::config(world, container, image, &data)?;
     let identity = &config.persona.identity;
     let owner = (identity.uid, identity.gid);
     let [stdout, stderr] =
@@ -175,7 +174,7 @@ impl Made {
             restart_count,
             process,
             stop_signal: self.stop_signal,
-            cgroup: self.cgroup.take(),
+            cgroup: self.cgroup.take().map(Rc::new),
             pump,
             terminal: OnceCell::new(),
             persona: OnceCell::new(),
@@ -185,7 +184,8 @@ impl Made {
     /// Ends the child, which has run nothing. Its files are the caller's to clear away.
     pub(super) fn discard(self) {
         let _ = self.process.signal(rustix::process::Signal::KILL.as_raw());
-        let _ = self.process.wait_exited(None);
+        // It can be in the midst of a mount that does not answer; it ends by itself once that does.
+        let _ = self.process.wait_exited(Some(limits::LAUNCH_PATIENCE));
         let _ = self.process.reap();
     }
 }

@@ -22,7 +22,7 @@ use podyard_image::Image;
 use podyard_lifecycle::{
     Attempt, ContainerIndex, Exit, Observation, StartStage, StopSignal, Timestamp,
 };
-use podyard_linux::{Cgroup, Launch, Process, WaitStatus};
+use podyard_linux::{Cgroup, Launch, Process, ProcessId, WaitStatus};
 
 use super::launch_plan::Persona;
 use super::logs::LogPump;
@@ -39,7 +39,7 @@ use crate::rotation;
 
 pub(super) use adopt::adopt;
 pub(crate) use ahead::Ahead;
-pub(super) use ahead::discard as discard_ahead;
+pub(super) use ahead::{discard as discard_ahead, forgo as forgo_ahead, give_up as give_up_ahead};
 pub(crate) use output::Unwritten;
 
 /// A container instance that was created and is not known to have ended.
@@ -48,7 +48,7 @@ pub(crate) struct LiveContainer {
     pub(crate) restart_count: u32,
     pub(crate) process: Process,
     stop_signal: i32,
-    pub(crate) cgroup: Option<Cgroup>,
+    pub(crate) cgroup: Option<Rc<Cgroup>>,
     pump: Rc<LogPump>,
     terminal: OnceCell<Rc<Terminal>>,
     /// Put together at the first exec; it does not change while the instance lives.
@@ -84,11 +84,15 @@ pub(super) fn start(
     restart_count: u32,
 ) {
     let container_id = new_container_id();
-    let started = match ahead::take(world, (container, attempt)) {
+    let made = match ahead::take(world, (container, attempt)) {
         Some(made) => Ok(made),
-        None => make::make(world, container, attempt),
-    }
-    .and_then(|made| made.start(world, container, attempt, restart_count, &container_id));
+        None => world
+            .image_of(container, attempt)
+            .ok_or_else(|| NotStarted::create("the image is gone"))
+            .and_then(|image| make::make(world, container, attempt, &image)),
+    };
+    let started =
+        made.and_then(|made| made.start(world, container, attempt, restart_count, &container_id));
     match started {
         Ok((live, launch)) => {
             let live = Rc::new(live);
@@ -155,9 +159,9 @@ async fn see_through(
         Err(message) => {
             drop(launch);
             let _ = ready::readable(&live.process).await;
-            let _ = live.process.reap();
-            live.finish_output(&world, container);
-            forget(&world, container, &live);
+            let over = live.over(container);
+            over.finish_output(&world);
+            over.forget(&world);
             let at = clock::wall();
             let stage = StartStage::Start;
             let container_id = Some(container_id);
@@ -178,7 +182,7 @@ async fn see_exit(world: Rc<World>, container: ContainerIndex, live: Rc<LiveCont
     let _ = ready::readable(&live.process).await;
     let at = clock::wall();
     let status = exit_status(&world, &live.process).await;
-    report_exit(&world, container, &live, status, at);
+    report_end(&world, live.over(container), status, at);
 }
 
 /// How an ended process ended. Of one that is not our child, but was the last supervisor's, the keeper is the parent: it sees the end at
@@ -188,7 +192,7 @@ async fn exit_status(world: &World, process: &Process) -> Option<WaitStatus> {
     loop {
         let status = process
             .peek_exit()
-            .or_else(|| keeper_knows(world, process))
+            .or_else(|| keeper_knows(world, process.id()).map(|(status, _)| status))
             .or_else(|| process.exit_info());
         if status.is_some() || tokio::time::Instant::now() >= patience {
             return status;
@@ -197,32 +201,44 @@ async fn exit_status(world: &World, process: &Process) -> Option<WaitStatus> {
     }
 }
 
-fn keeper_knows(world: &World, process: &Process) -> Option<WaitStatus> {
-    let id = process.id();
-    let record = keeper::recorded_exit(&world.dirs.exits(), id.pid, id.start_time)?;
+fn keeper_knows(world: &World, process: ProcessId) -> Option<(WaitStatus, Timestamp)> {
+    let record = keeper::recorded_exit(&world.dirs.exits(), process.pid, process.start_time)?;
     let signaled = |signal| WaitStatus::Signaled {
         signal,
         core_dumped: false,
     };
-    match record.code {
-        Some(code) => Some(WaitStatus::Exited(code)),
-        None => record.signal.map(signaled),
-    }
+    let status = match record.code {
+        Some(code) => WaitStatus::Exited(code),
+        None => signaled(record.signal?),
+    };
+    let (seconds, nanoseconds) = record.at;
+    let at = Timestamp {
+        seconds,
+        nanoseconds,
+    };
+    Some((status, at))
 }
 
-fn report_exit(
-    world: &Rc<World>,
-    container: ContainerIndex,
-    live: &Rc<LiveContainer>,
-    status: Option<WaitStatus>,
-    at: Timestamp,
-) {
+/// An instance whose process has ended.
+struct Over {
+    key: Key,
+    restart_count: u32,
+    cgroup: Option<Rc<Cgroup>>,
+    pump: Rc<LogPump>,
+    terminal: Option<Rc<Terminal>>,
+    /// What is left to be reaped, of our own child.
+    live: Option<Rc<LiveContainer>>,
+}
+
+/// Reports the end of an instance. Reaped and cleared away is it only after the journal has that.
+fn report_end(world: &Rc<World>, over: Over, status: Option<WaitStatus>, at: Timestamp) {
+    let (container, attempt) = over.key;
     // Whatever it forked into the background goes with it.
-    let ran_out_of_memory = live.cgroup.as_ref().is_some_and(|cgroup| {
+    let ran_out_of_memory = over.cgroup.as_ref().is_some_and(|cgroup| {
         let _ = cgroup.kill_all();
         cgroup.oom_kills().is_ok_and(|kills| kills > 0)
     });
-    live.finish_output(world, container);
+    over.finish_output(world);
     let exit = match status {
         Some(status) if ran_out_of_memory => Exit::OomKilled {
             code: status.code(),
@@ -231,15 +247,10 @@ fn report_exit(
         Some(WaitStatus::Signaled { signal, .. }) => Exit::Signal(signal),
         None => Exit::Lost,
     };
-    let message = termination_message(world, container, live, exit);
-    let attempt = live.attempt;
-    // Reaped and cleared away only after the journal has it.
+    let message = termination_message(world, over.key, over.restart_count, exit);
     let clear = {
-        let (world, live) = (Rc::clone(world), Rc::clone(live));
-        Box::new(move || {
-            let _ = live.process.reap();
-            forget(&world, container, &live);
-        })
+        let world = Rc::clone(world);
+        Box::new(move || over.forget(&world))
     };
     world
         .live
@@ -258,14 +269,14 @@ fn report_exit(
 /// `pod-lifecycle.md` section 8.8.
 fn termination_message(
     world: &World,
-    container: ContainerIndex,
-    live: &LiveContainer,
+    (container, attempt): Key,
+    restart_count: u32,
     exit: Exit,
 ) -> Option<String> {
     let spec = world.container(container)?;
     let file = world
         .dirs
-        .container_data(&spec.name, live.attempt)
+        .container_data(&spec.name, attempt)
         .join("termination-log");
     let text = last_bytes(&file, limits::TERMINATION_MESSAGE_BYTES).unwrap_or_default();
     if !text.is_empty() {
@@ -273,7 +284,7 @@ fn termination_message(
     }
     let falls_back = spec.termination_message_policy.as_deref() == Some("FallbackToLogsOnError")
         && exit.code() != 0;
-    let log = world.log_path(&spec.name, live.restart_count);
+    let log = world.log_path(&spec.name, restart_count);
     falls_back
         .then(|| {
             crate::logs::tail(
@@ -295,21 +306,35 @@ fn last_bytes(path: &Path, bytes: u64) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The instance is over: its cgroup and its volatile files go, its writable layer stays until it is removed.
-fn forget(world: &World, container: ContainerIndex, live: &LiveContainer) {
-    let name = world.container_name(container);
-    if let Some(cgroup) = &live.cgroup
-        && let Err(error) = cgroup.remove(limits::CGROUP_PATIENCE)
-    {
-        world.complain(&format!("cannot remove the cgroup of {name}: {error}"));
+impl Over {
+    /// Its cgroup and its volatile files go, its writable layer stays until it is removed.
+    fn forget(&self, world: &World) {
+        if let Some(live) = &self.live {
+            let _ = live.process.reap();
+        }
+        let (container, attempt) = self.key;
+        let name = world.container_name(container);
+        if let Some(cgroup) = &self.cgroup
+            && let Err(error) = cgroup.remove(limits::CGROUP_PATIENCE)
+        {
+            world.complain(&format!("cannot remove the cgroup of {name}: {error}"));
+        }
+        remove_volatile(world, self.key);
+        let mut containers = world.live.containers.borrow_mut();
+        if containers
+            .get(&container)
+            .is_some_and(|known| known.attempt == attempt)
+        {
+            containers.remove(&container);
+        }
     }
-    remove_volatile(world, (container, live.attempt));
-    let mut containers = world.live.containers.borrow_mut();
-    if containers
-        .get(&container)
-        .is_some_and(|known| known.attempt == live.attempt)
-    {
-        containers.remove(&container);
+
+    fn finish_output(&self, world: &Rc<World>) {
+        let output = Unwritten {
+            restart_count: self.restart_count,
+            pump: Rc::clone(&self.pump),
+        };
+        output.finish(world, self.key, self.terminal.clone());
     }
 }
 
@@ -423,16 +448,15 @@ impl LiveContainer {
         let _ = self.pump.drain();
     }
 
-    fn finish_output(&self, world: &Rc<World>, container: ContainerIndex) {
-        let output = Unwritten {
+    fn over(self: &Rc<Self>, container: ContainerIndex) -> Over {
+        Over {
+            key: (container, self.attempt),
             restart_count: self.restart_count,
+            cgroup: self.cgroup.clone(),
             pump: Rc::clone(&self.pump),
-        };
-        output.finish(
-            world,
-            (container, self.attempt),
-            self.terminal.get().cloned(),
-        );
+            terminal: self.terminal(),
+            live: Some(Rc::clone(self)),
+        }
     }
 
     pub(super) fn rotate_log(&self) -> std::io::Result<()> {

@@ -23,7 +23,7 @@ impl Unwritten {
             .is_none_or(|terminal| terminal.finish(&self.pump));
         let result = match is_through {
             true => self.pump.finish(),
-            false => self.pump.drain(),
+            false => self.pump.drain().map(drop),
         };
         if is_through && result.is_ok() {
             return;

@@ -10,6 +10,7 @@ use podyard_linux::{Access, Mount, Propagation, SubPathError};
 use rustix::fs::{Mode, OFlags};
 
 use super::super::containers::NotStarted;
+use super::super::notices::Notice;
 use super::super::{World, volumes};
 use super::devices;
 use crate::pull::chain;
@@ -108,7 +109,10 @@ fn own_files(
     });
     let (texts, omissions) = texts.map_err(NotStarted::create)?;
     for omission in omissions {
-        world.tell_once("DNSConfigForming", omission);
+        world.tell_once(Notice {
+            reason: "DNSConfigForming",
+            message: omission,
+        });
     }
     for (destination, name, text, is_readonly) in texts {
         if !is_free(wanted, destination) {

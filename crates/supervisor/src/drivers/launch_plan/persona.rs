@@ -11,7 +11,7 @@ use super::super::containers::NotStarted;
 use super::super::{World, volumes};
 use super::c_string;
 use crate::pull::chain;
-use crate::translate::security::{self, Modules, Seccomp};
+use crate::translate::security::{self, Seccomp};
 use crate::translate::user::{self, Accounts, Identity};
 use crate::translate::{environment, resources};
 
@@ -75,10 +75,6 @@ pub(in super::super) fn persona(
             .filter(|dir| !dir.is_empty());
         let image_dir = Some(image.config.working_dir.as_str()).filter(|dir| !dir.is_empty());
         let capabilities = security::capabilities(container).map_err(NotStarted::create)?;
-        let modules = Modules {
-            apparmor: podyard_linux::has_apparmor(),
-            selinux: podyard_linux::has_selinux(),
-        };
         let choice = security::seccomp(container, facts, &world.default_seccomp);
         Ok(Persona {
             env: env
@@ -88,7 +84,7 @@ pub(in super::super) fn persona(
             working_dir: c_string(own_dir.or(image_dir).unwrap_or("/"))?,
             no_new_privileges: security::no_new_privileges(container),
             filter: filter(world, &choice, capabilities)?,
-            label: security::label(container, facts, modules).map_err(NotStarted::create)?,
+            label: security::label(container, facts).map_err(NotStarted::create)?,
             capabilities,
             oom_score: resources::oom_score(container, facts),
             identity,
