@@ -40,9 +40,12 @@ impl Instance {
     pub fn without_images() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let root = std::env::temp_dir().join(format!("podyard-e2e-{}-{count}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&root);
-        std::fs::create_dir_all(&root).expect("temporary directory");
+        // Process ids come again, and a test that was killed may have left something in its directory.
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_micros());
+        let name = format!("podyard-e2e-{}-{count}-{now:x}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        std::fs::create_dir(&root).expect("a new directory");
         Self::at(&root)
     }
 

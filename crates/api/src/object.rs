@@ -22,6 +22,19 @@ pub enum Object {
 }
 
 impl Object {
+    /// `kind`
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Pod(_) => "Pod",
+            Self::ConfigMap(_) => "ConfigMap",
+            Self::Secret(_) => "Secret",
+            Self::PersistentVolumeClaim(_) => "PersistentVolumeClaim",
+            Self::Service(_) => "Service",
+            Self::Workload(workload) => workload.kind(),
+        }
+    }
+
     /// The object's name, namespace, labels and so on.
     #[must_use]
     pub fn metadata(&self) -> &ObjectMeta {

@@ -158,14 +158,10 @@ impl PodMachine {
                 format!("Failed to pull image {image:?}: {message}"),
                 true,
             ),
-            ImageFailure::ErrImageNeverPull => ("ErrImageNeverPull", never_pull(&image), false),
+            ImageFailure::ErrImageNeverPull => ("ErrImageNeverPull", message.into(), false),
             ImageFailure::InvalidImageName
             | ImageFailure::ImageInspectError
             | ImageFailure::Cancelled => ("InspectFailed", message.into(), false),
-        };
-        let shown = match failure {
-            ImageFailure::ErrImageNeverPull => never_pull(&image),
-            _ => message.into(),
         };
         let now = self.now.moment();
         let hold = if is_pull {
@@ -181,7 +177,7 @@ impl PodMachine {
             now.plus(self.settings.scaled(limits::ERROR_RETRY))
         };
         self.container_mut(container).hold = Some(hold);
-        self.show(container, Reason::Image(failure), shown);
+        self.show(container, Reason::Image(failure), message.into());
         self.event(container, Warning, event, event_message);
         self.event(
             container,
@@ -195,10 +191,6 @@ impl PodMachine {
 pub(crate) fn is_image(action: &Action, of: ContainerIndex, instance: Attempt) -> bool {
     matches!(action, Action::EnsureImage { container, attempt } | Action::CancelImage { container, attempt }
         if *container == of && *attempt == instance)
-}
-
-fn never_pull(image: &str) -> String {
-    format!("Container image {image:?} is not present with pull policy of Never")
 }
 
 fn whole_milliseconds(duration: Duration) -> Duration {

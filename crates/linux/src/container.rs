@@ -16,6 +16,7 @@ use crate::process::init::{self, ContainerEntry, Entry, ProgramScript, Script, S
 use crate::process::spawn::{self, Birth};
 use crate::process::{Launch, LaunchError, Process, launch_channel};
 use crate::rootfs::{LAYER_LIMIT, Rootfs};
+use crate::sys::title::{self, CommandLine};
 
 const CLONE_NEWPID: u64 = libc::CLONE_NEWPID as u64;
 
@@ -154,14 +155,25 @@ impl ExecPlan<'_> {
     }
 }
 
+/// What a container's process is called before it executes its program.
+const TITLE: &[u8] = b"podyard: container being made";
+
 fn launch(
     birth: &Birth<'_>,
     script: &Script<'_>,
     sources: &mut attach::Sources,
     channel: OwnedFd,
 ) -> Result<Launch, LaunchError> {
-    let (pid, pidfd) = spawn::spawn(birth, || init::run(script, sources))
-        .map_err(|error| LaunchError::parent("make a process", error))?;
+    // Until it executes its program it would be called what we are, and whoever looks for us would find it.
+    let command_line = CommandLine::own();
+    let child = || {
+        if let Some(line) = command_line {
+            title::set(line, TITLE);
+        }
+        init::run(script, sources)
+    };
+    let (pid, pidfd) =
+        spawn::spawn(birth, child).map_err(|error| LaunchError::parent("make a process", error))?;
     let process = Process::of_new_child(pid, pidfd)
         .map_err(|error| LaunchError::parent("identify the new process", error))?;
     Ok(Launch::new(process, channel))

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io;
 
+use podyard_image::{LayerError, PullError, PullErrorKind};
+
 use crate::error::CliError;
 
 /// What to try, as one line, if there is something worth trying.
@@ -41,7 +43,7 @@ pub(crate) fn hint(error: &CliError) -> Option<String> {
 pub(crate) fn for_event(reason: &str, message: &str) -> Option<String> {
     let text = match reason {
         "FailedCreatePodSandBox" if message.contains("in use") => {
-            "take another hostPort, or end who has this one; the pod starts as soon as it is free"
+            "take another hostPort, or end who has this one; the pod tries again every few seconds"
         }
         "FailedCreatePodSandBox" => "`podyard system info` says what this machine lacks",
         _ => return None,
@@ -49,14 +51,28 @@ pub(crate) fn for_event(reason: &str, message: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// What to try about a container that waits.
-pub(crate) fn for_waiting(reason: &str, image: &str) -> Option<String> {
+/// What to try about a container that waits. The image that is missing may be one of its volumes'.
+pub(crate) fn for_waiting(reason: &str, message: &str, image: &str) -> Option<String> {
+    let of_volume = message
+        .split_once("\" of volume ")
+        .and_then(|(before, _)| before.rsplit_once("image \""));
+    let image = of_volume.map_or(image, |(_, reference)| reference);
     match reason {
         "ErrImageNeverPull" => Some(format!(
             "`podyard image pull {image}` or `podyard image import FILE` puts it into the store"
         )),
         "ErrImagePull" | "ImagePullBackOff" => Some(format!(
             "is `{image}` spelled right? `podyard image import FILE` puts an image into the store without a registry"
+        )),
+        _ => None,
+    }
+}
+
+/// What to try about a container that has ended.
+pub(crate) fn for_ended(reason: &str, image: &str) -> Option<String> {
+    match reason {
+        "StartError" | "ContainerCannotRun" => Some(format!(
+            "is the command in the image, and can its user execute it? `podyard image inspect {image}` shows what the image runs by itself"
         )),
         _ => None,
     }
@@ -91,6 +107,16 @@ fn host_hint(error: &(dyn Error + 'static)) -> Option<String> {
     Some(text.to_owned())
 }
 
+/// Whether the image store stopped because the disk has no room: it does so before the last byte is written.
+fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
+    matches!(
+        error.downcast_ref::<LayerError>(),
+        Some(LayerError::DiskFull { .. })
+    ) || error
+        .downcast_ref::<PullError>()
+        .is_some_and(|error| error.kind() == PullErrorKind::DiskFull)
+}
+
 /// The kind of the innermost I/O error.
 fn kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     let mut found = None;
@@ -100,6 +126,8 @@ fn kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
             found = Some(io.kind());
         } else if let Some(errno) = error.downcast_ref::<rustix::io::Errno>() {
             found = Some(errno.kind());
+        } else if is_disk_full(error) {
+            found = Some(io::ErrorKind::StorageFull);
         }
         current = error.source();
     }

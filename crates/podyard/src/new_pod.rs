@@ -3,6 +3,7 @@
 use podyard_api::Objects;
 use podyard_lifecycle::Settings as NodeSettings;
 use podyard_supervisor::{NewPod, PodHandle};
+use rustix::thread::CapabilitySet;
 
 use crate::commands::{block_on, note};
 use crate::error::CliError;
@@ -118,7 +119,9 @@ pub(crate) fn prepare(context: &Context, options: &PodOptions) -> Result<(), Cli
         note(context.stderr.paint(Tone::Attention, &text));
     }
     // Said before anything is made, and not as the first thing that the kernel refuses.
-    if !rustix::process::geteuid().is_root() {
+    let may_mount = rustix::thread::capabilities(None)
+        .is_ok_and(|own| own.effective.contains(CapabilitySet::SYS_ADMIN));
+    if !rustix::process::geteuid().is_root() || !may_mount {
         return Err(CliError::failed(
             "cannot run a pod as this user: it needs namespaces, mounts, cgroups and interfaces",
             std::io::Error::from(std::io::ErrorKind::PermissionDenied),

@@ -4,7 +4,7 @@ use podyard_supervisor::{PodError, PodHandle, Roots};
 
 use crate::error::CliError;
 use crate::history;
-use crate::objects::{Pod, Timestamp};
+use crate::objects::{Pod, PodExt as _, Timestamp};
 use crate::output::times::Times;
 use crate::settings::{Context, Scope};
 use crate::target::Target;
@@ -124,4 +124,27 @@ pub(crate) fn from_pod_error(error: PodError, namespace: &str, name: &str) -> Cl
         },
         error => CliError::failed(format!("cannot use pod `{name}`"), error),
     }
+}
+
+/// The names of all containers, in the order of the manifest: init, app, ephemeral.
+pub(crate) fn all_containers(pod: &Pod) -> Vec<String> {
+    pod.init_containers()
+        .iter()
+        .chain(pod.app_containers())
+        .chain(&pod.ephemeral_containers())
+        .map(|container| container.name.clone())
+        .collect()
+}
+
+/// The container, if the pod has one of this name.
+pub(crate) fn known_container<'a>(pod: &Pod, name: &'a str) -> Result<&'a str, CliError> {
+    let known = all_containers(pod);
+    if known.iter().any(|container| container == name) {
+        return Ok(name);
+    }
+    Err(CliError::ContainerNotFound {
+        pod: pod.name().to_owned(),
+        container: name.to_owned(),
+        known,
+    })
 }

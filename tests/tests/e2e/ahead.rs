@@ -113,6 +113,36 @@ fn one_that_waits_does_not_outlive_its_supervisor() {
     podyard.finish();
 }
 
+/// A process that waits is a copy of its supervisor, and whoever looks for the supervisor finds the supervisor only.
+#[test]
+fn one_that_waits_is_not_taken_for_a_supervisor() {
+    let podyard = Instance::new();
+    let first = sh("first", UNTIL_GO);
+    podyard.start(&pod("p", "Never", &[first], &[sh("app", "true")]));
+    wait_until_ahead(&podyard);
+    let supervisor = podyard.supervisor("p");
+    let children =
+        std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"))
+            .expect("the supervisor's children");
+    let names: Vec<String> = children
+        .split_ascii_whitespace()
+        .filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok())
+        .collect();
+    assert!(
+        names
+            .iter()
+            .any(|name| name.starts_with("podyard: container being made\0")),
+        "{names:?}"
+    );
+    assert!(
+        !names.iter().any(|name| name.contains("supervise")),
+        "{names:?}"
+    );
+    podyard.touch("p", "d", "go");
+    podyard.wait_for_phase("p", "Succeeded");
+    podyard.finish();
+}
+
 /// A ConfigMap that changes while a container waits is read as it is at the start.
 #[test]
 fn variables_are_those_of_the_start() {

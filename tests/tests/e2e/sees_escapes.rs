@@ -307,13 +307,26 @@ fn cve_2025_52881_procfs_is_not_a_place_for_volumes() {
 #[test]
 fn cve_2022_0492_no_release_agent_is_set() {
     let podyard = Instance::new();
-    let script = "for o in memory rdma pids cpu none,name=x; do mkdir -p /m; mount -t cgroup -o $o cgroup /m 2>/dev/null && echo mounted $o; \
-        unshare -r -m -C mount -t cgroup -o $o cgroup /m 2>/dev/null && echo mounted $o in a namespace; done; \
-        for f in $(find / -xdev -name release_agent 2>/dev/null) $(find /sys/fs/cgroup -name release_agent -o -name notify_on_release 2>/dev/null); \
+    let attempt = "for o in memory rdma pids cpu none,name=x; do mount -t cgroup -o $o cgroup /m 2>/dev/null && echo mounted $o; done; \
+        for f in $(find / -xdev -name release_agent 2>/dev/null) $(find /m /sys/fs/cgroup -name release_agent -o -name notify_on_release 2>/dev/null); \
         do (echo /evil > $f) 2>/dev/null && echo wrote $f; done; echo tried";
-    let output = podyard.foreground(&pod("p", "Never", &[], &[sh("app", script)]), &[]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(podyard.logs("p", "app"), "tried\n");
+    let script = format!(
+        "mkdir /m; export A='{attempt}'; sh -c \"$A\"; unshare -U -r -m sh -c \"$A\" 2>&1 | cut -d: -f3"
+    );
+    // Without the filter a container has user namespaces, and with them the right to mount; but not a cgroup that it is not at the root of.
+    for (profile, in_namespace) in [
+        ("RuntimeDefault", " Operation not permitted"),
+        ("Unconfined", "tried"),
+    ] {
+        let app = with(
+            sh("app", &script),
+            json!({"securityContext": {"seccompProfile": {"type": profile}}}),
+        );
+        let output = podyard.foreground(&pod("p", "Never", &[], &[app]), &["--rm"]);
+        let printed = String::from_utf8_lossy(&output.stdout).replace("[app] ", "");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(printed, format!("tried\n{in_namespace}\n"), "{profile}");
+    }
     podyard.finish();
 }
 

@@ -9,7 +9,11 @@ const ALWAYS_FAILS: &str = "Kubernetes accepts such a hook, and it always fails"
 pub(super) const CONTAINER: &[Row] = &[
     honoured("container.name"),
     honoured("container.image"),
-    honoured("container.imagePullPolicy"),
+    row(
+        "container.imagePullPolicy",
+        Only(&["Always"]),
+        Remark("an image that was imported came from no registry, and none is asked about it"),
+    ),
     honoured("container.command"),
     honoured("container.args"),
     honoured("container.workingDir"),

@@ -77,17 +77,20 @@ impl<'t> Mistake<'t> {
     }
 
     fn tab(&self) -> Option<Problem> {
-        let mut start = self.line_start(self.at);
-        if self.says("found a tab") {
-            // It is on one of the lines below, where the text seemed to go on.
-            let below = self.text[self.at..].find("\n\t")? + 1;
-            start = self.at + below;
-        }
-        let line = self.line(start);
-        let indentation = line.len() - line.trim_start().len();
-        let tab = line[..indentation].find('\t')?;
+        let here = self.line_start(self.at);
+        // Where the parser says so, it may be on one of the lines below, where the text seemed to go on.
+        let lines = if self.says(" tab") { 4 } else { 1 };
+        let starts = std::iter::successors(Some(here), |start| {
+            let end = self.text[*start..].find('\n')?;
+            Some(start + end + 1)
+        });
+        let tab = starts.take(lines).find_map(|start| {
+            let line = self.line(start);
+            let indentation = line.len() - line.trim_start().len();
+            Some(start + line[..indentation].find('\t')?)
+        })?;
         Some(
-            self.problem(start + tab, start + tab + 1, "a tab cannot indent")
+            self.problem(tab, tab + 1, "a tab cannot indent")
                 .hint("YAML is indented with blanks only"),
         )
     }

@@ -1,5 +1,7 @@
 //! One object after the other: its defaults, its rules, and what is to be said about it.
 
+use std::collections::HashSet;
+
 use super::{LoadOptions, Objects, ValidPod};
 use crate::compat;
 use crate::core::{Pod, PodSpec};
@@ -22,6 +24,8 @@ pub(super) struct Taking<'o> {
     pub(super) found: Vec<Diagnostic>,
     /// How many objects there were, wrong ones included.
     pub(super) count: u64,
+    /// Kind, namespace and name of each.
+    names: HashSet<(&'static str, String, String)>,
 }
 
 impl<'o> Taking<'o> {
@@ -31,6 +35,7 @@ impl<'o> Taking<'o> {
             objects: Objects::default(),
             found: Vec::new(),
             count: 0,
+            names: HashSet::new(),
         }
     }
 
@@ -47,36 +52,56 @@ impl<'o> Taking<'o> {
     pub(super) fn object(&mut self, object: Object, document: &Document) {
         let random = self.options.random.wrapping_add(self.count);
         self.count += 1;
-        let (kind, problems) = match object {
+        self.look_for_another(&object, document);
+        let kind = object.kind();
+        let problems = match object {
             Object::Pod(pod) => return self.pod(*pod, document, random),
             Object::Workload(workload) => return self.workload(workload, document, random),
             Object::ConfigMap(mut map) => {
                 defaults::config_map(&mut map);
                 let problems = validate::config_map(&map);
                 self.objects.config_maps.push(*map);
-                ("ConfigMap", problems)
+                problems
             }
             Object::Secret(mut secret) => {
                 defaults::secret(&mut secret);
                 let problems = validate::secret(&secret);
                 self.objects.secrets.push(*secret);
-                ("Secret", problems)
+                problems
             }
             Object::PersistentVolumeClaim(mut claim) => {
                 defaults::persistent_volume_claim(&mut claim);
                 let problems = validate::persistent_volume_claim(&claim);
                 self.objects.claims.push(*claim);
-                ("PersistentVolumeClaim", problems)
+                problems
             }
             Object::Service(mut service) => {
                 defaults::service(&mut service);
                 let problems = validate::service(&service);
                 self.objects.services.push(*service);
-                ("Service", problems)
+                problems
             }
         };
         let remarks = compat::check_object(document, kind);
         self.say(document, problems, remarks, Vec::new);
+    }
+
+    /// Of two objects of one name, a cluster would refuse the second or let it replace the first; here, neither can be meant.
+    fn look_for_another(&mut self, object: &Object, document: &Document) {
+        let metadata = object.metadata();
+        let Some(name) = metadata.name.clone().filter(|name| !name.is_empty()) else {
+            return;
+        };
+        let namespace = metadata.namespace.clone();
+        let namespace = namespace.unwrap_or_else(|| "default".to_owned());
+        let kind = object.kind();
+        if !self.names.insert((kind, namespace, name.clone())) {
+            let path = Path::fields("metadata.name");
+            let hint =
+                format!("the manifests have this {kind} already; rename one, or take it out");
+            let problem = Diagnostic::duplicate(&path, &name).with_hint(hint);
+            self.found.push(document.place(problem));
+        }
     }
 
     fn pod(&mut self, mut pod: Pod, document: &Document, random: u64) {

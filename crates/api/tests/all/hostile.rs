@@ -216,8 +216,12 @@ fn many_documents() {
         refused("---\n# x\n".repeat(LARGE / 8)),
         "there is no object in here"
     );
-    let one = format!("---\n{HEAD}{CONTAINERS}");
-    let objects = read(one.repeat(500)).expect("all are the same and valid");
+    let all: String = (0..500)
+        .map(|number| {
+            format!("---\n{HEAD}{CONTAINERS}").replace("name: p", &format!("name: p{number}"))
+        })
+        .collect();
+    let objects = read(all).expect("all are valid");
     assert_eq!(objects.pods.len(), 500);
 }
 

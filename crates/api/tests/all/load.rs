@@ -105,6 +105,42 @@ fn what_a_pod_needs_and_no_manifest_brings_is_noticed() {
 }
 
 #[test]
+fn two_objects_of_one_name_cannot_both_be_meant() {
+    let map = |name: &str, namespace: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: {namespace}}}\n"
+        )
+    };
+    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: m}\n";
+    let fine = map("m", "default") + &map("m", "other") + &map("another", "default") + secret;
+    read(&fine).unwrap_or_else(|error| panic!("{error}"));
+    let rendered = read(&(fine + secret)).expect_err("the last one is there already");
+    assert!(
+        rendered.starts_with("f.yaml:20:18: error: metadata.name: Duplicate value: \"m\"\n"),
+        "{rendered}"
+    );
+    assert!(
+        rendered.contains("hint: the manifests have this Secret already"),
+        "{rendered}"
+    );
+}
+
+#[test]
+fn tabs_are_explained_wherever_they_are() {
+    let head = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n";
+    for (rest, place) in [
+        ("\t- name: c\n", "f.yaml:6:1"),
+        ("  - name: c\n  \timage: b\n", "f.yaml:7:3"),
+        ("  - name: c\n    command: >\n\t  text\n", "f.yaml:8:1"),
+    ] {
+        let rendered = read(&format!("{head}{rest}")).expect_err("a tab");
+        let expected = format!("{place}: error: a tab cannot indent");
+        assert!(rendered.starts_with(&expected), "{rest:?}: {rendered}");
+        assert!(rendered.contains("hint: YAML is indented with blanks only"));
+    }
+}
+
+#[test]
 fn unknown_kinds_can_be_passed_over() {
     let text = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: i}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n";
     assert!(read(text).is_err());

@@ -300,7 +300,12 @@ impl World {
                 return;
             }
             Some(Fault::Fails(text)) => {
-                let (reason, message) = image_failure(&text);
+                let (reason, mut message) = image_failure(&text);
+                if reason == ImageFailure::ErrImageNeverPull && message.is_empty() {
+                    message = format!(
+                        "Container image {image:?} is not present with pull policy of Never"
+                    );
+                }
                 let is_pull = !matches!(
                     reason,
                     ImageFailure::ErrImageNeverPull

@@ -9,6 +9,7 @@ pub(crate) mod namespaces;
 pub(crate) mod pidfd;
 pub(crate) mod privileges;
 pub(crate) mod signals;
+pub(crate) mod title;
 
 use rustix::io::Errno;
 

@@ -62,6 +62,10 @@ pub(crate) fn start_a_container() {
         }
         layers.insert(0, points);
     }
+    // What is looked up once in a process's life is no part of what a container takes.
+    let mut first = pod.spawn(&["true"], |_| ()).unwrap();
+    first.launch.wait_running().unwrap();
+    assert_eq!(first.finish().code(), 0);
     let mut running = pod
         .spawn(&["true"], |plan| {
             plan.rootfs = rootfs;

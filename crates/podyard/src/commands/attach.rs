@@ -1,6 +1,6 @@
 //! `attach`: our streams at the first process of a container that runs.
 
-use super::logs::{default_container, known_container};
+use super::logs::default_container;
 use super::{exec, note};
 use crate::error::CliError;
 use crate::exit_code::ExitCode;
@@ -13,7 +13,7 @@ pub(super) fn run(context: &Context, settings: &AttachSettings) -> Result<ExitCo
         .pod()
         .map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
     let container = match &settings.container {
-        Some(name) => known_container(&pod, name)?.to_owned(),
+        Some(name) => pods::known_container(&pod, name)?.to_owned(),
         None => default_container(&pod),
     };
     if handle.has_ended() {

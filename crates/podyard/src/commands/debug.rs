@@ -17,6 +17,12 @@ pub(super) fn replay(context: &Context, settings: &ReplaySettings) -> Result<Exi
     let failed = |error| CliError::failed("cannot replay the journal", error);
     let mut replay = match Path::new(&settings.what) {
         path if path.extension().is_some_and(|ending| ending == "jsonl") => {
+            if !path.exists() {
+                return Err(CliError::NotFound(format!(
+                    "there is no journal `{}`",
+                    path.display()
+                )));
+            }
             Replay::of_file(path).map_err(failed)?
         }
         _ => Replay::of_pod(&pods::find(context, &settings.what)?).map_err(failed)?,

@@ -7,7 +7,7 @@ use crate::named;
 use crate::objects::core::PersistentVolumeClaim;
 use crate::output::describe::describe;
 use crate::output::named::{describe_claim, describe_config_map, describe_secret};
-use crate::output::verdict::verdict;
+use crate::output::verdict::{obstacle, verdict};
 use crate::pods;
 use crate::settings::{Context, Scope};
 use crate::target::{Resource, Target, Wanted};
@@ -52,6 +52,9 @@ fn of_pods(context: &Context, target: &Target, scope: Scope) -> Result<Vec<Strin
         let events = handle.events().map_err(from_pod_error)?;
         let now = now();
         let mut sentence = verdict(&pod, &pods::times(&handle, &pod), now);
+        if let Some(obstacle) = obstacle(&pod, &events) {
+            sentence.push_str(&format!("; {obstacle}"));
+        }
         if !handle.has_ended() && !handle.is_supervised() {
             sentence.push_str(" (as of its last report: its supervisor is not running)");
         }

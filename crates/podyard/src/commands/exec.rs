@@ -6,7 +6,7 @@ use podyard_supervisor::{ExecInput, ExecOutput, ExecStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::logs::{default_container, known_container};
+use super::logs::default_container;
 use crate::error::CliError;
 use crate::exit_code::ExitCode;
 use crate::pods;
@@ -22,7 +22,7 @@ pub(super) fn run(context: &Context, settings: &ExecSettings) -> Result<ExitCode
         .pod()
         .map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
     let container = match &settings.container {
-        Some(name) => known_container(&pod, name)?.to_owned(),
+        Some(name) => pods::known_container(&pod, name)?.to_owned(),
         None => default_container(&pod),
     };
     if handle.has_ended() {

@@ -22,8 +22,8 @@ pub(super) fn run(context: &Context, settings: &LogsSettings) -> Result<ExitCode
         .pod()
         .map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
     let containers = match &settings.containers {
-        LogContainers::One(name) => vec![known_container(&pod, name)?.to_owned()],
-        LogContainers::All => all_containers(&pod),
+        LogContainers::One(name) => vec![pods::known_container(&pod, name)?.to_owned()],
+        LogContainers::All => pods::all_containers(&pod),
         LogContainers::Default => vec![default_container(&pod)],
     };
     let options = LogOptions {
@@ -128,7 +128,7 @@ fn is_running(pod: &Pod, container: &str, instance: u32) -> bool {
 
 /// `[pod/web/app] `, as kubectl has it.
 fn prefix(pod: &Pod, container: &str, palette: Palette) -> String {
-    let place = all_containers(pod)
+    let place = pods::all_containers(pod)
         .iter()
         .position(|name| name == container)
         .unwrap_or_default();
@@ -142,15 +142,6 @@ fn prefix(pod: &Pod, container: &str, palette: Palette) -> String {
 }
 
 /// Init containers first.
-fn all_containers(pod: &Pod) -> Vec<String> {
-    pod.init_containers()
-        .iter()
-        .chain(pod.app_containers())
-        .chain(&pod.ephemeral_containers())
-        .map(|container| container.name.clone())
-        .collect()
-}
-
 /// The container of the annotation, or the first one. If there is a choice, says on stderr which was taken.
 pub(super) fn default_container(pod: &Pod) -> String {
     let annotation = pod
@@ -158,7 +149,7 @@ pub(super) fn default_container(pod: &Pod) -> String {
         .annotations
         .as_ref()
         .and_then(|all| all.get("kubectl.kubernetes.io/default-container"));
-    if let Some(name) = annotation.filter(|name| known_container(pod, name).is_ok()) {
+    if let Some(name) = annotation.filter(|name| pods::known_container(pod, name).is_ok()) {
         return name.clone();
     }
     let first = pod
@@ -193,19 +184,6 @@ pub(super) fn default_container(pod: &Pod) -> String {
         ));
     }
     first
-}
-
-/// The container, if the pod has one of this name.
-pub(super) fn known_container<'a>(pod: &Pod, name: &'a str) -> Result<&'a str, CliError> {
-    let known = all_containers(pod);
-    if known.iter().any(|container| container == name) {
-        return Ok(name);
-    }
-    Err(CliError::ContainerNotFound {
-        pod: pod.name().to_owned(),
-        container: name.to_owned(),
-        known,
-    })
 }
 
 fn not_available(error: LogError) -> CliError {
@@ -253,6 +231,6 @@ mod tests {
         )];
         web.metadata.annotations = Some(annotations.into());
         assert_eq!(default_container(&web), "a");
-        assert!(known_container(&web, "c").is_err());
+        assert!(pods::known_container(&web, "c").is_err());
     }
 }

@@ -12,6 +12,12 @@ pub(super) fn run(
     container: Option<&str>,
 ) -> Result<ExitCode, CliError> {
     let handle = pods::find(context, name)?;
+    if let Some(container) = container {
+        let pod = handle
+            .pod()
+            .map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
+        pods::known_container(&pod, container)?;
+    }
     let what = container.map_or_else(
         || format!("pod `{name}`"),
         |container| format!("container `{container}` of pod `{name}`"),

@@ -104,6 +104,10 @@ fn step(
     let restarts = status.restart_count;
     let state = status.state.as_ref();
     if let Some(end) = terminated(state) {
+        // What was removed for another round that did not come is shown as it was before, and was told then.
+        if terminated(status.last_state.as_ref()) == Some(end) {
+            return Step::Queued;
+        }
         // What a kubelet says of a container that had no instance when its pod was ended.
         if end.reason.as_deref() == Some("ContainerStatusUnknown") && end.started_at.is_none() {
             return Step::Queued;

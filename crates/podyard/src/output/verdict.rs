@@ -6,8 +6,8 @@ use super::age;
 use super::escape::one_line;
 use super::times::Times;
 use crate::objects::{
-    Container, ContainerStateTerminated, ContainerStatus, Pod, PodExt as _, Timestamp, is_sidecar,
-    moment, terminated, waiting_reason,
+    Container, ContainerStateTerminated, ContainerStatus, Event, Pod, PodExt as _, Timestamp,
+    is_sidecar, moment, terminated, waiting_reason,
 };
 
 /// The sentence, without a full stop.
@@ -21,7 +21,7 @@ pub(crate) fn verdict(pod: &Pod, times: &Times, now: Timestamp) -> String {
         _ => {}
     }
     let clock = Clock { now, times };
-    if let Some((index, container, status)) = first_open_init(pod) {
+    if let Some((index, container, status)) = held_init(pod).or_else(|| first_open_init(pod)) {
         let kind = if is_sidecar(container) {
             "sidecar"
         } else {
@@ -41,6 +41,27 @@ pub(crate) fn verdict(pod: &Pod, times: &Times, now: Timestamp) -> String {
         return format!("{prefix} {who} {}", clock.init_state(container, status));
     }
     apps(pod, &clock)
+}
+
+/// What stands in the way of a pod and is in no container's status: a volume or the network of one of which no container could be tried
+/// yet, a probe of one that is not ready. Its last warning says.
+pub(crate) fn obstacle(pod: &Pod, events: &[Event]) -> Option<String> {
+    let is_unready = pod.phase() == "Running" && !pod.condition_is_true("ContainersReady");
+    let is_before_all =
+        pod.phase() == "Pending" && !pod.condition_is_true("PodReadyToStartContainers");
+    // Of a container only what its probe says: everything else is in its status.
+    let is_it = |event: &&Event| {
+        let is_of_pod = event.involved_object.field_path.is_none();
+        let is_probe = event.reason.as_deref() == Some("Unhealthy");
+        event.type_.as_deref() == Some("Warning")
+            && ((is_before_all && is_of_pod) || (is_unready && is_probe))
+    };
+    let last = events
+        .iter()
+        .filter(is_it)
+        .max_by_key(|event| moment(event.last_timestamp.as_ref()))?;
+    let text = |text: &Option<String>| one_line(text.as_deref().unwrap_or_default()).into_owned();
+    Some(format!("{}: {}", text(&last.reason), text(&last.message)))
 }
 
 /// `exit code 3`, `exit code 137 (OOMKilled)`.
@@ -123,6 +144,16 @@ impl Clock<'_> {
             ),
         }
     }
+}
+
+/// The init container for which all others have to wait, too: in restart-pod mode, they begin again together.
+fn held_init(pod: &Pod) -> Option<(usize, &Container, Option<&ContainerStatus>)> {
+    let mut all = pod.init_containers().iter().enumerate();
+    all.find_map(|(index, container)| {
+        let status = pod.container_status(&container.name)?;
+        let is_held = waiting_reason(status.state.as_ref()) == Some("CrashLoopBackOff");
+        is_held.then_some((index, container, Some(status)))
+    })
 }
 
 /// The first init container that initialisation has not passed, with its place.

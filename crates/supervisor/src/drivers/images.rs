@@ -29,6 +29,7 @@ struct Failure {
 /// An image of a volume, and what is to be done for it.
 struct OfVolume {
     volume: String,
+    reference: String,
     plan: Plan,
 }
 
@@ -84,23 +85,32 @@ async fn fetch(
             (image, Some(facts))
         }
     };
-    for OfVolume { volume, plan } in of_volumes {
+    for OfVolume {
+        volume,
+        reference: text,
+        plan,
+    } in of_volumes
+    {
+        let of_volume = |failure| of_volume(&volume, &text, failure);
         let image = match plan {
             Plan::Use(image) => image,
             Plan::Pull(reference) => {
                 let pulled = pull(world, &reference, cancelled).await;
-                pulled.map_err(|failure| of_volume(&volume, failure))?.0
+                pulled.map_err(of_volume)?.0
             }
         };
-        lease(world, &image).map_err(|failure| of_volume(&volume, failure))?;
+        lease(world, &image).map_err(of_volume)?;
         world.live.volume_images.borrow_mut().insert(volume, image);
     }
     Ok((image, pulled))
 }
 
-fn of_volume(volume: &str, failure: Failure) -> Failure {
+fn of_volume(volume: &str, reference: &str, failure: Failure) -> Failure {
     Failure {
-        message: format!("image of volume {volume:?}: {}", failure.message),
+        message: format!(
+            "image {reference:?} of volume {volume:?}: {}",
+            failure.message
+        ),
         ..failure
     }
 }
@@ -138,7 +148,8 @@ fn plans_of_volumes(world: &World, container: ContainerIndex) -> Result<Vec<OfVo
             let plan = plan_for(world, text, source.pull_policy.as_deref());
             Ok(OfVolume {
                 volume: volume.to_owned(),
-                plan: plan.map_err(|failure| of_volume(volume, failure))?,
+                reference: text.to_owned(),
+                plan: plan.map_err(|failure| of_volume(volume, text, failure))?,
             })
         })
         .collect()

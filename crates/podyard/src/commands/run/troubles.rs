@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use podyard_supervisor::PodHandle;
 
 use crate::hints;
-use crate::objects::{Pod, PodExt as _, waiting_reason};
+use crate::objects::{Pod, PodExt as _, terminated, waiting_reason};
 use crate::output::escape::one_line;
 use crate::output::style::{Palette, Tone};
 
@@ -36,9 +36,16 @@ impl Troubles {
         }
         for container in pod.init_containers().iter().chain(pod.app_containers()) {
             let status = pod.container_status(&container.name);
-            let reason = status.and_then(|status| waiting_reason(status.state.as_ref()));
+            let state = status.and_then(|status| status.state.as_ref());
+            let message = state
+                .and_then(|state| state.waiting.as_ref()?.message.as_deref())
+                .unwrap_or_default();
             let image = container.image.as_deref().unwrap_or_default();
-            let hint = reason.and_then(|reason| hints::for_waiting(reason, image));
+            let hint =
+                waiting_reason(state).and_then(|reason| hints::for_waiting(reason, message, image));
+            lines.extend(self.hint(hint, palette));
+            let ended = terminated(state).and_then(|end| end.reason.as_deref());
+            let hint = ended.and_then(|reason| hints::for_ended(reason, image));
             lines.extend(self.hint(hint, palette));
         }
         lines
