@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::fs::{IFlags, Mode, OFlags};
 
 use crate::Result;
 use crate::arena::Arena;
@@ -26,6 +29,10 @@ impl Floor {
             fs::create_dir_all(directory)?;
             layers::unpack(&images.join("busybox.tar"), &rootfs)?;
         }
+        let pods = directory.join("pods");
+        let _ = fs::remove_dir_all(&pods);
+        fs::create_dir_all(&pods)?;
+        keep_apart(&pods);
         Ok(Self {
             binary: binary.to_owned(),
             directory: directory.to_owned(),
@@ -41,8 +48,17 @@ impl Floor {
         out: &Path,
         names: &[String],
     ) -> Command {
-        let own = self.directory.join(instance);
-        let _ = fs::remove_dir_all(&own);
+        // A new name each time, as pods have: it decides where on the disk the directory goes.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let pods = self.directory.join("pods");
+        let last = pods.join(format!("{instance}.last"));
+        if let Ok(last) = fs::read_link(&last) {
+            let _ = fs::remove_dir_all(pods.join(last));
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let own = pods.join(format!("{instance}.{number}"));
+        let _ = fs::remove_file(&last);
+        let _ = std::os::unix::fs::symlink(&own, &last);
         let mut command = Command::new(&self.binary);
         command
             .arg(own)
@@ -56,4 +72,14 @@ impl Floor {
     pub(crate) fn run(&self, command: Command) -> Result<Finished> {
         processes::run(&self.arena, command)?.ok("the floor")
     }
+}
+
+/// As podyard does with the directories of pods (`T` in chattr(1)): a floor must not lose time in what a file system does with inodes that
+/// were freed a moment ago.
+fn keep_apart(directory: &Path) {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    let _ = rustix::fs::open(directory, flags, Mode::empty()).and_then(|directory| {
+        let known = rustix::fs::ioctl_getflags(&directory)?;
+        rustix::fs::ioctl_setflags(&directory, known | IFlags::TOPDIR)
+    });
 }

@@ -1,7 +1,7 @@
 //! From a [`ContainerPlan`] or [`ExecPlan`] to a process: everything that needs memory, then one `clone3`.
 
 use std::ffi::{CStr, CString, c_char};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::mounts::{attach, prepare};
 use crate::plan::{ContainerPlan, OomScoreAdj, PidNamespace, Stdio};
 use crate::process::init::{self, ContainerEntry, Entry, ProgramScript, Script, ScriptStdio};
 use crate::process::spawn::{self, Birth};
-use crate::process::{Launch, LaunchError, Process, launch_channel};
+use crate::process::{Launch, LaunchError, Process, launch_barrier, launch_channel};
 use crate::rootfs::{LAYER_LIMIT, Rootfs};
 use crate::sys::title::{self, CommandLine};
 
@@ -48,8 +48,10 @@ impl ContainerPlan<'_> {
         keep.extend(user_namespace.iter().map(AsRawFd::as_raw_fd));
 
         let (parent_end, child_end) = launch_channel()?;
+        let barrier = launch_barrier()?;
         let mut script = Script {
             channel: child_end.as_fd(),
+            barrier: barrier.as_fd(),
             record: self.launch_record.as_ref().map(AsFd::as_fd),
             keep: Vec::new(),
             cgroups: self.cgroup.map(attach_directories).unwrap_or_default(),
@@ -99,7 +101,8 @@ impl ContainerPlan<'_> {
                 PidNamespace::Of(process) => Some(process.as_fd()),
             },
         };
-        launch(&birth, &script, &mut sources, parent_end)
+        launch(&birth, &script, &mut sources)
+            .map(|process| Launch::new(process, parent_end, Some(barrier)))
     }
 }
 
@@ -112,8 +115,10 @@ impl ExecPlan<'_> {
         let users = UserNamespace::of(self.into.pid())
             .map_err(|error| LaunchError::parent("look at the container", error))?;
         let (parent_end, child_end) = launch_channel()?;
+        let barrier = launch_barrier()?;
         let mut script = Script {
             channel: child_end.as_fd(),
+            barrier: barrier.as_fd(),
             record: self.launch_record.as_ref().map(AsFd::as_fd),
             keep: Vec::new(),
             cgroups: self.cgroup.map(attach_directories).unwrap_or_default(),
@@ -151,7 +156,8 @@ impl ExecPlan<'_> {
             cgroup: self.cgroup.and_then(Cgroup::birth_directory),
             pid_namespace: Some(self.into.as_fd()),
         };
-        launch(&birth, &script, &mut attach::Sources::new(), parent_end)
+        launch(&birth, &script, &mut attach::Sources::new())
+            .map(|process| Launch::new(process, parent_end, Some(barrier)))
     }
 }
 
@@ -162,8 +168,7 @@ fn launch(
     birth: &Birth<'_>,
     script: &Script<'_>,
     sources: &mut attach::Sources,
-    channel: OwnedFd,
-) -> Result<Launch, LaunchError> {
+) -> Result<Process, LaunchError> {
     // Until it executes its program it would be called what we are, and whoever looks for us would find it.
     let command_line = CommandLine::own();
     let child = || {
@@ -174,9 +179,8 @@ fn launch(
     };
     let (pid, pidfd) =
         spawn::spawn(birth, child).map_err(|error| LaunchError::parent("make a process", error))?;
-    let process = Process::of_new_child(pid, pidfd)
-        .map_err(|error| LaunchError::parent("identify the new process", error))?;
-    Ok(Launch::new(process, channel))
+    Process::of_new_child(pid, pidfd)
+        .map_err(|error| LaunchError::parent("identify the new process", error))
 }
 
 fn attach_directories(cgroup: &Cgroup) -> Vec<BorrowedFd<'_>> {

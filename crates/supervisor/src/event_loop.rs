@@ -61,6 +61,10 @@ pub(crate) struct Supervisor {
     text: PodText,
     /// Turns since the last publication that changed something.
     untold: u32,
+    /// When the last publication was, since the boot.
+    told_at: Duration,
+    /// Somebody was answered and may look at once what became of it.
+    is_awaited: bool,
     /// Whether there are Events that were not published yet.
     has_new_events: bool,
 }
@@ -119,6 +123,8 @@ impl Supervisor {
                 names,
                 text,
                 untold: 0,
+                told_at: Duration::ZERO,
+                is_awaited: false,
                 has_new_events: true,
             },
             seen,
@@ -156,8 +162,7 @@ impl Supervisor {
             // What is known already is decided before anybody is told: a container that can start must not wait for that. Nobody can
             // see the difference, since nobody else has a turn before the wait.
             if !first && inputs.0.is_empty() && inputs.1.is_empty() {
-                self.publish_news(now);
-                inputs = self.wait().await;
+                inputs = self.tell_and_wait().await;
             }
             first = false;
             now = clock::now();
@@ -210,6 +215,7 @@ impl Supervisor {
         if is_news || self.machine.end().is_some() {
             self.untold += 1;
         }
+        self.is_awaited |= !requests.is_empty();
         if self.journal.bytes() > limits::JOURNAL_BYTES
             && let Err(error) = self.journal.compact(
                 &self.dirs,
@@ -231,7 +237,25 @@ impl Supervisor {
         self.world.write_changed_pod();
     }
 
-    /// The only wait: for a fact, a wish or the deadline.
+    /// The only wait, and what happened until then is published: at once, unless that was done a moment ago already.
+    async fn tell_and_wait(&mut self) -> (Vec<Observation>, Vec<Asked>) {
+        loop {
+            let now = clock::now();
+            let due = self.told_at + limits::PUBLICATIONS_APART;
+            if self.is_awaited || now.since_boot >= due {
+                self.publish_news(now);
+            }
+            if self.untold == 0 {
+                return self.wait().await;
+            }
+            let patience = due.saturating_sub(now.since_boot);
+            if let Ok(inputs) = tokio::time::timeout(patience, self.wait()).await {
+                return inputs;
+            }
+        }
+    }
+
+    /// For a fact, a wish or the deadline. To give it up loses nothing.
     async fn wait(&mut self) -> (Vec<Observation>, Vec<Asked>) {
         let now = clock::now().since_boot;
         let sleep = self
@@ -267,6 +291,8 @@ impl Supervisor {
 
     fn publish(&mut self, now: Now) {
         self.untold = 0;
+        self.told_at = now.since_boot;
+        self.is_awaited = false;
         let version = self.published.borrow().version + 1;
         let pod = self.text.render(&self.machine, version);
         let end = self.machine.end();

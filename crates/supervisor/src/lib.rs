@@ -40,6 +40,7 @@ mod role;
 mod roots;
 pub mod rotation;
 mod socket;
+mod spread;
 mod supervise;
 mod translate;
 pub mod usage;

@@ -29,6 +29,10 @@ pub const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// again and again, must not silence the pod.
 pub const UNTOLD_TURNS: u32 = 16;
 
+/// The pod's status and Events are put into words at most this often. They name every container, so that pods with many of them would
+/// spend their time on it; and nobody's eyes are quicker.
+pub const PUBLICATIONS_APART: Duration = Duration::from_millis(20);
+
 /// Size asked for each output pipe, in bytes: at full speed a reader that pauses for 10 ms must not stop the writer.
 pub const LOG_PIPE_BYTES: usize = 1 << 20;
 /// How much of one pipe is moved before the other pipes get their turn.

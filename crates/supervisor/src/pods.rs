@@ -14,7 +14,7 @@ use crate::record::{PodRecord, RunOptions};
 use crate::role::RoleArguments;
 use crate::roots::{PodDirs, Roots};
 use crate::socket::client::Client;
-use crate::{atomic, clock, journal, lock, node, record, users};
+use crate::{atomic, clock, journal, lock, node, record, spread, users};
 
 /// What a command cannot do with a pod's files.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,6 @@ pub struct NewPod {
 #[derive(Clone, Debug)]
 pub struct PodHandle {
     roots: Roots,
-    root: Option<std::path::PathBuf>,
     dirs: PodDirs,
     /// Namespace.
     pub namespace: String,
@@ -134,7 +133,6 @@ pub fn create(root: Option<&Path>, new: NewPod) -> Result<PodHandle, PodError> {
     let record = PodRecord::new(pod, new.config_maps, new.secrets, new.claims, options);
     let handle = PodHandle {
         roots: roots.clone(),
-        root: root.map(Path::to_path_buf),
         dirs: dirs.clone(),
         namespace: namespace.clone(),
         name: name.clone(),
@@ -147,6 +145,14 @@ pub fn create(root: Option<&Path>, new: NewPod) -> Result<PodHandle, PodError> {
             .create(path)
             .map_err(io("create the directory", path))
     };
+    for (parent, mode) in [
+        (dirs.data.parent(), 0o700),
+        (dirs.run.parent(), 0o700),
+        (Some(roots.logs()), 0o755),
+    ] {
+        let parent = parent.unwrap_or_else(|| Path::new("/"));
+        spread::make_parent(parent, mode).map_err(io("create the directory", parent))?;
+    }
     private(&dirs.data)?;
     let written = (|| {
         let text = serde_json::to_vec(&record)
@@ -193,7 +199,6 @@ pub fn list(root: Option<&Path>) -> Result<Vec<PodHandle>, PodError> {
             Some(PodHandle {
                 dirs: roots.pod(&uid),
                 roots: roots.clone(),
-                root: root.map(Path::to_path_buf),
                 namespace: namespace.to_owned(),
                 name: name.to_owned(),
             })
@@ -223,7 +228,6 @@ pub fn find(root: Option<&Path>, namespace: &str, name: &str) -> Result<PodHandl
     Ok(PodHandle {
         dirs: roots.pod(&uid),
         roots,
-        root: root.map(Path::to_path_buf),
         namespace: namespace.to_owned(),
         name: name.to_owned(),
     })
@@ -380,7 +384,7 @@ impl PodHandle {
             match std::os::unix::fs::symlink(self.uid(), &link) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                    let known = find(self.root.as_deref(), &self.namespace, &self.name)?;
+                    let known = find(self.roots.root(), &self.namespace, &self.name)?;
                     if !known.has_ended() && known.dirs.record().exists() {
                         return Err(PodError::AlreadyExists {
                             name: self.name.clone(),
@@ -419,7 +423,8 @@ impl PodHandle {
             .open(&log)
             .map_err(io("open", &log))?;
         let title = format!("{}/{}", self.namespace, self.name);
-        let arguments = RoleArguments::new(self.root.clone(), self.dirs.uid.clone(), title);
+        let root = self.roots.root().map(Path::to_path_buf);
+        let arguments = RoleArguments::new(root, self.dirs.uid.clone(), title);
         let child = Command::new("/proc/self/exe")
             .args(arguments.to_command_line("keep"))
             .env_clear()

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 /// The three directory trees of one podyard instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roots {
+    root: Option<PathBuf>,
     data: PathBuf,
     run: PathBuf,
     logs: PathBuf,
@@ -25,6 +26,7 @@ impl Roots {
     pub fn resolve(root: Option<&Path>) -> std::io::Result<Self> {
         Ok(match root {
             None => Self {
+                root: None,
                 data: "/var/lib/podyard".into(),
                 run: "/run/podyard".into(),
                 logs: "/var/log/podyard/pods".into(),
@@ -39,9 +41,16 @@ impl Roots {
                     data: root.join("lib"),
                     run: root.join("run"),
                     logs: root.join("log/pods"),
+                    root: Some(root),
                 }
             }
         })
+    }
+
+    /// The directory that was given, for processes that work elsewhere: absolute.
+    #[must_use]
+    pub fn root(&self) -> Option<&Path> {
+        self.root.as_deref()
     }
 
     /// Images and their unpacked layers.
@@ -201,8 +210,7 @@ impl PodDirs {
     pub fn container_data(&self, container: &str, attempt: u32) -> PathBuf {
         self.data
             .join("containers")
-            .join(container)
-            .join(attempt.to_string())
+            .join(format!("{container}.{attempt}"))
     }
 
     /// What one live container instance needs: its output pipes and who it is.

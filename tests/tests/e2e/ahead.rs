@@ -57,7 +57,9 @@ fn nothing_is_told_of_one_that_waits() {
     let first = sh("first", UNTIL_GO);
     podyard.start(&pod("p", "Never", &[first], &[sh("app", "true")]));
     wait_until_ahead(&podyard);
-    let now = podyard.pod("p");
+    let now = podyard.wait_for("p", "the init container to run", |pod| {
+        container(pod, "first")["state"]["running"].is_object()
+    });
     assert_eq!(
         container(&now, "app")["state"],
         json!({"waiting": {"reason": "PodInitializing"}})

@@ -394,3 +394,28 @@ fn the_network_is_as_before() {
     });
     podyard.finish();
 }
+
+/// The pod's own processes work in the root directory, and must find what was named from elsewhere.
+#[test]
+fn the_state_directory_can_be_named_from_where_one_is() {
+    let podyard = Instance::new();
+    let parent = podyard.root().parent().expect("a parent");
+    let name = podyard.root().file_name().expect("a name");
+    let file = podyard.pod_file(&pod("p", "Never", &[], &[sh("app", "echo here")]));
+    let relative = |arguments: &[&str]| {
+        let output = std::process::Command::new(podyard_e2e::binary())
+            .current_dir(parent)
+            .arg("--root")
+            .arg(name)
+            .args(arguments)
+            .output()
+            .expect("podyard runs");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    relative(&["run", "-d", &file]);
+    podyard.wait_for_phase("p", "Succeeded");
+    assert_eq!(relative(&["logs", "p"]), "here\n");
+    relative(&["delete", "pod", "p"]);
+    podyard.finish();
+}

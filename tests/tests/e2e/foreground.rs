@@ -62,11 +62,10 @@ fn stdout_has_the_logs_and_stderr_the_story() {
         &output,
         0,
         &[
-            "init first: running",
             "init first: completed in ",
-            "init second: running",
             "init second: completed in ",
-            "app app: running",
+            // What lasts no moment is told once it is over.
+            "app beside: running",
             "app beside: completed in ",
             "pod/p succeeded\n",
         ],

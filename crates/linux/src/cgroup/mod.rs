@@ -344,11 +344,32 @@ impl Directory {
     }
 
     fn write(&self, file: &str, value: &str) -> Result<(), CgroupError> {
-        write_control(self.fd.as_fd(), file, value).map_err(|errno| CgroupError::Value {
+        self.write_each(file, std::iter::once(value))
+    }
+
+    /// Several values into one file that takes one at a time.
+    fn write_each(
+        &self,
+        file: &str,
+        values: impl Iterator<Item = impl AsRef<str>>,
+    ) -> Result<(), CgroupError> {
+        let failed = |value: &str, errno: Errno| CgroupError::Value {
             path: self.path.join(file),
             value: value.to_owned(),
             source: errno.into(),
-        })
+        };
+        let mut control = None;
+        for value in values {
+            let value = value.as_ref();
+            let control = match &control {
+                Some(control) => control,
+                None => control.insert(
+                    open_control(self.fd.as_fd(), file).map_err(|errno| failed(value, errno))?,
+                ),
+            };
+            rustix::io::write(control, value.as_bytes()).map_err(|errno| failed(value, errno))?;
+        }
+        Ok(())
     }
 
     /// Writes a value to a file this kernel may not have. False when it has not.
@@ -514,9 +535,13 @@ fn write_control(
     file: impl rustix::path::Arg,
     value: &str,
 ) -> Result<(), Errno> {
+    let control = open_control(directory, file)?;
+    rustix::io::write(&control, value.as_bytes()).map(drop)
+}
+
+fn open_control(directory: BorrowedFd<'_>, file: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
     let flags = OFlags::WRONLY | OFlags::CLOEXEC | CONTROL_FILE;
-    let fd = rustix::fs::openat(directory, file, flags, Mode::from_raw_mode(0o600))?;
-    rustix::io::write(&fd, value.as_bytes()).map(drop)
+    rustix::fs::openat(directory, file, flags, Mode::from_raw_mode(0o600))
 }
 
 /// The number after `key ` in a file of `key value` lines.

@@ -331,12 +331,14 @@ fn devices_v1(directory: &Directory, resources: &Resources) -> Result<(), Cgroup
         return Ok(());
     }
     directory.write("devices.deny", "a")?;
-    for (kind, major, minor, access) in CONTAINER_DEVICES {
-        let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |n| n.to_string());
-        let rule = format!("{kind} {}:{} {access}", number(major), number(minor));
-        directory.write("devices.allow", &rule)?;
-    }
-    Ok(())
+    let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |n| n.to_string());
+    let rules = CONTAINER_DEVICES.into_iter();
+    directory.write_each(
+        "devices.allow",
+        rules.map(|(kind, major, minor, access)| {
+            format!("{kind} {}:{} {access}", number(major), number(minor))
+        }),
+    )
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use std::ffi::{CStr, CString, c_char};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
@@ -45,6 +46,8 @@ const ABANDONED: i32 = 125;
 pub(crate) struct Script<'p> {
     /// The child's end of the launch channel.
     pub(crate) channel: BorrowedFd<'p>,
+    /// Readable once its program may run.
+    pub(crate) barrier: BorrowedFd<'p>,
     /// Where the outcome is noted for later.
     pub(crate) record: Option<BorrowedFd<'p>>,
     /// Every descriptor above 2 that stays open for now, in ascending order.
@@ -199,7 +202,7 @@ pub(crate) fn isolate(keep: &[RawFd]) -> Result<(), Errno> {
     sys::privileges::set_dumpable(false)?;
     close_all_but(keep)?;
     rustix::process::setsid()?;
-    sys::signals::reset_dispositions();
+    sys::signals::reset_ignored();
     sys::signals::unblock_all();
     rustix::process::umask(Mode::empty());
     Ok(())
@@ -221,13 +224,14 @@ fn close_all_but(keep: &[RawFd]) -> Result<(), Errno> {
 /// Closes what leads to the host: the program's path, and that of its interpreter, are looked up with what is open then, and
 /// could lead over `/proc/self/fd` to anything that is (CVE-2024-21626). What can still report goes with execve.
 fn close_all_but_reports(script: &Script<'_>) -> Result<(), Errno> {
-    let channel = script.channel.as_raw_fd();
+    let (channel, barrier) = (script.channel.as_raw_fd(), script.barrier.as_raw_fd());
     let Some(record) = script.record else {
-        return close_all_but(&[channel]);
+        return close_all_but(&[channel.min(barrier), channel.max(barrier)]);
     };
     rustix::io::fcntl_setfd(record, rustix::io::FdFlags::CLOEXEC)?;
-    let record = record.as_raw_fd();
-    close_all_but(&[channel.min(record), channel.max(record)])
+    let mut keep = [channel, barrier, record.as_raw_fd()];
+    keep.sort_unstable();
+    close_all_but(&keep)
 }
 
 /// v1 has no way to be born into a cgroup: the child enters by itself, so that only it waits for the kernel.
@@ -449,10 +453,14 @@ fn wait_at_barrier(script: &Script<'_>) -> bool {
     if rustix::net::send(script.channel, ready, SendFlags::NOSIGNAL).is_err() {
         return false;
     }
-    let mut go = [0_u8; 1];
+    let mut both = [
+        PollFd::from_borrowed_fd(script.barrier, PollFlags::IN),
+        // Nothing comes from there but its end.
+        PollFd::from_borrowed_fd(script.channel, PollFlags::IN),
+    ];
     loop {
-        match rustix::io::read(script.channel, &mut go) {
-            Ok(count) => return count == 1,
+        match rustix::event::poll(&mut both, None) {
+            Ok(_) => return both[0].revents().contains(PollFlags::IN),
             Err(Errno::INTR) => {}
             Err(_) => return false,
         }
@@ -584,7 +592,7 @@ pub(crate) fn sorted(mut descriptors: Vec<RawFd>) -> Vec<RawFd> {
 
 /// The raw descriptors of the parts of a script that both kinds of launch have.
 pub(crate) fn common_descriptors(script: &Script<'_>) -> Vec<RawFd> {
-    let mut fds = vec![script.channel.as_raw_fd()];
+    let mut fds = vec![script.channel.as_raw_fd(), script.barrier.as_raw_fd()];
     fds.extend(script.record.iter().map(AsRawFd::as_raw_fd));
     fds.extend(script.cgroups.iter().map(AsRawFd::as_raw_fd));
     if let ScriptStdio::Files(files) = &script.stdio {

@@ -6,18 +6,19 @@
 //!               └─────────────┴────────────────┴──────▶ Failed(StageError)
 //! ```
 //!
-//! One socket serves all of it: packets come from the child, one byte goes to it, and its end on either side means that the
-//! other is gone. The child's end is closed by execve.
+//! One socket serves nearly all of it: packets come from the child, and its end on either side means that the other is gone. The
+//! child's end is closed by execve. The barrier is an eventfd: whoever waits at a socket is woken where its waker is, for the scheduler
+//! takes that one to be done, and then shares a processor with a creator that goes on to make the next container.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use rustix::event::EventfdFlags;
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags,
-    SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType,
 };
 
 use super::stage::{REPORT_LIMIT, ReportKind, StageError, decode_report};
@@ -97,6 +98,8 @@ pub struct Launch {
     /// The process, from the beginning.
     pub process: Process,
     channel: OwnedFd,
+    /// Where there is one.
+    barrier: Option<OwnedFd>,
     terminal: Option<OwnedFd>,
     ready: bool,
     started: bool,
@@ -104,10 +107,11 @@ pub struct Launch {
 }
 
 impl Launch {
-    pub(crate) const fn new(process: Process, channel: OwnedFd) -> Self {
+    pub(crate) const fn new(process: Process, channel: OwnedFd, barrier: Option<OwnedFd>) -> Self {
         Self {
             process,
             channel,
+            barrier,
             terminal: None,
             ready: false,
             started: false,
@@ -166,18 +170,13 @@ impl Launch {
     /// Lets the program run as soon as everything is ready. More calls do nothing.
     ///
     /// # Errors
-    /// When the channel cannot be written to. A child that is gone is no error here: [`Launch::next`] tells.
+    /// When the barrier cannot be written to. A child that is gone is no error here: [`Launch::next`] tells.
     pub fn start(&mut self) -> io::Result<()> {
-        if self.started {
-            return Ok(());
+        if let (Some(barrier), false) = (&self.barrier, self.started) {
+            rustix::io::write(barrier, &1_u64.to_ne_bytes())?;
         }
-        match rustix::net::send(&self.channel, &[1], SendFlags::NOSIGNAL) {
-            Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => {
-                self.started = true;
-                Ok(())
-            }
-            Err(errno) => Err(errno.into()),
-        }
+        self.started = true;
+        Ok(())
     }
 
     /// The master side of the terminal, once, for a plan that asked for one. There from [`LaunchEvent::Ready`] on.
@@ -236,7 +235,7 @@ impl Launch {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut content = [io::IoSliceMut::new(packet)];
-        let flags = RecvFlags::CMSG_CLOEXEC;
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
         let received = rustix::net::recvmsg(&self.channel, &mut content, &mut control, flags)?;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
@@ -253,17 +252,19 @@ impl AsFd for Launch {
     }
 }
 
-/// The two ends of a launch channel: the parent's, which never blocks, and the child's, which does.
+/// The two ends of a launch channel: the parent's and the child's.
 pub(crate) fn channel() -> Result<(OwnedFd, OwnedFd), LaunchError> {
-    let pair = || {
-        let (parent, child) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
-        rustix::io::ioctl_fionbio(&parent, true)?;
-        Ok((parent, child))
-    };
-    pair().map_err(|errno: Errno| LaunchError::parent("make the launch channel", errno))
+    rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(|errno| LaunchError::parent("make the launch channel", errno))
+}
+
+/// What a child waits at until it may begin.
+pub(crate) fn barrier() -> Result<OwnedFd, LaunchError> {
+    rustix::event::eventfd(0, EventfdFlags::CLOEXEC)
+        .map_err(|errno| LaunchError::parent("make the launch barrier", errno))
 }

@@ -14,8 +14,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::process::{Pid, PidfdFlags};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use launch::channel as launch_channel;
 pub use launch::{Launch, LaunchError, LaunchEvent};
+pub(crate) use launch::{barrier as launch_barrier, channel as launch_channel};
 pub use stage::{LaunchRecord, Stage, StageError, read_launch_record};
 
 use crate::sys::pidfd;

@@ -72,6 +72,7 @@ pub(crate) fn spawn(birth: &Birth<'_>, child: impl FnOnce() -> i32) -> io::Resul
 }
 
 fn clone(birth: &Birth<'_>, child: impl FnOnce() -> i32) -> io::Result<(i32, OwnedFd)> {
+    sys::signals::note_ignored();
     let mut pidfd: RawFd = -1;
     let mut arguments = CloneArguments {
         flags: birth.new_namespaces | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,

@@ -181,7 +181,7 @@ fn finish(
         .user_namespace
         .as_ref()
         .map_or(Ok(()), |users| give_users(&process, &channel, users, plan));
-    let mut launch = Launch::new(process, channel);
+    let mut launch = Launch::new(process, channel, None);
     let ready = given.and_then(|()| launch.wait_set_up());
     let Launch { process, .. } = launch;
     let sandbox = match ready {

@@ -2,35 +2,55 @@
 #![expect(unsafe_code, reason = "sigaction(2) and its relatives take pointers")]
 
 use std::mem::MaybeUninit;
+use std::sync::OnceLock;
 
 use rustix::io::Errno;
 
-/// The kernel's `struct sigaction` with nothing but the default action, in its longest form.
+/// The kernel's `struct sigaction`, in its longest form. The first word is the handler.
 #[repr(C)]
+#[derive(Default)]
 struct KernelAction {
     words: [u64; 4],
 }
 
 const SIGNAL_SET_SIZE: usize = 8;
+const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
+/// `SIG_IGN`.
+const IGNORE: u64 = 1;
 
-/// Gives every signal its default action. Rust programs ignore `SIGPIPE`, and an ignored signal stays so across execve.
-///
+/// The signals that this process ignores, bit `n - 1` for signal `n`.
+static IGNORED: OnceLock<u64> = OnceLock::new();
+
+/// Notes which signals are ignored, for [`reset_ignored`] in the children made from here on. Looked up once: nobody here begins to ignore
+/// one later, and a container is not to wait for 64 questions.
+pub(crate) fn note_ignored() {
+    IGNORED.get_or_init(|| {
+        let is_ignored = |signal: &i32| {
+            let mut current = KernelAction::default();
+            action(*signal, std::ptr::null(), &raw mut current);
+            current.words[0] == IGNORE
+        };
+        let bits = SIGNALS.filter(is_ignored).map(|signal| 1 << (signal - 1));
+        bits.fold(0, std::ops::BitOr::bitor)
+    });
+}
+
+/// Gives the signals of [`note_ignored`] their default action. Rust programs ignore `SIGPIPE`, and an ignored signal stays so across
+/// execve. The handlers of others are gone since the birth of the child.
+pub(crate) fn reset_ignored() {
+    let ignored = IGNORED.get().copied().unwrap_or(u64::MAX);
+    let default = KernelAction::default();
+    for signal in SIGNALS.filter(|signal| ignored & 1 << (signal - 1) != 0) {
+        action(signal, &raw const default, std::ptr::null_mut());
+    }
+}
+
 /// Past libc, which keeps two signals to itself that callers may have ignored all the same.
-pub(crate) fn reset_dispositions() {
-    let default = KernelAction { words: [0; 4] };
-    let none: *mut KernelAction = std::ptr::null_mut();
-    for signal in 1..=64 {
-        // SAFETY: zeroes are a valid action of the kernel's layout, SIG_DFL without flags and mask; the old one is not asked
-        // for. KILL and STOP are refused with EINVAL, which is what we want for them.
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                std::ptr::from_ref(&default),
-                none,
-                SIGNAL_SET_SIZE,
-            );
-        }
+fn action(signal: i32, new: *const KernelAction, old: *mut KernelAction) {
+    // SAFETY: both are null or of the kernel's layout; zeroes are SIG_DFL without flags and mask. KILL and STOP are refused with EINVAL,
+    // which is what we want for them.
+    unsafe {
+        libc::syscall(libc::SYS_rt_sigaction, signal, new, old, SIGNAL_SET_SIZE);
     }
 }
 

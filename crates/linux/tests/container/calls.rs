@@ -25,12 +25,12 @@ const BEGIN: &str = "/podyard-test/mark/begin";
 const END: &str = "/podyard-test/mark/end";
 
 /// Calls of the process that becomes the container, from its birth to its execve. Lower it when they are fewer.
-const CHILD_LIMIT: usize = 295;
+const CHILD_LIMIT: usize = 234;
 /// Calls of the process that makes it, when the plan is complete.
 const PARENT_LIMIT: usize = 16;
 
 /// The same, creator and child, for one more process in a container.
-const EXEC_LIMITS: [usize; 2] = [22, 124];
+const EXEC_LIMITS: [usize; 2] = [22, 64];
 
 pub(crate) fn start_an_exec() {
     let pod = Pod::new();

@@ -180,11 +180,18 @@ fn plan_for(world: &World, text: &str, policy: Option<&str>) -> Result<Plan, Fai
 
 /// From here on a clean-up of the store must leave the image alone.
 fn lease(world: &World, image: &Image) -> Result<(), Failure> {
+    // A lease lasts as long as the pod.
+    if world.live.leased.borrow().contains(&image.manifest_digest) {
+        return Ok(());
+    }
     let leased = world.store.lease(image, &world.dirs.uid);
     leased.map_err(|error| Failure {
         reason: ImageFailure::ImageInspectError,
         message: pull::chain(&error),
-    })
+    })?;
+    let digest = image.manifest_digest.clone();
+    world.live.leased.borrow_mut().insert(digest);
+    Ok(())
 }
 
 async fn pull(

@@ -69,8 +69,10 @@ impl World {
                     .contains(rustix::thread::CapabilitySet::SYS_RESOURCE)
             })
         };
-        let own = std::fs::read_to_string("/proc/self/oom_score_adj");
-        let own = own.ok().and_then(|text| text.trim().parse::<i32>().ok());
+        let own = *self.live.own_oom_score.get_or_init(|| {
+            let own = std::fs::read_to_string("/proc/self/oom_score_adj");
+            own.ok().and_then(|text| text.trim().parse().ok())
+        });
         if let Some(own) = own.filter(|own| wanted < *own)
             && !is_privileged()
         {

@@ -38,14 +38,14 @@ impl World {
     /// Reads again what the pod names. A kept object that was written after the pod was accepted replaces one that came with the pod; one that
     /// was immutable when it was first seen stays what it was, as for a kubelet that has it in its cache.
     pub(crate) fn look_at_objects(&self) {
-        let kept = Kept::at(&self.roots);
-        let accepted = std::fs::metadata(self.dirs.record()).and_then(|record| record.modified());
-        let accepted = accepted.unwrap_or(SystemTime::UNIX_EPOCH);
-        let namespace = self.with_facts(|facts| facts.namespace().to_owned());
         let names = Names::of_pod(self);
         if names == Names::default() {
             return;
         }
+        let kept = Kept::at(&self.roots);
+        let accepted = std::fs::metadata(self.dirs.record()).and_then(|record| record.modified());
+        let accepted = accepted.unwrap_or(SystemTime::UNIX_EPOCH);
+        let namespace = self.with_facts(|facts| facts.namespace().to_owned());
         let known = Rc::clone(&self.live.objects.borrow());
         let current = Objects {
             config_maps: retain(

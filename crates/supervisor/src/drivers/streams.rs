@@ -55,12 +55,15 @@ pub(super) fn input(
 
 /// Everything that the keeper holds for an instance can go.
 pub(super) fn release(world: &World, container: &str, attempt: Attempt) {
-    for key in [
-        logs::keeper_key(container, attempt),
-        input_key(container, attempt),
-        terminal_key(container, attempt),
-    ] {
-        world.keeper.drop_held(&key);
+    world
+        .keeper
+        .drop_held(&logs::keeper_key(container, attempt));
+    // Few containers have these, and each message wakes the keeper.
+    let index = world.container_index(container);
+    let spec = index.and_then(|index| world.container(index));
+    if spec.is_none_or(|spec| spec.stdin == Some(true) || spec.tty == Some(true)) {
+        world.keeper.drop_held(&input_key(container, attempt));
+        world.keeper.drop_held(&terminal_key(container, attempt));
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) struct Live {
     /// Digests of the images that this supervisor has mounted as volumes.
     pub(crate) mounted_images: RefCell<HashMap<String, String>>,
     pub(crate) images: RefCell<HashMap<Key, Rc<Image>>>,
+    /// Digests of the images that this supervisor has asked the store to keep.
+    pub(crate) leased: RefCell<HashSet<Digest>>,
     pub(crate) pulls: RefCell<HashMap<Key, oneshot::Sender<()>>>,
     pub(crate) containers: RefCell<HashMap<ContainerIndex, Rc<LiveContainer>>>,
     /// What there would be to tell of a container whose time has not come, while it is made.
@@ -98,6 +100,10 @@ pub(crate) struct Live {
     /// Whether changes of objects are watched for.
     pub(crate) follows_objects: Cell<bool>,
     pub(crate) has_pod_cgroup: Cell<bool>,
+    /// The pod's class, from its requests and limits.
+    pub(crate) qos: OnceCell<&'static str>,
+    /// The supervisor's own `oom_score_adj`.
+    pub(crate) own_oom_score: OnceCell<Option<i32>>,
     /// What was said once and is not said again.
     pub(crate) told: RefCell<HashSet<String>>,
 }
@@ -120,6 +126,10 @@ impl World {
             host_ips: &self.host_ips,
             node_name: &self.node_name,
             machine: &self.machine,
+            qos: self
+                .live
+                .qos
+                .get_or_init(|| podyard_api::qos_class(self.spec())),
         })
     }
 

@@ -296,6 +296,7 @@ mod tests {
             host_ips: &["192.0.2.1".to_owned(), "fd00::1".to_owned()],
             node_name: "node",
             machine: &Machine::default(),
+            qos: "BestEffort",
         };
         let read = |volume: &str, path: &str| match (volume, path) {
             ("d", "env") => Ok("K='v'\nE=''\n".to_owned()),

@@ -36,6 +36,8 @@ pub(crate) struct PodFacts<'a> {
     pub(crate) host_ips: &'a [String],
     pub(crate) node_name: &'a str,
     pub(crate) machine: &'a Machine,
+    /// Its class, which never changes.
+    pub(crate) qos: &'static str,
 }
 
 impl PodFacts<'_> {
@@ -156,6 +158,7 @@ impl<'a> PodFacts<'a> {
             host_ips: &[],
             node_name: "n",
             machine: &MACHINE,
+            qos: podyard_api::qos_class(spec),
         }
     }
 }

@@ -191,7 +191,7 @@ pub(crate) fn oom_score(container: &Container, facts: &PodFacts<'_>) -> i32 {
     if spec.priority_class_name.as_deref() == Some("system-node-critical") {
         return GUARANTEED;
     }
-    match podyard_api::qos_class(spec) {
+    match facts.qos {
         "Guaranteed" => GUARANTEED,
         "BestEffort" => BEST_EFFORT,
         _ => {

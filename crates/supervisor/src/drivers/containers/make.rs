@@ -42,7 +42,7 @@ pub(super) fn make(
     let data = world.dirs.container_data(name, attempt);
     // An earlier try of this very start may have left something.
     clear(world, container, attempt);
-    for directory in [&run, &data.join("upper"), &data.join("work")] {
+    for directory in [&run, &data, &data.join("upper"), &data.join("work")] {
         std::fs::create_dir_all(directory)
             .map_err(io("cannot create the container's directory"))?;
     }
@@ -156,7 +156,8 @@ impl Made {
             stop_signal: self.stop_signal,
             started_at: (started.seconds, started.nanoseconds),
         };
-        // Written before anything of the container's own can run: from here on its exit cannot go unnoticed.
+        // Written before anything of the container's own can run: from here on its exit cannot go unnoticed. One that is torn by a crash
+        // tells that nothing has run.
         save(&run, &instance).map_err(io("cannot write the container's record"))?;
         let process = self
             .process
@@ -195,5 +196,5 @@ fn io(what: &'static str) -> impl Fn(std::io::Error) -> NotStarted {
 }
 
 fn save(run: &Path, instance: &InstanceRecord) -> std::io::Result<()> {
-    crate::atomic::write(&run.join("record.json"), &serde_json::to_vec(instance)?)
+    std::fs::write(run.join("record.json"), serde_json::to_vec(instance)?)
 }
