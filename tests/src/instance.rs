@@ -391,7 +391,12 @@ impl Instance {
     /// The process id of what holds the pod's namespaces.
     #[must_use]
     pub fn sandbox(&self, pod: &str) -> i32 {
-        self.role(pod, "sandbox")
+        let title = format!("/pause {} default/{pod}", self.roots().cgroup());
+        eventually("the sandbox", || {
+            let processes = self.machine().processes();
+            let sandbox = processes.iter().find(|process| process.command == title);
+            sandbox.map(|process| process.id)
+        })
     }
 
     /// A process of the pod by the word behind `internal` in its command line.

@@ -45,8 +45,8 @@ impl Machine {
             .collect()
     }
 
-    /// Keepers, supervisors, sandboxes and whatever runs in a container: each has the root directory in its command line or in its
-    /// mounts, as the upper layer of its root file system. So no mount namespace is left either.
+    /// Keepers, supervisors, sandboxes and whatever runs in a container: each has the root directory or the instance's name in its command
+    /// line, or its root file system's upper layer below that directory. So no mount namespace is left either.
     #[must_use]
     pub fn processes(&self) -> Vec<Process> {
         let root = self.root.to_str().expect("UTF-8");
@@ -62,7 +62,8 @@ impl Machine {
             let mounts = std::fs::read_to_string(entry.path().join("mountinfo"));
             let own_mounts =
                 mounts.is_ok_and(|mounts| mounts.contains(&format!("upperdir={root}/")));
-            if own_mounts || (line.contains(" internal ") && line.contains(root)) {
+            let own_sandbox = line.starts_with(&format!("/pause {} ", self.roots.cgroup()));
+            if own_mounts || own_sandbox || (line.contains(" internal ") && line.contains(root)) {
                 let command = line.trim_end().to_owned();
                 found.push(Process { id, command });
             }

@@ -37,5 +37,5 @@ pub use reference::{Reference, ReferenceError};
 pub use registry::{
     AuthError, AuthFile, Credentials, Mirror, PullError, PullErrorKind, PullOptions, Pulled,
 };
-pub use store::{GcReport, Image, Lease, Origin, Removed, Store, StoreError};
+pub use store::{GcReport, Image, Lease, NameStamp, Origin, Removed, Store, StoreError};
 pub use unpack::{ArchiveError, LayerError};

@@ -35,7 +35,7 @@ pub fn protect_own_program() -> io::Result<()> {
     if is_protected()? {
         return Ok(());
     }
-    let executable = read_only()?;
+    let executable = protected_program()?;
     let nul = |_| io::Error::from(io::ErrorKind::InvalidInput);
     let arguments: Vec<CString> = std::env::args_os()
         .map(|argument| CString::new(argument.into_vec()).map_err(nul))
@@ -84,7 +84,10 @@ fn restore_name() {
 /// The caller's executable, on a read-only mount that exists nowhere else. One that cannot be mounted, because its file has
 /// been replaced meanwhile, is copied into sealed memory. A caller that runs protected is on such a mount (or in such
 /// memory) already, and that mount, being nowhere attached, cannot be cloned: it is used as it is.
-pub(crate) fn read_only() -> io::Result<OwnedFd> {
+///
+/// # Errors
+/// When it can neither be mounted nor copied.
+pub fn protected_program() -> io::Result<OwnedFd> {
     if is_protected()? {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         return Ok(rustix::fs::open(OWN, flags, Mode::empty())?);

@@ -38,7 +38,7 @@ mod sys;
 pub use capabilities::{Capability, CapabilitySet, CapabilitySets};
 pub use cgroup::{Cgroup, CgroupRoot};
 pub use exec::ExecPlan;
-pub use executable::protect_own_program;
+pub use executable::{protect_own_program, protected_program};
 pub use idmap::UserNamespace;
 pub use lsm::{SecurityLabel, has_apparmor, has_selinux};
 pub use mounts::{
@@ -48,7 +48,9 @@ pub use mounts::{
 pub use plan::{ContainerPlan, OomScoreAdj, PidNamespace, Rlimit, Stdio, User};
 pub use process::{
     Launch, LaunchError, LaunchEvent, LaunchRecord, Process, ProcessId, Stage, StageError,
-    WaitStatus, read_launch_record,
+    WaitStatus, fork, read_launch_record,
 };
 pub use rootfs::{LAYER_LIMIT, Rootfs};
-pub use sandbox::{Namespaces, Sandbox, SandboxError, SandboxNetwork, SandboxPlan, pause};
+pub use sandbox::{Namespaces, Sandbox, SandboxError, SandboxNetwork, SandboxPlan};
+pub use sys::memory::give_back;
+pub use sys::title::set_title;

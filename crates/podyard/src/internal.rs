@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use podyard_supervisor::{RoleArguments, keeper, pull, resolve, rotation, supervise, usage};
+use podyard_supervisor::{RoleArguments, keeper, pull, resolve, rotation, usage};
 
 /// Runs the role that the command line asks for; `None` if it is a command for people.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
@@ -13,12 +13,10 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitC
     }
     let role = arguments.next().unwrap_or_default();
     Some(match role.to_str() {
-        Some("sandbox") => podyard_linux::pause(),
-        Some("keep") => with_arguments(arguments, |role| keeper::run(role).map_err(Into::into)),
-        Some("supervise") => with_arguments(arguments, |role| {
-            // It makes containers, and what runs in them must not be able to write to this program.
+        Some("keep") => with_arguments(arguments, |role| {
+            // Its supervisors make containers, and what runs in them must not be able to write to this program.
             podyard_linux::protect_own_program()?;
-            supervise(role).map_err(Into::into)
+            keeper::run(role).map_err(Into::into)
         }),
         Some("pull") => ExitCode::from(pull::run(arguments)),
         Some("compress") => ExitCode::from(rotation::run(arguments)),

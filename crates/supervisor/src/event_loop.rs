@@ -3,7 +3,7 @@
 //! Collect what happened and who asked for what, decide, write it down, begin it, and only then let anyone hear of it. Everything runs on
 //! one thread; the only wait is the one at the top of the loop.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,7 +16,6 @@ use crate::events::EventLog;
 use crate::journal::{Journal, JournalError};
 use crate::limits;
 use crate::pod_text::PodText;
-use crate::record::PodRecord;
 use crate::roots::PodDirs;
 use crate::{atomic, clock};
 
@@ -36,9 +35,26 @@ pub(crate) struct Published {
     pub(crate) end: Option<End>,
 }
 
+thread_local! {
+    /// Whether the event loop's thread gives back what it does not need before it sleeps.
+    static REST: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Before the next wait in the kernel, when everything else is done. A pod that lives for months is quiet most of the time.
+pub(crate) fn rest() {
+    REST.set(true);
+}
+
+/// To be called by the runtime right before it waits in the kernel.
+pub(crate) fn before_sleep() {
+    if REST.take() {
+        podyard_linux::give_back();
+    }
+}
+
 /// Why a supervisor cannot go on. A failing workload is never among these.
 #[derive(Debug, thiserror::Error)]
-pub enum LoopError {
+pub(crate) enum LoopError {
     /// The pod's state cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -49,7 +65,6 @@ pub enum LoopError {
 
 pub(crate) struct Supervisor {
     dirs: PodDirs,
-    record: PodRecord,
     world: Rc<World>,
     machine: PodMachine,
     journal: Journal,
@@ -78,7 +93,6 @@ pub(crate) struct MachineFacts {
 
 pub(crate) struct Parts {
     pub(crate) dirs: PodDirs,
-    pub(crate) record: PodRecord,
     pub(crate) world: Rc<World>,
     pub(crate) machine: PodMachine,
     pub(crate) journal: Journal,
@@ -91,7 +105,6 @@ impl Supervisor {
     pub(crate) fn new(parts: Parts) -> (Self, watch::Receiver<Published>) {
         let Parts {
             dirs,
-            record,
             world,
             machine,
             journal,
@@ -112,7 +125,6 @@ impl Supervisor {
         (
             Self {
                 dirs,
-                record,
                 world,
                 machine,
                 journal,
@@ -237,21 +249,23 @@ impl Supervisor {
         self.world.write_changed_pod();
     }
 
-    /// The only wait, and what happened until then is published: at once, unless that was done a moment ago already.
+    /// The only wait, and what happened until then is published: at once, unless that was done a moment ago and nobody is listening.
     async fn tell_and_wait(&mut self) -> (Vec<Observation>, Vec<Asked>) {
         loop {
             let now = clock::now();
             let due = self.told_at + limits::PUBLICATIONS_APART;
-            if self.is_awaited || now.since_boot >= due {
+            let is_heard = self.is_awaited || self.world.live.talking.get() > 0;
+            if is_heard || now.since_boot >= due {
                 self.publish_news(now);
             }
-            if self.untold == 0 {
-                return self.wait().await;
+            if self.untold > 0 {
+                let patience = due.saturating_sub(now.since_boot);
+                if let Ok(inputs) = tokio::time::timeout(patience, self.wait()).await {
+                    return inputs;
+                }
+                continue;
             }
-            let patience = due.saturating_sub(now.since_boot);
-            if let Ok(inputs) = tokio::time::timeout(patience, self.wait()).await {
-                return inputs;
-            }
+            return self.wait().await;
         }
     }
 
@@ -334,7 +348,8 @@ impl Supervisor {
     }
 
     fn render_events(&self) -> String {
-        let metadata = &self.record.pod.metadata;
+        let pod = self.world.pod.whole();
+        let metadata = &pod.metadata;
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let (namespace, name) = (text(&metadata.namespace), text(&metadata.name));
         let objects =

@@ -37,6 +37,7 @@ use crate::limits;
 use crate::link::{self, FromSupervisor};
 use crate::lock;
 use crate::role::RoleArguments;
+use crate::supervise;
 
 /// One line of the exits file: what became of a process whose supervisor was gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +80,9 @@ pub fn run(arguments: &RoleArguments) -> std::io::Result<()> {
 
     let (child_died, child_died_writer) = UnixStream::pair()?;
     child_died.set_nonblocking(true)?;
-    signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, child_died_writer)?;
+    let signal =
+        signal_hook::low_level::pipe::register(signal_hook::consts::SIGCHLD, child_died_writer)?;
+    podyard_linux::set_title(&arguments.to_title("keep"));
     let exits = File::options()
         .create(true)
         .append(true)
@@ -90,6 +93,7 @@ pub fn run(arguments: &RoleArguments) -> std::io::Result<()> {
         listener,
         exits,
         child_died,
+        signal,
         supervisor: None,
         finished: false,
         held: BTreeMap::new(),
@@ -122,6 +126,7 @@ struct Keeper {
     listener: OwnedFd,
     exits: File,
     child_died: UnixStream,
+    signal: signal_hook::SigId,
     supervisor: Option<RunningSupervisor>,
     finished: bool,
     /// Descriptors kept open for the next supervisor, by the name the last one gave them.
@@ -142,6 +147,7 @@ impl Keeper {
     fn run(mut self) -> std::io::Result<()> {
         let mut start_at = Some(Instant::now());
         let mut no_later_than = None;
+        let mut rest_at = None;
         loop {
             if let Some(at) = start_at
                 && at <= Instant::now()
@@ -151,9 +157,10 @@ impl Keeper {
             }
             // Polled only as long as it makes a difference: nobody takes the connection before a supervisor is there.
             let caller = no_later_than.filter(|at| start_at.is_some_and(|start| start > *at));
-            if self.wait(start_at, caller.is_some())? {
+            if self.wait(start_at.or(rest_at), caller.is_some())? {
                 start_at = caller;
             }
+            let is_quiet = start_at.is_none() && rest_at.is_some_and(|at| at <= Instant::now());
             self.read_link();
             if self.reap()? {
                 // The supervisor is gone. Whatever it still wanted to say is in the link.
@@ -169,36 +176,47 @@ impl Keeper {
                 start_at = Some(Instant::now() + self.delay);
                 no_later_than = Some(Instant::now() + limits::SUPERVISOR_RESTART_FIRST);
             }
+            // There is a keeper for every pod, and most of them do nothing for days.
+            if is_quiet {
+                podyard_linux::give_back();
+            }
+            rest_at = (!is_quiet).then(|| Instant::now() + limits::REST_AFTER);
         }
     }
 
+    /// As a copy of this process, which is small and has what a new one would have to load and link first.
     fn start_supervisor(&self) -> std::io::Result<RunningSupervisor> {
         let (ours, theirs) = link::pair()?;
-        let child = Command::new("/proc/self/exe")
-            .args(self.arguments.to_command_line("supervise"))
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .spawn()?;
+        let pid = podyard_linux::fork(theirs, |link| {
+            let _ = signal_hook::low_level::unregister(self.signal);
+            podyard_linux::set_title(&self.arguments.to_title("supervise"));
+            match supervise::run(&self.arguments, link) {
+                Ok(()) => 0,
+                Err(error) => {
+                    let text = crate::pull::chain(&error);
+                    // Its standard error is the pod's own log.
+                    let _ = writeln!(std::io::stderr(), "podyard: {text}");
+                    1
+                }
+            }
+        })?;
         for (key, descriptors) in &self.held {
             if let (true, [held]) = (key.starts_with(link::TERMINAL), descriptors.as_slice()) {
                 link::hand_back(&ours, key, held)?;
             }
         }
         link::hand_over_listener(&ours, self.listener.as_fd())?;
-        let pid = Pid::from_raw(i32::try_from(child.id()).map_err(std::io::Error::other)?);
-        // Reaped with everything else below, by process id.
-        drop(child);
         Ok(RunningSupervisor {
-            pid,
+            pid: Pid::from_raw(pid),
             link: ours,
             since: Instant::now(),
         })
     }
 
-    /// Waits for a death, a message or `start_at`. With `or_caller` also for somebody who wants to talk to the pod, who shall not have to
+    /// Waits for a death, a message or `until`. With `or_caller` also for somebody who wants to talk to the pod, who shall not have to
     /// wait as long for the next supervisor: returns true then.
-    fn wait(&self, start_at: Option<Instant>, or_caller: bool) -> std::io::Result<bool> {
-        let timeout = start_at.map(|at| {
+    fn wait(&self, until: Option<Instant>, or_caller: bool) -> std::io::Result<bool> {
+        let timeout = until.map(|at| {
             let left = at.saturating_duration_since(Instant::now());
             Timespec {
                 tv_sec: left.as_secs().cast_signed(),

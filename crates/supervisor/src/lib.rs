@@ -58,4 +58,3 @@ pub use roots::{PodDirs, Roots};
 pub use socket::client::{
     Chunks, Client, ClientError, ExecInput, ExecOutput, ExecReader, ExecStream, Lines, WatchEvent,
 };
-pub use supervise::{SuperviseError, run as supervise};

@@ -29,9 +29,12 @@ pub const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// again and again, must not silence the pod.
 pub const UNTOLD_TURNS: u32 = 16;
 
+/// A keeper to whom nothing happens for so long gives back what memory it can do without.
+pub const REST_AFTER: Duration = Duration::from_secs(2);
+
 /// The pod's status and Events are put into words at most this often. They name every container, so that pods with many of them would
 /// spend their time on it; and nobody's eyes are quicker.
-pub const PUBLICATIONS_APART: Duration = Duration::from_millis(20);
+pub const PUBLICATIONS_APART: Duration = Duration::from_millis(50);
 
 /// Size asked for each output pipe, in bytes: at full speed a reader that pauses for 10 ms must not stop the writer.
 pub const LOG_PIPE_BYTES: usize = 1 << 20;

@@ -3,6 +3,7 @@
 //! Keeper → supervisor, once: terminals that it holds, then the pod's listening socket. Supervisor → keeper: hold these descriptors under this name, drop them, and
 //! finally "finished". A datagram is small and the socket's buffer far larger than all that can be outstanding, so sending never waits.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -88,34 +89,49 @@ pub(crate) fn receive(link: &OwnedFd) -> Option<FromSupervisor> {
 
 /// The supervisor's end.
 #[derive(Debug)]
-pub(crate) struct KeeperLink(OwnedFd);
+pub(crate) struct KeeperLink {
+    link: OwnedFd,
+    /// What can be dropped and has not been said yet.
+    droppable: RefCell<Vec<String>>,
+}
 
 impl KeeperLink {
     pub(crate) fn new(link: OwnedFd) -> Self {
-        Self(link)
+        Self {
+            link,
+            droppable: RefCell::default(),
+        }
     }
 
     pub(crate) fn try_clone(&self) -> std::io::Result<Self> {
-        Ok(Self(self.0.try_clone()?))
+        Ok(Self::new(self.link.try_clone()?))
     }
 
     /// A keeper that is gone holds nothing: the containers' own ends keep the pipes alive then, and the next command starts a new one.
     pub(crate) fn hold(&self, key: &str, descriptors: &[BorrowedFd<'_>]) {
-        let _ = send(self.0.as_fd(), format!("H{key}").as_bytes(), descriptors);
+        for key in self.droppable.take() {
+            self.drop_held(&key);
+        }
+        let _ = send(self.link.as_fd(), format!("H{key}").as_bytes(), descriptors);
     }
 
     pub(crate) fn drop_held(&self, key: &str) {
-        let _ = send(self.0.as_fd(), format!("D{key}").as_bytes(), &[]);
+        let _ = send(self.link.as_fd(), format!("D{key}").as_bytes(), &[]);
+    }
+
+    /// For what hurts nobody while it is held, said together with the next [`Self::hold`]: to wake the keeper for it is what costs.
+    pub(crate) fn drop_later(&self, key: String) {
+        self.droppable.borrow_mut().push(key);
     }
 
     pub(crate) fn finished(&self) {
-        let _ = send(self.0.as_fd(), b"F", &[]);
+        let _ = send(self.link.as_fd(), b"F", &[]);
     }
 }
 
 impl AsFd for KeeperLink {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.link.as_fd()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The pods of one instance, as directories: accept one, list them, find one, forget one. No daemon: a pod whose supervisor has died is
 //! seen here all the same, and [`PodHandle::ensure_supervised`] starts the next one.
 
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -425,7 +426,8 @@ impl PodHandle {
         let title = format!("{}/{}", self.namespace, self.name);
         let root = self.roots.root().map(Path::to_path_buf);
         let arguments = RoleArguments::new(root, self.dirs.uid.clone(), title);
-        let child = Command::new("/proc/self/exe")
+        let program = podyard_linux::protected_program().map_err(PodError::Start)?;
+        let child = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
             .args(arguments.to_command_line("keep"))
             .env_clear()
             // Where the account's registry credentials are; nothing else of the caller's environment has a meaning for the pod.

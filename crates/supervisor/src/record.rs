@@ -102,10 +102,14 @@ pub(crate) const fn version() -> u32 {
 
 /// Reads a JSON file; `None` when there is none, or one of another version or torn by a crash.
 pub(crate) fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
-    let text = std::fs::read(path).ok()?;
-    let value: serde_json::Value = serde_json::from_slice(&text).ok()?;
-    if value.get("version")?.as_u64()? != u64::from(VERSION) {
-        return None;
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
     }
-    serde_json::from_value(value).ok()
+    let text = std::fs::read(path).ok()?;
+    // Looked at first: what another version means by the rest is not known.
+    let Versioned { version } = serde_json::from_slice(&text).ok()?;
+    (version == VERSION)
+        .then(|| serde_json::from_slice(&text).ok())
+        .flatten()
 }

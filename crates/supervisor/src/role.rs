@@ -55,6 +55,17 @@ impl RoleArguments {
         ]
     }
 
+    /// The same for [`podyard_linux::set_title`]: `podyard` and the arguments, each ended by a NUL byte.
+    pub(crate) fn to_title(&self, role: &str) -> Vec<u8> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let mut title = b"podyard\0".to_vec();
+        for word in self.to_command_line(role) {
+            title.extend(word.as_bytes());
+            title.push(0);
+        }
+        title
+    }
+
     /// The instance.
     ///
     /// # Errors

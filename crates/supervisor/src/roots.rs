@@ -213,6 +213,12 @@ impl PodDirs {
             .join(format!("{container}.{attempt}"))
     }
 
+    /// Layers with nothing but the places of mounts, which containers with the same mounts share.
+    #[must_use]
+    pub fn mount_points(&self) -> PathBuf {
+        self.data.join("points")
+    }
+
     /// What one live container instance needs: its output pipes and who it is.
     #[must_use]
     pub fn container_run(&self, container: &str, attempt: u32) -> PathBuf {

@@ -1,4 +1,4 @@
-//! The supervisor role: `podyard internal supervise …`, started by a keeper with their link as standard input.
+//! The supervisor role: a copy of the keeper, which has made it, with a link between them.
 //!
 //! Start-up in order, each line with its reason: its own session (no terminal's signals), its lock (one supervisor per pod), the listening
 //! socket from the keeper, the journal replayed, then the loop. At the end of a deleted pod everything of it is removed.
@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Write as _;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ use podyard_linux::cgroup::{CgroupError, CgroupRoot};
 use tokio::sync::{mpsc, watch};
 
 use crate::drivers::{self, CurrentPod, Live, Objects, World};
-use crate::event_loop::{LoopError, Parts, Supervisor};
+use crate::event_loop::{self, LoopError, Parts, Supervisor};
 use crate::journal::{Journal, Restored};
 use crate::link::{self, KeeperLink};
 use crate::record::{self, PodRecord};
@@ -28,7 +28,7 @@ use crate::{clock, keeper, lock, node, pods, ready};
 
 /// Why a supervisor could not start or go on.
 #[derive(Debug, thiserror::Error)]
-pub enum SuperviseError {
+pub(crate) enum SuperviseError {
     /// Something of the system did not work.
     #[error("cannot {what}")]
     System {
@@ -66,22 +66,8 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> SuperviseError {
 /// # Errors
 ///
 /// When the supervisor cannot do its work; the keeper will start another one.
-pub fn run(arguments: &RoleArguments) -> Result<(), SuperviseError> {
-    let link = std::io::stdin()
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(system("take the keeper's link"))?;
-    let null = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .map_err(system("open /dev/null"))?;
-    rustix::stdio::dup2_stdin(&null)
-        .map_err(std::io::Error::from)
-        .map_err(system("replace standard input"))?;
+pub(crate) fn run(arguments: &RoleArguments, link: OwnedFd) -> Result<(), SuperviseError> {
     let _ = rustix::process::setsid();
-    std::env::set_current_dir("/").map_err(system("change to the root directory"))?;
-
     let roots = arguments
         .roots()
         .map_err(system("find the state directory"))?;
@@ -116,19 +102,25 @@ pub fn run(arguments: &RoleArguments) -> Result<(), SuperviseError> {
         .try_clone()
         .map_err(system("keep the pod's socket"))?;
 
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let metadata = &pod_record.pod.metadata;
+    let (namespace, name) = (text(&metadata.namespace), text(&metadata.name));
     let end = {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .on_thread_park(event_loop::before_sleep)
             .build()
             .map_err(system("start the event loop"))?;
         let tasks = tokio::task::LocalSet::new();
-        runtime.block_on(tasks.run_until(supervise(
+        // On the heap: it is large, and on its way through the runtime it would be on the stack more than once.
+        let supervised = Box::pin(supervise(
             &roots,
             &dirs,
-            pod_record.clone(),
+            pod_record,
             keeper,
             (listener, terminals),
-        )))?
+        ));
+        runtime.block_on(tasks.run_until(supervised))?
     };
     let Some(end) = end else {
         return Err(system("become the keeper")(keeper::become_one(
@@ -139,14 +131,7 @@ pub fn run(arguments: &RoleArguments) -> Result<(), SuperviseError> {
     // The socket goes first: nobody shall be promised an answer any more.
     let _ = std::fs::remove_file(dirs.socket());
     if end.0 == End::Deleted {
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let metadata = &pod_record.pod.metadata;
-        pods::remove_pod_files(
-            &roots,
-            &dirs,
-            &text(&metadata.namespace),
-            &text(&metadata.name),
-        );
+        pods::remove_pod_files(&roots, &dirs, &namespace, &name);
     } else {
         let _ = std::fs::remove_dir_all(&dirs.run);
     }
@@ -163,7 +148,6 @@ async fn supervise(
     (listener, terminals): (OwnedFd, HashMap<String, OwnedFd>),
 ) -> Result<Option<(End, KeeperLink)>, SuperviseError> {
     let now = clock::now();
-    let settings = pod_record.options.settings.clone();
     let Restored {
         machine,
         events,
@@ -172,7 +156,10 @@ async fn supervise(
         is_new,
     } = Journal::restore(
         dirs,
-        |now| PodMachine::new(&pod_record.pod, settings.clone(), now),
+        |now| {
+            let settings = pod_record.options.settings.clone();
+            PodMachine::new(&pod_record.pod, settings, now)
+        },
         now,
     )?;
     let is_changed = changed.is_some();
@@ -189,13 +176,13 @@ async fn supervise(
     let world = Rc::new(World {
         roots: roots.clone(),
         dirs: dirs.clone(),
-        pod: CurrentPod::new(changed.unwrap_or_else(|| pod_record.pod.clone())),
+        pod: CurrentPod::new(changed.unwrap_or(pod_record.pod)),
         given: Objects {
-            config_maps: pod_record.config_maps.clone(),
-            secrets: pod_record.secrets.clone(),
-            claims: pod_record.claims.clone(),
+            config_maps: pod_record.config_maps,
+            secrets: pod_record.secrets,
+            claims: pod_record.claims,
         },
-        host_ips: pod_record.options.settings.host_ips.clone(),
+        host_ips: pod_record.options.settings.host_ips,
         node_name: pods::node_name(),
         default_seccomp: if pod_record.options.seccomp_unconfined {
             Seccomp::Unconfined
@@ -203,7 +190,7 @@ async fn supervise(
             Seccomp::RuntimeDefault
         },
         machine: node::machine(dirs),
-        allowed_sysctls: pod_record.options.allowed_unsafe_sysctls.clone(),
+        allowed_sysctls: pod_record.options.allowed_unsafe_sysctls,
         pod_max_pids: pod_record.options.pod_max_pids,
         memory_qos: pod_record.options.memory_qos,
         store: Store::open(&roots.images())?,
@@ -229,7 +216,6 @@ async fn supervise(
     let pending = machine.pending_actions().to_vec();
     let parts = Parts {
         dirs: dirs.clone(),
-        record: pod_record,
         world: Rc::clone(&world),
         machine,
         journal,

@@ -113,10 +113,13 @@ fn every_container_has_its_limits_and_the_pod_has_their_sum() {
     };
     let sidecar = podyard_e2e::manifest::sidecar(
         "sidecar",
-        &format!("({script}) > /d/sidecar; {}", podyard_e2e::manifest::HANG),
+        &format!(
+            "({script}) > /d/part; mv /d/part /d/sidecar; {}",
+            podyard_e2e::manifest::HANG
+        ),
     );
     let app = format!(
-        "until [ -s /d/sidecar ]; do sleep 0.02; done; cat /d/sidecar; {script}; touch /d/up; \
+        "until [ -e /d/sidecar ]; do sleep 0.02; done; cat /d/sidecar; {script}; touch /d/up; \
         until [ -e /d/go ]; do sleep 0.02; done"
     );
     let pod = pod(

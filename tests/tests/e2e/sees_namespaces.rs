@@ -114,6 +114,25 @@ fn containers_that_share_processes_see_and_signal_each_other() {
     podyard.finish();
 }
 
+/// The first process of a shared pid namespace is the sandbox, of which nothing leads to the machine's files.
+#[test]
+fn the_first_of_shared_processes_is_a_pause() {
+    let podyard = Instance::new();
+    let look = "tr '\\0' '\\n' < /proc/1/cmdline; cat /proc/1/comm; readlink /proc/1/exe || echo nothing to see";
+    let pod = with_spec(
+        pod("p", "Never", &[], &[sh("app", look)]),
+        json!({"shareProcessNamespace": true}),
+    );
+    let output = podyard.foreground(&pod, &[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let instance = podyard.roots().cgroup();
+    assert_eq!(
+        podyard.logs("p", "app"),
+        format!("/pause\n{instance}\ndefault/p\npause\nnothing to see\n")
+    );
+    podyard.finish();
+}
+
 /// What is masked and read-only for everybody else is open to who has users of its own and asks for it.
 #[test]
 fn all_of_procfs_for_a_pod_with_its_own_users() {

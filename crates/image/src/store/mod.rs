@@ -153,6 +153,14 @@ pub(crate) fn is_disk_full(error: &io::Error) -> bool {
     )
 }
 
+/// See [`Store::stamp`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameStamp {
+    inode: u64,
+    /// Seconds and nanoseconds.
+    changed: (i64, i64),
+}
+
 impl Store {
     /// Opens the store in `dir`, making it if need be. One file is read, no lock taken.
     ///
@@ -235,6 +243,19 @@ impl Store {
             }
         }
         Ok(None)
+    }
+
+    /// Tells one meaning of a reference from another without reading anything: as long as it is the same, [`Self::lookup`] finds the same
+    /// image, if that has not been collected. `None` if it means nothing here.
+    #[must_use]
+    pub fn stamp(&self, reference: &Reference) -> Option<NameStamp> {
+        use std::os::unix::fs::MetadataExt as _;
+        // A record is never changed, only replaced by a new file.
+        let record = fs::metadata(self.name_path(reference)).ok()?;
+        Some(NameStamp {
+            inode: record.ino(),
+            changed: (record.ctime(), record.ctime_nsec()),
+        })
     }
 
     /// The image with this manifest digest, whatever its names, or `None` if it is not here. Its names are not

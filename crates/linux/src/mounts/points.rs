@@ -32,20 +32,25 @@ pub fn make_mount_points(layer: &Path, mounts: &[Mount]) -> io::Result<()> {
         if mounts[..place].iter().any(is_below) {
             continue;
         }
-        if let Ok(is_directory) = is_directory(&mount.source) {
+        if let Some(is_directory) = mount.is_directory() {
             make(layer.as_fd(), &mount.destination, is_directory)?;
         }
     }
     Ok(())
 }
 
-fn is_directory(source: &MountSource) -> Result<bool, Errno> {
-    let status = match source {
-        MountSource::Bind { path, .. } => rustix::fs::stat(path)?,
-        MountSource::BindFd { fd, .. } => rustix::fs::fstat(fd)?,
-        _ => return Ok(true),
-    };
-    Ok(FileType::from_raw_mode(status.st_mode).is_dir())
+impl Mount {
+    /// Whether the place of this mount is a directory and not a file; `None` when its source is not there.
+    #[must_use]
+    pub fn is_directory(&self) -> Option<bool> {
+        let status = match &self.source {
+            MountSource::Bind { path, .. } => rustix::fs::stat(path),
+            MountSource::BindFd { fd, .. } => rustix::fs::fstat(fd),
+            _ => return Some(true),
+        };
+        let status = status.ok()?;
+        Some(FileType::from_raw_mode(status.st_mode).is_dir())
+    }
 }
 
 fn make(layer: BorrowedFd<'_>, destination: &Path, is_directory: bool) -> Result<(), Errno> {

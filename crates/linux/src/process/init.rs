@@ -209,7 +209,7 @@ pub(crate) fn isolate(keep: &[RawFd]) -> Result<(), Errno> {
 }
 
 /// Closes every descriptor above 2 that is not in `keep`, which is in ascending order.
-fn close_all_but(keep: &[RawFd]) -> Result<(), Errno> {
+pub(crate) fn close_all_but(keep: &[RawFd]) -> Result<(), Errno> {
     let mut first = 3;
     for &fd in keep {
         let fd = u32::try_from(fd).map_err(|_| Errno::BADF)?;

@@ -3,6 +3,7 @@
 //! How they come to be is `spawn.rs` (parent) and `init.rs` (child); what can go wrong on the way is `stage.rs`, and what
 //! the parent sees of it is `launch.rs`.
 
+mod fork;
 pub(crate) mod init;
 mod launch;
 pub(crate) mod spawn;
@@ -14,6 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::process::{Pid, PidfdFlags};
 use serde::{Deserialize, Serialize};
 
+pub use fork::fork;
 pub use launch::{Launch, LaunchError, LaunchEvent};
 pub(crate) use launch::{barrier as launch_barrier, channel as launch_channel};
 pub use stage::{LaunchRecord, Stage, StageError, read_launch_record};

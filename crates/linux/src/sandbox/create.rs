@@ -1,6 +1,6 @@
 //! Making a sandbox: the parent's preparation, and the child's way from birth to the execve of `pause`.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -8,10 +8,9 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use super::{Sandbox, SandboxError, SandboxNetwork, SandboxPlan};
+use super::{Sandbox, SandboxError, SandboxNetwork, SandboxPlan, pause};
 use crate::cgroup::Cgroup;
 use crate::container::oom_score_adj;
-use crate::executable;
 use crate::idmap::UserNamespace;
 use crate::mounts::attach;
 use crate::plan::OomScoreAdj;
@@ -23,6 +22,9 @@ use crate::process::stage::{
 use crate::process::{Launch, Process, launch_channel};
 use crate::sys::{self, mount::MountAttr};
 
+/// Where the sandbox finds its program, and how process lists call it.
+const PROGRAM: &CStr = c"/pause";
+
 /// Everything the child needs, in memory that exists before the clone.
 struct Script<'p> {
     channel: BorrowedFd<'p>,
@@ -33,13 +35,12 @@ struct Script<'p> {
     domainname: Option<CString>,
     /// Path below `/proc/sys`, and value.
     sysctls: Vec<(CString, CString)>,
-    /// The caller's root directory, from which a dynamically linked program finds its loader.
-    host_root: BorrowedFd<'p>,
     /// Becomes 0, 1 and 2.
     null: BorrowedFd<'p>,
     /// With a user namespace of its own: `/dev/null` as a detached mount, since no device can be made there.
     null_mount: Option<BorrowedFd<'p>>,
-    executable: BorrowedFd<'p>,
+    /// The content of the program that it becomes.
+    program: &'p [u8],
     arguments: Vec<*const c_char>,
     environment: [*const c_char; 1],
 }
@@ -60,7 +61,6 @@ impl Sandbox {
             attempt: "make the launch channel",
             source: io::Error::other(error),
         })?;
-        let host_root = init::open_root().map_err(parent("open the root directory"))?;
         let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(parent("open /dev/null"))?;
         let null_mount = plan
@@ -68,10 +68,7 @@ impl Sandbox {
             .map(|_| null_mount())
             .transpose()
             .map_err(parent("open /dev/null"))?;
-        let executable = executable::read_only().map_err(|source| SandboxError::Parent {
-            attempt: "open the program",
-            source,
-        })?;
+        let program = pause::program();
         let mut script = Script {
             channel: child_end.as_fd(),
             keep: Vec::new(),
@@ -93,29 +90,19 @@ impl Sandbox {
                 .map(name)
                 .transpose()?,
             sysctls: sysctls(plan)?,
-            host_root: host_root.as_fd(),
             null: null.as_fd(),
             null_mount: null_mount.as_ref().map(AsFd::as_fd),
-            executable: executable.as_fd(),
-            arguments: plan
-                .program
-                .iter()
-                .map(|argument| argument.as_ptr())
+            program: &program,
+            arguments: std::iter::once(PROGRAM)
+                .chain(plan.arguments.iter().map(CString::as_c_str))
+                .map(CStr::as_ptr)
                 .chain(std::iter::once(std::ptr::null()))
                 .collect(),
             environment: [std::ptr::null()],
         };
         let mut keep: Vec<i32> = script.cgroups.iter().map(AsRawFd::as_raw_fd).collect();
         keep.extend(script.null_mount.iter().map(AsRawFd::as_raw_fd));
-        keep.extend(
-            [
-                script.channel,
-                script.host_root,
-                script.null,
-                script.executable,
-            ]
-            .map(|fd| fd.as_raw_fd()),
-        );
+        keep.extend([script.channel, script.null].map(|fd| fd.as_raw_fd()));
         script.keep = init::sorted(keep);
 
         let birth = Birth {
@@ -312,7 +299,7 @@ fn become_pause<'s>(script: &'s Script<'_>) -> Result<std::convert::Infallible, 
         }
     }
     write_sysctls(&script.sysctls)?;
-    build_root(script.null_mount).during(Stage::Rootfs)?;
+    build_root(script.null_mount, script.program).during(Stage::Rootfs)?;
     for target in 0..3 {
         sys::namespaces::duplicate_onto(script.null, target).during(Stage::Stdio)?;
     }
@@ -322,11 +309,19 @@ fn become_pause<'s>(script: &'s Script<'_>) -> Result<std::convert::Infallible, 
 
     // What follows takes time and concerns only this process.
     init::enter_cgroups(&script.cgroups)?;
-    rustix::process::fchdir(script.host_root).during(Stage::PivotRoot)?;
-    rustix::process::chroot(c".").during(Stage::PivotRoot)?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let program = rustix::fs::open(PROGRAM, flags, Mode::empty()).during(Stage::Execute)?;
+    give_up_privileges().during(Stage::Identity)?;
+    sys::signals::block_all();
     let environment = &script.environment;
-    init::execute_descriptor(script.executable, &script.arguments, environment)
-        .during(Stage::Execute)
+    init::execute_descriptor(program.as_fd(), &script.arguments, environment).during(Stage::Execute)
+}
+
+/// For good: without new privileges root gets none back by execve (capabilities(7)).
+fn give_up_privileges() -> Result<(), Errno> {
+    sys::privileges::set_no_new_privileges()?;
+    sys::privileges::clear_ambient()?;
+    sys::privileges::set_capabilities(0, 0, 0)
 }
 
 fn write_sysctls<'s>(sysctls: &'s [(CString, CString)]) -> Result<(), Failure<'s>> {
@@ -348,7 +343,7 @@ fn write_sysctls<'s>(sysctls: &'s [(CString, CString)]) -> Result<(), Failure<'s
 }
 
 /// Replaces the copy of the host's mounts by a small root with what containers of this pod need.
-fn build_root(null_mount: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
+fn build_root(null_mount: Option<BorrowedFd<'_>>, program: &[u8]) -> Result<(), Errno> {
     let host = init::open_root()?;
     let private = MountAttr {
         propagation: libc::MS_PRIVATE,
@@ -371,6 +366,14 @@ fn build_root(null_mount: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
         let mode = Mode::from_raw_mode(0o666);
         rustix::fs::mknodat(&root, c"null", FileType::CharacterDevice, mode, null)?;
     }
+
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&root, pause::NAME, flags, Mode::from_raw_mode(0o555))?;
+    if rustix::io::write(&file, program)? != program.len() {
+        return Err(Errno::NOSPC);
+    }
+    // What is open for writing cannot be executed.
+    drop(file);
 
     let flags = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(&root, c"", &host, c".", flags)?;

@@ -6,8 +6,9 @@
 //!                                            /shm    the pod's /dev/shm, 64 MiB
 //!                                            /empty  what masked directories show
 //!                                            /null   what masked files show
+//!                                            /pause  its program
 //!                                          host name, sysctls
-//! namespace descriptors  ◀── ready ─────── cgroups, then exec of the caller's own program as `pause`
+//! namespace descriptors  ◀── ready ─────── cgroups, privileges given up, then exec of `/pause`
 //! ```
 //!
 //! **The small mount namespace** is what containers start from: copying a mount namespace costs time per mount in it, so
@@ -17,10 +18,9 @@
 //! **`/dev/shm`** lives in that namespace, so it lasts exactly as long as the sandbox process and survives every supervisor.
 //! [`MountSource::SandboxShm`](crate::MountSource::SandboxShm) mounts it into a container.
 //!
-//! **The program**: the child executes a read-only mount of the caller's executable, so nothing that reaches
-//! `/proc/<pid>/exe` can open it for writing. For a dynamically linked program the loader still needs the host's root
-//! directory at that moment; [`pause`] leaves it, and every privilege, before it sleeps. Until then it holds all
-//! capabilities, which keeps containers that share its pid namespace from looking into it.
+//! **The program** is a file of the sandbox's own root (`pause.rs`), so nothing that reaches `/proc/<pid>/exe` finds anything of
+//! the host's there. Until it is executed the child holds all capabilities or is not dumpable, which keeps containers that share
+//! its pid namespace from looking into it.
 
 mod create;
 mod pause;
@@ -33,8 +33,6 @@ use crate::cgroup::Cgroup;
 use crate::idmap::UserNamespace;
 use crate::plan::OomScoreAdj;
 use crate::process::{Process, ProcessId, StageError};
-
-pub use pause::pause;
 
 /// What a sandbox is to be.
 #[derive(Debug)]
@@ -57,8 +55,8 @@ pub struct SandboxPlan<'a> {
     /// Names with dots or slashes, and values written as they are. Only those of namespaces that the sandbox does not share
     /// with the machine are taken.
     pub sysctls: Vec<(String, String)>,
-    /// Arguments with which the caller's own executable calls [`pause`].
-    pub program: Vec<CString>,
+    /// What stands behind `/pause` in process lists; containers that share its pid namespace see it, too.
+    pub arguments: Vec<CString>,
     /// Where the sandbox process is accounted.
     pub cgroup: Option<&'a Cgroup>,
     /// As for containers.

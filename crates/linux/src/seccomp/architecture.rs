@@ -1,6 +1,5 @@
 //! The calling conventions a filter tells apart: what the kernel reports for them, and what is peculiar to them.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use super::tables;
@@ -68,7 +67,7 @@ impl Architecture {
     }
 
     /// Numbers by name, as the kernel reports them.
-    pub(super) fn numbers(self) -> HashMap<&'static str, u32> {
+    pub(super) fn numbers(self) -> tables::Numbers {
         let mut numbers = tables::numbers(self);
         for number in numbers.values_mut() {
             *number += self.span().0;

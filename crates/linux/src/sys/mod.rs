@@ -4,6 +4,7 @@
 //! With `process/spawn.rs` and `process/init.rs` these are the only files that may contain `unsafe`.
 
 pub(crate) mod bpf;
+pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod namespaces;
 pub(crate) mod pidfd;

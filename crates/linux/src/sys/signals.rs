@@ -1,10 +1,8 @@
-//! Signal dispositions and masks of a process that is about to run somebody else's program, and the wait of `pause`.
+//! Signal dispositions and masks of a process that is about to run somebody else's program.
 #![expect(unsafe_code, reason = "sigaction(2) and its relatives take pointers")]
 
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
-
-use rustix::io::Errno;
 
 /// The kernel's `struct sigaction`, in its longest form. The first word is the handler.
 #[repr(C)]
@@ -64,7 +62,7 @@ pub(crate) fn unblock_all() {
     }
 }
 
-/// Blocks every signal of the calling thread, so that [`wait`] can take them.
+/// Blocks every signal of the calling thread, for a program that takes them one by one.
 pub(crate) fn block_all() {
     // SAFETY: `set` is initialised by sigfillset before it is read.
     unsafe {
@@ -72,17 +70,6 @@ pub(crate) fn block_all() {
         libc::sigfillset(set.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut());
     }
-}
-
-/// Sleeps until a blocked signal arrives and takes it.
-pub(crate) fn wait() -> Result<i32, Errno> {
-    // SAFETY: `set` is initialised by sigfillset before it is read; no siginfo is asked for.
-    let signal = unsafe {
-        let mut set = MaybeUninit::uninit();
-        libc::sigfillset(set.as_mut_ptr());
-        libc::sigwaitinfo(set.as_ptr(), std::ptr::null_mut())
-    };
-    super::check(libc::c_long::from(signal)).map(|_| signal)
 }
 
 /// Ends the process at once, running nothing of the language runtime.

@@ -30,14 +30,23 @@ impl CommandLine {
     }
 }
 
-/// Calls this process something else, as far as there is room. For children that have a copy of their maker's memory and share none of it.
+/// Calls this process something else, as far as there is room. Nobody else may be reading the program's arguments.
 pub(crate) fn set(line: CommandLine, text: &[u8]) {
     let count = text.len().min(line.length.saturating_sub(1));
     let start = line.start as *mut u8;
     // SAFETY: the kernel put the command line there, on the stack of the process, writable and of this length, and nothing else is there.
-    // No reference to it lives in a child between clone3 and execve, which never looks at its arguments.
+    // No reference to it lives meanwhile: the standard library copies arguments whenever it is asked for them.
     unsafe {
         std::ptr::write_bytes(start, 0, line.length);
         std::ptr::copy_nonoverlapping(text.as_ptr(), start, count);
     }
+}
+
+/// Calls this process something else in process lists, as far as the command line that it was started with has room: its words, each ended
+/// by a NUL byte, and `podyard` where only one word is shown.
+pub fn set_title(text: &[u8]) {
+    if let Some(line) = CommandLine::own() {
+        set(line, text);
+    }
+    let _ = super::privileges::set_name(c"podyard");
 }

@@ -35,9 +35,6 @@ mod world;
 
 use libtest_mimic::{Arguments, Trial};
 
-/// The argument with which this program is the sandbox of a pod.
-const SANDBOX_ROLE: &str = "sandbox";
-
 /// Runs a test in a thread of its own: some give their thread another view of the machine, and do not give it back.
 fn alone(test: fn()) {
     if let Err(panic) = std::thread::spawn(test).join() {
@@ -47,7 +44,6 @@ fn alone(test: fn()) {
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
-        Some(SANDBOX_ROLE) => podyard_linux::pause(),
         Some(threats::launcher::OVERWRITE_ROLE) => return threats::launcher::overwrite(),
         Some(calls::EXEC_ROLE) => return calls::start_an_exec(),
         Some(calls::START_ROLE) => return calls::start_a_container(),

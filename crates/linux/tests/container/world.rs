@@ -18,7 +18,7 @@ use podyard_linux::{
     SandboxNetwork, SandboxPlan, StageError, Stdio, WaitStatus,
 };
 
-use crate::{SANDBOX_ROLE, image};
+use crate::image;
 
 /// How long anything may take that is expected to happen. Only reached when something is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ pub(crate) fn sandbox_plan() -> SandboxPlan<'static> {
         share_process_namespace: false,
         user_namespace: None,
         sysctls: Vec::new(),
-        program: strings(&["container-test", SANDBOX_ROLE]),
+        arguments: strings(&["container-test"]),
         cgroup: None,
         oom_score_adj: None,
     }

@@ -46,7 +46,7 @@ impl World {
             share_process_namespace: false,
             user_namespace: None,
             sysctls: Vec::new(),
-            program: words(&["pause", "probe::pause", "--exact", "--ignored"]),
+            arguments: Vec::new(),
             cgroup: None,
             oom_score_adj: None,
         });

@@ -6,21 +6,6 @@ use std::process::Command;
 pub(crate) const INSIDE: &str = "PODYARD_SECCOMP_PROBE=1";
 
 #[test]
-#[ignore = "the program of the sandbox, not a test"]
-fn pause() {
-    // Only a sandbox's environment is empty.
-    if std::env::vars_os().next().is_some() {
-        return;
-    }
-    // Not the real one, which has to be called by a process with a single thread.
-    let gone =
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-    while gone.is_ok() {
-        std::thread::park();
-    }
-}
-
-#[test]
 #[ignore = "the program of the container, not a test"]
 fn probe() {
     if std::env::var("PODYARD_SECCOMP_PROBE").is_err() {

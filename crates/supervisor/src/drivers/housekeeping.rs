@@ -1,5 +1,5 @@
 //! What the kubelet looks at every ten seconds: how long the logs have grown, and whether local storage is over a limit
-//! (`pod-lifecycle.md` sections 7.6 and 12).
+//! (`pod-lifecycle.md` sections 7.6 and 12). And memory that is not needed is given back.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -9,6 +9,7 @@ use podyard_lifecycle::Observation;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{World, volumes};
+use crate::event_loop;
 use crate::translate::storage::{self, Usage};
 use crate::usage;
 
@@ -21,9 +22,13 @@ pub(crate) fn start(world: &Rc<World>) {
     tokio::task::spawn_local(async move {
         let mut tick = interval(PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        // The first comes at once, when the pod has everything to do.
+        for round in 0_u64.. {
             tick.tick().await;
             world.rotate_logs();
+            if round > 0 {
+                event_loop::rest();
+            }
             if is_limited && let Some(message) = look(&world).await {
                 world.report(Observation::StorageExceeded { message });
                 return;

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::rc::Rc;
 use std::time::Instant;
 
-use podyard_image::{Image, Origin, Reference};
+use podyard_image::{Image, Origin, Reference, StoreError};
 use podyard_lifecycle::{
     Attempt, ContainerIndex, ImageFacts, ImageFailure, Observation, PullFacts,
 };
@@ -161,7 +161,7 @@ fn plan_for(world: &World, text: &str, policy: Option<&str>) -> Result<Plan, Fai
         reason: ImageFailure::InvalidImageName,
         message: format!("Failed to apply default image tag {text:?}: couldn't parse image name {text:?}: {error}"),
     })?;
-    let present = world.store.lookup(&reference).map_err(|error| Failure {
+    let present = present(world, &reference).map_err(|error| Failure {
         reason: ImageFailure::ImageInspectError,
         message: format!("Failed to inspect image {text:?}: {}", pull::chain(&error)),
     })?;
@@ -169,7 +169,7 @@ fn plan_for(world: &World, text: &str, policy: Option<&str>) -> Result<Plan, Fai
         (Some("Always"), Some(image)) if image.origin == Origin::Pulled => {
             Ok(Plan::Pull(reference))
         }
-        (_, Some(image)) => Ok(Plan::Use(Rc::new(image))),
+        (_, Some(image)) => Ok(Plan::Use(image)),
         (Some("Never"), None) => Err(Failure {
             reason: ImageFailure::ErrImageNeverPull,
             message: format!("Container image {text:?} is not present with pull policy of Never"),
@@ -178,10 +178,33 @@ fn plan_for(world: &World, text: &str, policy: Option<&str>) -> Result<Plan, Fai
     }
 }
 
+/// What the store has under this name. A pod asks at every start of each of its containers, and mostly for the same.
+fn present(world: &World, reference: &Reference) -> Result<Option<Rc<Image>>, StoreError> {
+    let stamp = world.store.stamp(reference);
+    let name = reference.to_string();
+    if let Some((known, image)) = world.live.found_images.borrow().get(&name)
+        && stamp == Some(*known)
+        && is_leased(world, image)
+    {
+        return Ok(Some(Rc::clone(image)));
+    }
+    let image = world.store.lookup(reference)?.map(Rc::new);
+    if let (Some(stamp), Some(image)) = (stamp, &image) {
+        let found = (stamp, Rc::clone(image));
+        world.live.found_images.borrow_mut().insert(name, found);
+    }
+    Ok(image)
+}
+
+/// Whether this supervisor has seen to it that the image stays.
+fn is_leased(world: &World, image: &Image) -> bool {
+    world.live.leased.borrow().contains(&image.manifest_digest)
+}
+
 /// From here on a clean-up of the store must leave the image alone.
 fn lease(world: &World, image: &Image) -> Result<(), Failure> {
     // A lease lasts as long as the pod.
-    if world.live.leased.borrow().contains(&image.manifest_digest) {
+    if is_leased(world, image) {
         return Ok(());
     }
     let leased = world.store.lease(image, &world.dirs.uid);

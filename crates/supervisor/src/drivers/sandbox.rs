@@ -72,7 +72,7 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
         share_process_namespace: spec.share_process_namespace == Some(true),
         user_namespace,
         sysctls,
-        program: program(&world.dirs.run.to_string_lossy(), &world.title()),
+        arguments: arguments(&world.roots.cgroup(), &world.title()),
         cgroup: None,
         oom_score_adj: Some(podyard_linux::OomScoreAdj {
             value: -998,
@@ -111,9 +111,9 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
     Ok(sandbox_record)
 }
 
-/// For people who read a process list: whose sandbox this is, and of which instance.
-fn program(run: &str, title: &str) -> Vec<CString> {
-    ["podyard", "internal", "sandbox", run, title]
+/// For people who read a process list: of which instance this sandbox is, and whose.
+fn arguments(instance: &str, title: &str) -> Vec<CString> {
+    [instance, title]
         .into_iter()
         .filter_map(|word| CString::new(word).ok())
         .collect()

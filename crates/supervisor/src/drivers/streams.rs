@@ -55,10 +55,10 @@ pub(super) fn input(
 
 /// Everything that the keeper holds for an instance can go.
 pub(super) fn release(world: &World, container: &str, attempt: Attempt) {
+    // Nothing is in them any more.
     world
         .keeper
-        .drop_held(&logs::keeper_key(container, attempt));
-    // Few containers have these, and each message wakes the keeper.
+        .drop_later(logs::keeper_key(container, attempt));
     let index = world.container_index(container);
     let spec = index.and_then(|index| world.container(index));
     if spec.is_none_or(|spec| spec.stdin == Some(true) || spec.tty == Some(true)) {

@@ -3,12 +3,12 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use podyard_api::core::{Container, PodSpec};
-use podyard_image::{Digest, Image, Store};
+use podyard_image::{Digest, Image, NameStamp, Store};
 use podyard_lifecycle::{Attempt, ContainerIndex, Hook, Observation};
 use podyard_linux::cgroup::Resources;
 use podyard_linux::{Cgroup, CgroupRoot, Sandbox};
@@ -71,6 +71,8 @@ pub(crate) struct Live {
     /// Digests of the images that this supervisor has mounted as volumes.
     pub(crate) mounted_images: RefCell<HashMap<String, String>>,
     pub(crate) images: RefCell<HashMap<Key, Rc<Image>>>,
+    /// What references meant when they were last looked up.
+    pub(crate) found_images: RefCell<HashMap<String, (NameStamp, Rc<Image>)>>,
     /// Digests of the images that this supervisor has asked the store to keep.
     pub(crate) leased: RefCell<HashSet<Digest>>,
     pub(crate) pulls: RefCell<HashMap<Key, oneshot::Sender<()>>>,
@@ -99,6 +101,10 @@ pub(crate) struct Live {
     pub(crate) own_tree: OnceCell<Option<OwnedFd>>,
     /// Whether changes of objects are watched for.
     pub(crate) follows_objects: Cell<bool>,
+    /// How many are connected to the pod's socket.
+    pub(crate) talking: Cell<u32>,
+    /// Layers of mount points that are known to be whole.
+    pub(crate) mount_points: RefCell<HashSet<PathBuf>>,
     pub(crate) has_pod_cgroup: Cell<bool>,
     /// The pod's class, from its requests and limits.
     pub(crate) qos: OnceCell<&'static str>,

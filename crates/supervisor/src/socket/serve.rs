@@ -55,6 +55,23 @@ pub(crate) async fn run(listener: UnixListener, service: Rc<Service>) {
     }
 }
 
+/// Somebody is connected: who hears of an end here, and looks elsewhere then, must not find what was before.
+struct Talking(Rc<World>);
+
+impl Talking {
+    fn begin(service: &Service) -> Self {
+        let world = Rc::clone(&service.world);
+        world.live.talking.update(|count| count + 1);
+        Self(world)
+    }
+}
+
+impl Drop for Talking {
+    fn drop(&mut self) {
+        self.0.live.talking.update(|count| count - 1);
+    }
+}
+
 async fn serve(stream: UnixStream, service: Rc<Service>) {
     // The directory already keeps others out; this is the second lock on the door.
     let own = rustix::process::geteuid().as_raw();
@@ -64,6 +81,7 @@ async fn serve(stream: UnixStream, service: Rc<Service>) {
     {
         return;
     }
+    let _talking = Talking::begin(&service);
     let answer = hyper::service::service_fn(move |request| {
         let service = Rc::clone(&service);
         async move { Ok::<_, Infallible>(route(&service, request).await) }

@@ -12,14 +12,40 @@ mod x32;
 mod x86_64;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::architecture::Architecture;
 
 /// The first of some consecutive numbers, and the names of them all, separated by spaces.
 type Run = (u32, &'static str);
 
+/// Numbers by name.
+pub(super) type Numbers = HashMap<&'static str, u32, BuildHasherDefault<NameHasher>>;
+
+/// FNV-1a. The names are the kernel's, so nobody can choose them to collide, and every pod's first container waits for three of these
+/// tables to be made.
+pub(super) struct NameHasher(u64);
+
+impl Default for NameHasher {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for NameHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+}
+
 /// Numbers of an architecture by name, without the bit that marks x32.
-pub(super) fn numbers(architecture: Architecture) -> HashMap<&'static str, u32> {
+pub(super) fn numbers(architecture: Architecture) -> Numbers {
     let runs = match architecture {
         Architecture::X86_64 => x86_64::CALLS,
         Architecture::X86 => i386::CALLS,
@@ -31,7 +57,7 @@ pub(super) fn numbers(architecture: Architecture) -> HashMap<&'static str, u32> 
         .iter()
         .flat_map(|&(first, names)| names.split_ascii_whitespace().zip(first..));
     // No table is longer; growing on the way would cost more than looking up.
-    let mut numbers = HashMap::with_capacity(512);
+    let mut numbers = Numbers::with_capacity_and_hasher(512, BuildHasherDefault::default());
     numbers.extend(calls);
     numbers
 }

@@ -2,13 +2,16 @@
 
 use std::fs::File;
 
-use podyard_supervisor::PodHandle;
+use podyard_supervisor::{ClientError, PodHandle};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::commands::block_on;
 use crate::error::CliError;
 use crate::pods;
 use crate::settings::Stop;
+
+/// The HTTP status with which a supervisor refuses what comes after its pod's end.
+const GONE: u16 = 410;
 
 /// A pod that was told to end.
 pub(in crate::commands) struct Deleted {
@@ -38,9 +41,13 @@ pub(in crate::commands) fn ask(handle: PodHandle, stop: Stop) -> Result<Deleted,
             Stop::Graceful(grace) => client.delete(grace).await,
             Stop::Kill => client.kill().await,
         };
-        answer.map_err(|error| {
-            CliError::failed(format!("cannot delete pod `{}`", handle.name), error)
-        })
+        match answer {
+            // Its end is decided and not yet visible: that is waited for all the same.
+            Err(ClientError::Refused { code: GONE, .. }) => Ok(()),
+            answer => answer.map_err(|error| {
+                CliError::failed(format!("cannot delete pod `{}`", handle.name), error)
+            }),
+        }
     });
     match asked {
         // It ended in between.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use podyard_api::core::{Container, PodSpec, Volume};
+use podyard_image::Image;
 use podyard_lifecycle::{Attempt, ContainerIndex};
 use podyard_linux::{LaunchEvent, Sandbox};
 
@@ -19,8 +20,8 @@ use super::super::notices::Notice;
 use super::super::objects::Objects;
 use super::super::world::Key;
 use super::super::{World, images, launch_plan};
-use super::clear;
 use super::make::{self, Made};
+use super::{NotStarted, clear};
 use crate::translate::{self, security};
 
 /// How many containers wait at once. Each holds a process and a mounted root; more than the processors can make while one container
@@ -34,6 +35,8 @@ const FIRST: Attempt = 0;
 #[derive(Default)]
 pub(crate) struct Ahead {
     waiting: RefCell<HashMap<ContainerIndex, Waiting>>,
+    /// Of which only a part is there. Whoever takes one out of here has to clear it away; who has begun it notices.
+    unfinished: RefCell<HashSet<ContainerIndex>>,
     seen: RefCell<HashSet<ContainerIndex>>,
 }
 
@@ -55,12 +58,12 @@ pub(super) fn begin(world: &Rc<World>, current: ContainerIndex) {
             let Some(position) = current.0.checked_add(following) else {
                 return;
             };
-            consider(&world, ContainerIndex(position));
+            consider(&world, ContainerIndex(position)).await;
         }
     });
 }
 
-fn consider(world: &World, container: ContainerIndex) {
+async fn consider(world: &World, container: ContainerIndex) {
     // Ephemeral containers come when somebody asks for them.
     let mut members = translate::containers(world.spec());
     let Some(spec) = members.nth(container.position()) else {
@@ -68,8 +71,8 @@ fn consider(world: &World, container: ContainerIndex) {
     };
     let ahead = &world.live.ahead;
     let sandbox = world.live.sandbox.borrow().clone();
-    let Some(sandbox) = sandbox.filter(|_| ahead.waiting.borrow().len() < usize::from(AT_ONCE))
-    else {
+    let count = ahead.waiting.borrow().len() + ahead.unfinished.borrow().len();
+    let Some(sandbox) = sandbox.filter(|_| count < usize::from(AT_ONCE)) else {
         return;
     };
     if !may_wait(world.spec(), spec) || !ahead.seen.borrow_mut().insert(container) {
@@ -84,10 +87,15 @@ fn consider(world: &World, container: ContainerIndex) {
     let Some(image) = images::at_hand(world, container) else {
         return;
     };
-    let (made, notices) = world.withheld(|| make::make(world, container, FIRST, &image));
+    let objects = Rc::clone(&world.live.objects.borrow());
+    ahead.unfinished.borrow_mut().insert(container);
+    let made = make_unless_taken(world, container, &image).await;
+    // Who has taken it away has seen to what there was.
+    if !ahead.unfinished.borrow_mut().remove(&container) {
+        return;
+    }
     match made {
-        Ok(made) => {
-            let objects = Rc::clone(&world.live.objects.borrow());
+        Ok((made, notices)) => {
             let waiting = Waiting {
                 made,
                 notices,
@@ -99,6 +107,33 @@ fn consider(world: &World, container: ContainerIndex) {
         // It may be different when its time has come; and if not, it is told then.
         Err(_) => clear(world, container, FIRST),
     }
+}
+
+/// One step after the other, and what has happened meanwhile comes between them: the container that runs can end, and the next one is not
+/// to wait for one after it.
+async fn make_unless_taken(
+    world: &World,
+    container: ContainerIndex,
+    image: &Image,
+) -> Result<(Made, Vec<Notice>), NotStarted> {
+    let go_on = || async {
+        tokio::task::yield_now().await;
+        let unfinished = world.live.ahead.unfinished.borrow();
+        unfinished
+            .contains(&container)
+            .then_some(())
+            .ok_or_else(|| NotStarted::create("taken away"))
+    };
+    let (parts, mut notices) = world.withheld(|| make::Parts::new(world, container, FIRST, image));
+    let mut parts = parts?;
+    go_on().await?;
+    let (limited, more) = world.withheld(|| parts.limit(world));
+    limited?;
+    notices.extend(more);
+    go_on().await?;
+    let (made, more) = world.withheld(|| parts.assemble(world));
+    notices.extend(more);
+    Ok((made?, notices))
 }
 
 /// Nothing is foreseen of these any more: what an earlier supervisor has started is not known here.
@@ -113,8 +148,9 @@ pub(in super::super) fn give_up(world: &World, container: ContainerIndex) {
     let ahead = &world.live.ahead;
     ahead.seen.borrow_mut().insert(container);
     let waiting = ahead.waiting.borrow_mut().remove(&container);
-    if let Some(waiting) = waiting {
-        waiting.made.discard();
+    let is_unfinished = ahead.unfinished.borrow_mut().remove(&container);
+    if waiting.is_some() || is_unfinished {
+        waiting.into_iter().for_each(|it| it.made.discard());
         clear(world, container, FIRST);
     }
 }
@@ -124,6 +160,8 @@ pub(super) fn take(world: &World, key: Key) -> Option<Made> {
     let (container, attempt) = key;
     let ahead = &world.live.ahead;
     ahead.seen.borrow_mut().insert(container);
+    // What there is of it is cleared away by whoever makes it now.
+    ahead.unfinished.borrow_mut().remove(&container);
     let mut waiting = ahead.waiting.borrow_mut().remove(&container)?;
     world.look_at_objects();
     if attempt == FIRST && is_current(world, key, &mut waiting) {
@@ -163,6 +201,10 @@ pub(in super::super) fn discard(world: &World) {
     let waiting: Vec<_> = world.live.ahead.waiting.borrow_mut().drain().collect();
     for (container, waiting) in waiting {
         waiting.made.discard();
+        clear(world, container, FIRST);
+    }
+    let unfinished: Vec<_> = world.live.ahead.unfinished.borrow_mut().drain().collect();
+    for container in unfinished {
         clear(world, container, FIRST);
     }
 }

@@ -2,16 +2,17 @@
 
 use std::cell::OnceCell;
 use std::fs::OpenOptions;
-use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use podyard_image::{Digest, Image};
 use podyard_lifecycle::{Attempt, ContainerIndex};
 use podyard_linux::{Cgroup, Launch, Process, Stdio};
 
+use super::super::launch_plan::{self, Config};
 use super::super::logs::{self, LogPump};
-use super::super::{World, launch_plan, streams};
+use super::super::{World, streams};
 use super::{LiveContainer, NotStarted, clear};
 use crate::clock;
 use crate::limits;
@@ -37,75 +38,119 @@ pub(super) fn make(
     attempt: Attempt,
     image: &Image,
 ) -> Result<Made, NotStarted> {
-    let name = world.container_name(container);
-    let run = world.dirs.container_run(name, attempt);
-    let data = world.dirs.container_data(name, attempt);
-    // An earlier try of this very start may have left something.
-    clear(world, container, attempt);
-    for directory in [&run, &data, &data.join("upper"), &data.join("work")] {
-        std::fs::create_dir_all(directory)
-            .map_err(io("cannot create the container's directory"))?;
-    }
-    let config = launch_plan::config(world, container, image, &data)?;
-    let identity = &config.persona.identity;
-    let owner = (identity.uid, identity.gid);
-    let [stdout, stderr] =
-        logs::make_pipes(&run, owner, |path, flags| world.open_unseen(path, flags))
-            .map_err(io("cannot make the output pipes"))?;
-    // Whatever happens to this process from here on, the pipes keep what is in them.
-    world.keeper.hold(
-        &logs::keeper_key(name, attempt),
-        &[stdout.as_fd(), stderr.as_fd()],
-    );
-    let launch_record = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(run.join("launch"))
-        .map_err(io("cannot create the launch record"))?;
-    // The child has this lock from its birth until it executes its program or ends, also when this process is killed before it has
-    // written down who the child is.
-    lock::take(&launch_record).map_err(io("cannot lock the launch record"))?;
-    let cgroup = world.container_cgroup(name, attempt, &config.resources)?;
+    let mut parts = Parts::new(world, container, attempt, image)?;
+    parts.limit(world)?;
+    parts.assemble(world)
+}
 
-    let sandbox = world
-        .live
-        .sandbox
-        .borrow()
-        .clone()
-        .ok_or_else(|| NotStarted::create("the pod has no sandbox"))?;
-    let stop_signal = config.stop_signal;
-    let spec = world.container(container);
-    let has_terminal = spec.is_some_and(|spec| spec.tty == Some(true));
-    let stdio = match spec {
-        Some(spec) if !has_terminal => Stdio::Files {
-            stdin: streams::input(world, spec, attempt, &run)
-                .map_err(io("cannot open the standard input"))?,
-            stdout,
-            stderr,
-        },
-        _ => Stdio::Terminal { size: None },
-    };
-    let launch = launch_plan::spawn(
-        world,
-        &sandbox,
-        config,
-        cgroup.as_ref(),
-        stdio,
-        launch_record.into(),
-    )
-    .map_err(|error| NotStarted::create(chain(&error)))?;
-    let process = launch
-        .process
-        .try_clone()
-        .map_err(io("cannot hold the container's process"))?;
-    Ok(Made {
-        image: image.manifest_digest.clone(),
-        launch,
-        process,
-        stop_signal,
-        cgroup,
-        has_terminal,
-    })
+/// A container of which nothing runs yet, in steps: between two of them its maker can do what is more urgent. Whatever becomes of it,
+/// [`clear`] takes away what there is.
+pub(super) struct Parts {
+    container: ContainerIndex,
+    attempt: Attempt,
+    image: Digest,
+    config: Config,
+    run: PathBuf,
+    output: [OwnedFd; 2],
+    cgroup: Option<Cgroup>,
+}
+
+impl Parts {
+    /// Its directories, its pipes, and what it is to be.
+    pub(super) fn new(
+        world: &World,
+        container: ContainerIndex,
+        attempt: Attempt,
+        image: &Image,
+    ) -> Result<Self, NotStarted> {
+        let name = world.container_name(container);
+        let run = world.dirs.container_run(name, attempt);
+        let data = world.dirs.container_data(name, attempt);
+        // An earlier try of this very start may have left something.
+        clear(world, container, attempt);
+        for directory in [&run, &data, &data.join("upper"), &data.join("work")] {
+            std::fs::create_dir_all(directory)
+                .map_err(io("cannot create the container's directory"))?;
+        }
+        let config = launch_plan::config(world, container, image, &data)?;
+        let identity = &config.persona.identity;
+        let owner = (identity.uid, identity.gid);
+        let output = logs::make_pipes(&run, owner, |path, flags| world.open_unseen(path, flags))
+            .map_err(io("cannot make the output pipes"))?;
+        // Whatever happens to this process from here on, the pipes keep what is in them.
+        let descriptors = output.each_ref().map(AsFd::as_fd);
+        world
+            .keeper
+            .hold(&logs::keeper_key(name, attempt), &descriptors);
+        Ok(Self {
+            container,
+            attempt,
+            image: image.manifest_digest.clone(),
+            config,
+            run,
+            output,
+            cgroup: None,
+        })
+    }
+
+    /// Its cgroup.
+    pub(super) fn limit(&mut self, world: &World) -> Result<(), NotStarted> {
+        let name = world.container_name(self.container);
+        self.cgroup = world.container_cgroup(name, self.attempt, &self.config.resources)?;
+        Ok(())
+    }
+
+    /// The process, which puts the rest together and waits.
+    pub(super) fn assemble(self, world: &World) -> Result<Made, NotStarted> {
+        let launch_record = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.run.join("launch"))
+            .map_err(io("cannot create the launch record"))?;
+        // The child has this lock from its birth until it executes its program or ends, also when this process is killed before it has
+        // written down who the child is.
+        lock::take(&launch_record).map_err(io("cannot lock the launch record"))?;
+        let sandbox = world
+            .live
+            .sandbox
+            .borrow()
+            .clone()
+            .ok_or_else(|| NotStarted::create("the pod has no sandbox"))?;
+        let stop_signal = self.config.stop_signal;
+        let spec = world.container(self.container);
+        let has_terminal = spec.is_some_and(|spec| spec.tty == Some(true));
+        let [stdout, stderr] = self.output;
+        let stdio = match spec {
+            Some(spec) if !has_terminal => Stdio::Files {
+                stdin: streams::input(world, spec, self.attempt, &self.run)
+                    .map_err(io("cannot open the standard input"))?,
+                stdout,
+                stderr,
+            },
+            _ => Stdio::Terminal { size: None },
+        };
+        let launch = launch_plan::spawn(
+            world,
+            &sandbox,
+            self.config,
+            self.cgroup.as_ref(),
+            stdio,
+            launch_record.into(),
+        )
+        .map_err(|error| NotStarted::create(chain(&error)))?;
+        let process = launch
+            .process
+            .try_clone()
+            .map_err(io("cannot hold the container's process"))?;
+        Ok(Made {
+            image: self.image,
+            launch,
+            process,
+            stop_signal,
+            cgroup: self.cgroup,
+            has_terminal,
+        })
+    }
 }
 
 impl Made {

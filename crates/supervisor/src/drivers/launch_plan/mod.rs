@@ -1,6 +1,7 @@
 //! Puts a container together for the launcher: command, environment, identity, mounts, limits.
 
 mod devices;
+mod mount_points;
 mod mounts;
 mod persona;
 mod stop_signal;
@@ -14,8 +15,8 @@ use podyard_image::Image;
 use podyard_lifecycle::ContainerIndex;
 use podyard_linux::cgroup::{Limit, Resources};
 use podyard_linux::{
-    CapabilitySet, CapabilitySets, Cgroup, ContainerPlan, Launch, LaunchError, Mount, PidNamespace,
-    Rootfs, Sandbox, Stdio,
+    CapabilitySet, CapabilitySets, Cgroup, ContainerPlan, LAYER_LIMIT, Launch, LaunchError, Mount,
+    PidNamespace, Rootfs, Sandbox, Stdio,
 };
 
 use super::World;
@@ -128,6 +129,12 @@ pub(super) fn spawn(
         config.mounts,
         config.privileged,
     );
+    if let Rootfs::Overlay { layers, .. } = &mut plan.rootfs
+        && layers.len() < LAYER_LIMIT
+        && let Some(points) = mount_points::of(world, &plan.mounts)
+    {
+        layers.insert(0, points);
+    }
     if config.privileged || config.whole_proc {
         plan.masked_paths.clear();
         plan.readonly_paths.clear();
