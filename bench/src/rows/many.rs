@@ -8,6 +8,7 @@ use crate::lab::{Lab, stamps};
 use crate::manifest;
 use crate::processes;
 use crate::report::{Bound, Row};
+use crate::runners::APART;
 use crate::samples::milliseconds;
 
 const INITS: usize = 3;
@@ -35,7 +36,7 @@ pub(crate) fn measure(lab: &Lab) -> Result<Vec<Row>> {
         "Processor time of everything that was started, up to the complete removal of all pods, divided by the number of pods.",
     );
     for round in 0..lab.runs(3) {
-        for subject in ["podyard", "podman", "floor"] {
+        for subject in ["podyard", "podman", "floor", APART] {
             if subject == "podman" && (lab.podman.is_none() || round > 0) {
                 continue;
             }
@@ -60,6 +61,13 @@ pub(crate) fn measure(lab: &Lab) -> Result<Vec<Row>> {
         CPU,
         "podyard",
         "floor",
+        Bound::AtMost(2.0),
+    );
+    cpu.goal(
+        "processor time per pod, podyard ÷ floor that is kept apart",
+        CPU,
+        "podyard",
+        APART,
         Bound::AtMost(2.0),
     );
     time.commands = ["podyard run -d pods.yaml", "podman kube play pod-N.yaml"]
@@ -107,8 +115,9 @@ fn once(lab: &Lab, subject: &str, pods: usize) -> Result<(f64, f64)> {
             let commands = (0..pods).map(|number| {
                 let mut names: Vec<String> = (0..INITS).map(|i| format!("i{i}")).collect();
                 names.push("app".to_owned());
+                let name = format!("many-{number}");
                 lab.floor
-                    .command(&format!("many-{number}"), &lab.app_directory, &out, &names)
+                    .command(subject, &name, &lab.app_directory, &out, &names)
             });
             let commands = commands.collect();
             begin = processes::wall_nanoseconds();

@@ -12,6 +12,8 @@ const ALONE: &str = "a pod alone";
 const AMONG: &str = "a pod among others";
 const CONTAINER: &str = "each further container";
 const MORE: usize = 5;
+/// What is needed at the start only has been given back by then.
+const SETTLED: Duration = Duration::from_secs(12);
 
 pub(crate) fn measure(lab: &Lab) -> Result<Vec<Row>> {
     let others = if lab.quick { 5 } else { 20 };
@@ -21,9 +23,11 @@ pub(crate) fn measure(lab: &Lab) -> Result<Vec<Row>> {
         "kB",
         format!(
             "Proportional set size (what processes share is divided among them) of everything that runs besides the workload: podyard's \
-             keeper, supervisor and sandbox; podman's conmon and pause processes. *A pod among others* is one of {others} with one \
+             keeper, supervisor and sandbox; podman's conmon and pause processes; {} s after the last container has started, with nothing \
+             more happening. *A pod among others* is one of {others} with one \
              container each: the pages of the program, which one pod alone has to itself, are shared. *Each further container* compares \
-             pods of 1 and of {MORE} containers."
+             pods of 1 and of {MORE} containers.",
+            SETTLED.as_secs()
         ),
     );
     for _ in 0..lab.runs(3) {
@@ -85,6 +89,7 @@ fn beside(lab: &Lab, subject: &str, pods: usize, containers: usize) -> Result<(f
             crate::lab::stamp_of(&out, &format!("{pod}.{number}"))?;
         }
     }
+    std::thread::sleep(SETTLED);
     processes::reap();
     let mut sum = 0.0;
     let mut parts = Vec::new();

@@ -12,6 +12,10 @@ use crate::arena::Arena;
 use crate::layers;
 use crate::processes::{self, Finished};
 
+/// The floor with its directories kept apart: ext4 without a journal otherwise looks past all inodes that were freed in the last seconds, those
+/// of earlier runs as well, whenever it needs one. On other file systems there is no difference.
+pub(crate) const APART: &str = "floor, kept apart";
+
 #[derive(Clone, Debug)]
 pub(crate) struct Floor {
     binary: PathBuf,
@@ -29,10 +33,10 @@ impl Floor {
             fs::create_dir_all(directory)?;
             layers::unpack(&images.join("busybox.tar"), &rootfs)?;
         }
-        let pods = directory.join("pods");
-        let _ = fs::remove_dir_all(&pods);
-        fs::create_dir_all(&pods)?;
-        keep_apart(&pods);
+        let apart = directory.join("apart");
+        let _ = fs::remove_dir_all(&apart);
+        fs::create_dir_all(&apart)?;
+        keep_apart(&apart);
         Ok(Self {
             binary: binary.to_owned(),
             directory: directory.to_owned(),
@@ -40,25 +44,34 @@ impl Floor {
         })
     }
 
-    /// A process that makes these containers one after the other.
+    /// A process that makes these containers one after the other, in a directory beside the last one's or, for the subject [`APART`], apart
+    /// from it.
     pub(crate) fn command(
         &self,
+        subject: &str,
         instance: &str,
         app: &Path,
         out: &Path,
         names: &[String],
     ) -> Command {
-        // A new name each time, as pods have: it decides where on the disk the directory goes.
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let pods = self.directory.join("pods");
-        let last = pods.join(format!("{instance}.last"));
-        if let Ok(last) = fs::read_link(&last) {
-            let _ = fs::remove_dir_all(pods.join(last));
-        }
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let own = pods.join(format!("{instance}.{number}"));
-        let _ = fs::remove_file(&last);
-        let _ = std::os::unix::fs::symlink(&own, &last);
+        let own = if subject == APART {
+            // A new name each time, as pods have: it decides where on the disk the directory goes.
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let apart = self.directory.join("apart");
+            for last in fs::read_dir(&apart).into_iter().flatten().flatten() {
+                let name = last.file_name();
+                let name = name.to_string_lossy();
+                if name.rsplit_once('.').is_some_and(|(of, _)| of == instance) {
+                    let _ = fs::remove_dir_all(last.path());
+                }
+            }
+            apart.join(format!("{instance}.{number}"))
+        } else {
+            let own = self.directory.join(instance);
+            let _ = fs::remove_dir_all(&own);
+            own
+        };
         let mut command = Command::new(&self.binary);
         command
             .arg(own)
@@ -74,8 +87,7 @@ impl Floor {
     }
 }
 
-/// As podyard does with the directories of pods (`T` in chattr(1)): a floor must not lose time in what a file system does with inodes that
-/// were freed a moment ago.
+/// As podyard does with the directories of pods (`T` in chattr(1)).
 fn keep_apart(directory: &Path) {
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
     let _ = rustix::fs::open(directory, flags, Mode::empty()).and_then(|directory| {

@@ -4,6 +4,6 @@ mod floor;
 mod podman;
 mod podyard;
 
-pub(crate) use floor::Floor;
+pub(crate) use floor::{APART, Floor};
 pub(crate) use podman::Podman;
 pub(crate) use podyard::Podyard;
