@@ -1,7 +1,8 @@
-//! Files that are always whole: written beside their place, then renamed into it.
+//! Files that are always whole: written beside their place, then renamed into it. For their owner only, since Secrets are among them.
 
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 /// Replaces `path`. A crash of the process leaves the old or the new content; a crash of the machine may lose the new one.
@@ -43,7 +44,12 @@ fn put(path: &Path, content: &[u8], durable: bool) -> std::io::Result<()> {
     temporary.push(format!(".{}", std::process::id()));
     let temporary = Path::new(&temporary);
     let written = (|| {
-        let mut file = File::create(temporary)?;
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(temporary)?;
         file.write_all(content)?;
         if durable {
             file.sync_all()?;

@@ -38,11 +38,14 @@ pub(crate) struct Published {
 thread_local! {
     /// Whether the event loop's thread gives back what it does not need before it sleeps.
     static REST: Cell<bool> = const { Cell::new(false) };
+    /// Whether there was a turn since that was asked for last.
+    static TURNED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Before the next wait in the kernel, when everything else is done. A pod that lives for months is quiet most of the time.
+/// Before the next wait in the kernel, when everything else is done. A pod that lives for months is quiet most of the time, and one that has
+/// rested and done nothing since has nothing to give.
 pub(crate) fn rest() {
-    REST.set(true);
+    REST.set(TURNED.take());
 }
 
 /// To be called by the runtime right before it waits in the kernel.
@@ -188,6 +191,7 @@ impl Supervisor {
         observations: Vec<Observation>,
         asked: Vec<Asked>,
     ) -> Result<(), LoopError> {
+        TURNED.set(true);
         for observation in &observations {
             self.machine.observe(now, observation);
         }

@@ -55,7 +55,7 @@ fn one_that_closes_its_output_goes_on() {
 }
 
 #[test]
-fn one_that_prints_without_end_is_read_without_loss() {
+fn one_that_prints_without_end_is_read_to_its_last_line() {
     let podyard = Instance::new();
     // 1 GB in lines, some of them longer than the CRI's records.
     let app = "long=$(head -c 40000 /dev/zero | tr '\\0' x); i=0; \

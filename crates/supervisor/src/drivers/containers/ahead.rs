@@ -1,5 +1,5 @@
 //! Containers made before their time: while one init container works, the next ones are put together up to the closed barrier, so that
-//! the way from its exit to their first instruction is one byte through a socket.
+//! the way from its exit to their first instruction is one write to an eventfd.
 //!
 //! Nobody can tell, except by the clock: nothing of the container runs, nothing is reported or told, and a start that would come out
 //! differently by then is made anew. What that could be is in [`may_wait`] and [`take`]: whatever a container sees that an earlier one can
@@ -87,21 +87,14 @@ async fn consider(world: &World, container: ContainerIndex) {
     let Some(image) = images::at_hand(world, container) else {
         return;
     };
-    let objects = Rc::clone(&world.live.objects.borrow());
     ahead.unfinished.borrow_mut().insert(container);
-    let made = make_unless_taken(world, container, &image).await;
+    let made = make_unless_taken(world, container, &image, sandbox).await;
     // Who has taken it away has seen to what there was.
     if !ahead.unfinished.borrow_mut().remove(&container) {
         return;
     }
     match made {
-        Ok((made, notices)) => {
-            let waiting = Waiting {
-                made,
-                notices,
-                sandbox,
-                objects,
-            };
+        Ok(waiting) => {
             ahead.waiting.borrow_mut().insert(container, waiting);
         }
         // It may be different when its time has come; and if not, it is told then.
@@ -115,7 +108,8 @@ async fn make_unless_taken(
     world: &World,
     container: ContainerIndex,
     image: &Image,
-) -> Result<(Made, Vec<Notice>), NotStarted> {
+    sandbox: Rc<Sandbox>,
+) -> Result<Waiting, NotStarted> {
     let go_on = || async {
         tokio::task::yield_now().await;
         let unfinished = world.live.ahead.unfinished.borrow();
@@ -126,6 +120,8 @@ async fn make_unless_taken(
     };
     let (parts, mut notices) = world.withheld(|| make::Parts::new(world, container, FIRST, image));
     let mut parts = parts?;
+    // Those that it was put together from.
+    let objects = Rc::clone(&world.live.objects.borrow());
     go_on().await?;
     let (limited, more) = world.withheld(|| parts.limit(world));
     limited?;
@@ -133,7 +129,12 @@ async fn make_unless_taken(
     go_on().await?;
     let (made, more) = world.withheld(|| parts.assemble(world));
     notices.extend(more);
-    Ok((made?, notices))
+    Ok(Waiting {
+        made: made?,
+        notices,
+        sandbox,
+        objects,
+    })
 }
 
 /// Nothing is foreseen of these any more: what an earlier supervisor has started is not known here.
