@@ -64,7 +64,7 @@ pub(crate) const TABLE: &[(&str, &str)] = &[
     ),
     (
         "1",
-        "The operation failed. `run`: a pod or a job failed without an exit code of a container to pass on (a deadline, an eviction), or somebody else deleted it. `check`: something was found.",
+        "The operation failed. `run`: a pod or a job failed without an exit code of a container to pass on (as when its deadline comes before a container has started), or somebody else deleted it. `check`: something was found.",
     ),
     (
         "2",
