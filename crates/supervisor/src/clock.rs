@@ -9,15 +9,23 @@ use rustix::time::{ClockId, clock_gettime};
 /// Both clocks, read once for a whole turn.
 #[must_use]
 pub fn now() -> Now {
-    let boot = clock_gettime(ClockId::Boottime);
-    let since_boot = Duration::new(
-        boot.tv_sec.unsigned_abs(),
-        u32::try_from(boot.tv_nsec).unwrap_or_default(),
-    );
     Now {
-        since_boot,
+        since_boot: read(ClockId::Boottime),
         wall: wall(),
     }
+}
+
+/// Processor time of this thread so far: what something costs, whoever else wants the processor meanwhile.
+pub(crate) fn processor_time() -> Duration {
+    read(ClockId::ThreadCPUTime)
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
 }
 
 /// Wall time, UTC.

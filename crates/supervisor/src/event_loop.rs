@@ -79,8 +79,8 @@ pub(crate) struct Supervisor {
     text: PodText,
     /// Turns since the last publication that changed something.
     untold: u32,
-    /// When the last publication was, since the boot.
-    told_at: Duration,
+    /// When the next publication may be, since the boot.
+    tells_at: Duration,
     /// Somebody was answered and may look at once what became of it.
     is_awaited: bool,
     /// Whether there are Events that were not published yet.
@@ -138,7 +138,7 @@ impl Supervisor {
                 names,
                 text,
                 untold: 0,
-                told_at: Duration::ZERO,
+                tells_at: Duration::ZERO,
                 is_awaited: false,
                 has_new_events: true,
             },
@@ -257,13 +257,12 @@ impl Supervisor {
     async fn tell_and_wait(&mut self) -> (Vec<Observation>, Vec<Asked>) {
         loop {
             let now = clock::now();
-            let due = self.told_at + limits::PUBLICATIONS_APART;
             let is_heard = self.is_awaited || self.world.live.talking.get() > 0;
-            if is_heard || now.since_boot >= due {
+            if is_heard || now.since_boot >= self.tells_at {
                 self.publish_news(now);
             }
             if self.untold > 0 {
-                let patience = due.saturating_sub(now.since_boot);
+                let patience = self.tells_at.saturating_sub(now.since_boot);
                 if let Ok(inputs) = tokio::time::timeout(patience, self.wait()).await {
                     return inputs;
                 }
@@ -309,8 +308,8 @@ impl Supervisor {
 
     fn publish(&mut self, now: Now) {
         self.untold = 0;
-        self.told_at = now.since_boot;
         self.is_awaited = false;
+        let began = clock::processor_time();
         let version = self.published.borrow().version + 1;
         let pod = self.text.render(&self.machine, version);
         let end = self.machine.end();
@@ -349,6 +348,9 @@ impl Supervisor {
             events,
             end,
         });
+        let took = clock::processor_time().saturating_sub(began);
+        let apart = took * (limits::PUBLICATION_SHARE - 1);
+        self.tells_at = now.since_boot + apart.min(limits::PUBLICATIONS_APART);
     }
 
     fn render_events(&self) -> String {

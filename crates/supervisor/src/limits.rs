@@ -32,8 +32,10 @@ pub const UNTOLD_TURNS: u32 = 16;
 /// A keeper to whom nothing happens for so long gives back what memory it can do without.
 pub const REST_AFTER: Duration = Duration::from_secs(2);
 
-/// The pod's status and Events are put into words at most this often. They name every container, so that pods with many of them would
-/// spend their time on it; and nobody's eyes are quicker.
+/// Of its processor time a supervisor spends at most one part in so many on putting status and Events into words: they name every
+/// container, so that a pod with a hundred of them would do little else while they start …
+pub const PUBLICATION_SHARE: u32 = 10;
+/// … but nothing is kept back for longer than this.
 pub const PUBLICATIONS_APART: Duration = Duration::from_millis(50);
 
 /// Size asked for each output pipe, in bytes: at full speed a reader that pauses for 10 ms must not stop the writer.

@@ -62,10 +62,11 @@ fn stdout_has_the_logs_and_stderr_the_story() {
         &output,
         0,
         &[
+            "init first: running",
             "init first: completed in ",
+            "init second: running",
             "init second: completed in ",
-            // What lasts no moment is told once it is over.
-            "app beside: running",
+            "app app: running",
             "app beside: completed in ",
             "pod/p succeeded\n",
         ],
