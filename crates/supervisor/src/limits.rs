@@ -73,6 +73,8 @@ pub const EVENTS: usize = 1000;
 
 /// Killed processes leave their cgroup within this time, unless they hang in the kernel; then the directory stays and is complained about.
 pub const CGROUP_PATIENCE: Duration = Duration::from_secs(2);
+/// Removing the cgroups of ended containers waits until none has started for so long.
+pub const CALM: Duration = Duration::from_millis(100);
 
 /// A pod's cgroup `pids.max` is left to the machine, as the kubelet does by default; its sandbox's /dev/shm has this size.
 pub const SHM_BYTES: u64 = 64 << 20;

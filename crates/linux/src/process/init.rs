@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! isolate ─▶ cgroup ─▶ sources, while the host's paths are visible
-//!         ─▶ join the sandbox ─▶ new mount (and cgroup) namespace ─▶ mounts ─▶ pivot_root     (a new container)
+//!         ─▶ join the sandbox ─▶ new mount (and cgroup) namespace ─▶ root, mounts           (a new container)
 //!         ─▶ join the container                                                               (exec)
 //!         ─▶ terminal, stdio, limits, keyring ─▶ READY ─▶ barrier ─▶ record ─▶ privileges ─▶ execve
 //! ```
@@ -234,13 +234,16 @@ fn close_all_but_reports(script: &Script<'_>) -> Result<(), Errno> {
     close_all_but(&keep)
 }
 
-/// v1 has no way to be born into a cgroup: the child enters by itself, so that only it waits for the kernel.
+/// v1 has no way to be born into a cgroup: the child enters by itself.
+///
+/// It has one thread, and of itself a thread is moved by `tasks` without the machine's lock over all forks and exits, whose taking waits
+/// until every processor has passed through the scheduler (`cgroup_procs_write_start` since Linux 5.5). `cgroup.procs` would take it.
 pub(crate) fn enter_cgroups<'p>(directories: &[BorrowedFd<'_>]) -> Result<(), Failure<'p>> {
     for directory in directories {
         let enter = || {
             let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-            let procs = rustix::fs::openat(directory, c"cgroup.procs", flags, Mode::empty())?;
-            rustix::io::write(&procs, b"0").map(drop)
+            let tasks = rustix::fs::openat(directory, c"tasks", flags, Mode::empty())?;
+            rustix::io::write(&tasks, b"0").map(drop)
         };
         enter().during(Stage::Cgroup)?;
     }
@@ -309,8 +312,7 @@ fn enter_new_container<'s>(
     sys::namespaces::unshare(new).during(Stage::NewNamespaces)?;
 
     let toolbox = open_root().during(Stage::NewNamespaces)?;
-    let flags = rustix::mount::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    rustix::mount::move_mount(&root, c"", &toolbox, c"root", flags).during(Stage::PivotRoot)?;
+    cover_root(root.as_fd(), toolbox.as_fd()).during(Stage::ChangeRoot)?;
     attach::attach_all(root.as_fd(), toolbox.as_fd(), &entry.mounts, sources)?;
     if let ScriptStdio::Terminal { size, console } = &script.stdio {
         make_terminal(root.as_fd(), script, *size, console.as_ref()).during(Stage::Terminal)?;
@@ -320,7 +322,6 @@ fn enter_new_container<'s>(
     // The working directory is made while the root can still be written to.
     let working_directory = target::resolve(root.as_fd(), &script.working_dir, Make::Directory)
         .on(Stage::WorkingDirectory, 0, &script.working_dir.path)?;
-    change_root(root.as_fd()).during(Stage::PivotRoot)?;
     if entry.readonly_rootfs {
         let read_only = MountAttr {
             set: sys::mount::RDONLY,
@@ -334,6 +335,20 @@ fn enter_new_container<'s>(
 pub(crate) fn open_root() -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(c"/", flags, Mode::empty())
+}
+
+/// Puts `root` on top of the sandbox's root, and makes it the root of this process.
+///
+/// What is on top of a mount namespace's root is its root for whoever enters it (setns(2)), and `..` of it is itself, so no chroot(2)
+/// leads below; below is the sandbox's root, which is read-only and holds nothing of the machine. pivot_root(2) would do the same for more:
+/// it looks at the root of every process of the machine, and taking the old root away waits for all processors.
+fn cover_root(root: BorrowedFd<'_>, covered: BorrowedFd<'_>) -> Result<(), Errno> {
+    use rustix::mount::MoveMountFlags;
+    let flags =
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(root, c"", covered, c"", flags)?;
+    rustix::process::fchdir(root)?;
+    rustix::process::chroot(c".")
 }
 
 /// Makes `root` the root of this mount namespace and lets go of the old one.

@@ -55,7 +55,7 @@ pub enum Stage {
     /// Making a path read-only; the subject is the path.
     ReadonlyPath = 12,
     /// Changing into the new root.
-    PivotRoot = 13,
+    ChangeRoot = 13,
     /// Entering the working directory; the subject is the directory.
     WorkingDirectory = 14,
     /// Making the terminal.
@@ -101,7 +101,7 @@ impl Stage {
         Self::Device,
         Self::MaskPath,
         Self::ReadonlyPath,
-        Self::PivotRoot,
+        Self::ChangeRoot,
         Self::WorkingDirectory,
         Self::Terminal,
         Self::Stdio,
@@ -138,7 +138,7 @@ impl Stage {
             Self::Device => "make the device",
             Self::MaskPath => "mask",
             Self::ReadonlyPath => "make read-only",
-            Self::PivotRoot => "change into the root filesystem",
+            Self::ChangeRoot => "change into the root filesystem",
             Self::WorkingDirectory => "enter the working directory",
             Self::Terminal => "make a terminal",
             Self::Stdio => "connect standard input and output",

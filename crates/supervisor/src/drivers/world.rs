@@ -17,7 +17,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::accounts::{self, AccountFiles};
-use super::containers::{Ahead, LiveContainer, NotStarted, Unwritten};
+use super::containers::{Ahead, Emptied, LiveContainer, NotStarted, Unwritten};
 use super::current_pod::CurrentPod;
 use super::logs;
 use super::notices::Notice;
@@ -81,6 +81,8 @@ pub(crate) struct Live {
     pub(crate) withheld: RefCell<Option<Vec<Notice>>>,
     /// Containers that were made before their time.
     pub(crate) ahead: Ahead,
+    /// Cgroups of containers that are over.
+    pub(crate) emptied: Emptied,
     /// Output of instances that are over, which could not be written yet.
     pub(crate) unwritten: RefCell<HashMap<Key, Unwritten>>,
     /// Terminals of the last supervisor's containers, by the keeper's name for them.

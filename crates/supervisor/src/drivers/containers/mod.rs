@@ -10,6 +10,7 @@
 
 mod adopt;
 mod ahead;
+mod emptied;
 mod make;
 mod output;
 
@@ -39,6 +40,7 @@ use crate::rotation;
 
 pub(super) use adopt::adopt;
 pub(crate) use ahead::Ahead;
+pub(crate) use emptied::Emptied;
 pub(super) use ahead::{discard as discard_ahead, forgo as forgo_ahead, give_up as give_up_ahead};
 pub(crate) use output::Unwritten;
 
@@ -83,6 +85,7 @@ pub(super) fn start(
     attempt: Attempt,
     restart_count: u32,
 ) {
+    emptied::stand_back(world);
     let container_id = new_container_id();
     let made = match ahead::take(world, (container, attempt)) {
         Some(made) => Ok(made),
@@ -307,17 +310,14 @@ fn last_bytes(path: &Path, bytes: u64) -> std::io::Result<String> {
 }
 
 impl Over {
-    /// Its cgroup and its volatile files go, its writable layer stays until it is removed.
-    fn forget(&self, world: &World) {
+    /// Its volatile files go, and its cgroup in time; its writable layer stays until it is removed.
+    fn forget(&self, world: &Rc<World>) {
         if let Some(live) = &self.live {
             let _ = live.process.reap();
         }
         let (container, attempt) = self.key;
-        let name = world.container_name(container);
-        if let Some(cgroup) = &self.cgroup
-            && let Err(error) = cgroup.remove(limits::CGROUP_PATIENCE)
-        {
-            world.complain(&format!("cannot remove the cgroup of {name}: {error}"));
+        if self.cgroup.is_some() {
+            emptied::remove_in_time(world, self.key);
         }
         remove_volatile(world, self.key);
         let mut containers = world.live.containers.borrow_mut();
