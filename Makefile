@@ -31,7 +31,7 @@ images: ## the images of demo, examples and tests as OCI archives in target/imag
 	@scripts/build-image
 
 install: ## the release binary to PREFIX/bin (PREFIX=/usr/local)
-	$(CARGO) build --release -p podyard
+	@CARGO="$(CARGO)" scripts/build release
 	install -D -m 0755 target/release/podyard "$(DESTDIR)$(PREFIX)/bin/podyard"
 
 clean: ## remove everything that was built

@@ -313,8 +313,8 @@ impl Supervisor {
         let version = self.published.borrow().version + 1;
         let pod = self.text.render(&self.machine, version);
         let end = self.machine.end();
-        // Commands read these files; whoever is connected gets the same from memory.
-        let status = atomic::write(&self.dirs.status(), pod.as_bytes());
+        // Commands read these files; whoever is connected gets the same from memory. Events come first, so that whoever sees the status
+        // finds what led to it.
         let mut events_file = Ok(());
         let mut events = Rc::clone(&self.published.borrow().events);
         if self.has_new_events {
@@ -322,6 +322,7 @@ impl Supervisor {
             events_file = atomic::write(&self.dirs.events(), events.as_bytes());
             self.has_new_events = events_file.is_err();
         }
+        let status = atomic::write(&self.dirs.status(), pod.as_bytes());
         let (mut last, mut last_events) = (Ok(()), Ok(()));
         // Nothing is left of a pod that was deleted, so there is nothing to bring to the disk.
         if matches!(end, Some(End::Terminal(_))) {
