@@ -164,5 +164,6 @@ fn record(layer: &WantedLayer, unpacked: Unpacked) -> LayerRecord {
         entries,
         devices_left_out,
         opaque_root,
+        is_joined: false,
     }
 }

@@ -34,7 +34,7 @@ pub const REST_AFTER: Duration = Duration::from_secs(2);
 
 /// Of its processor time a supervisor spends at most one part in so many on putting status and Events into words: they name every
 /// container, so that a pod with a hundred of them would do little else while they start …
-pub const PUBLICATION_SHARE: u32 = 10;
+pub const PUBLICATION_SHARE: u32 = 20;
 /// … but nothing is kept back for longer than this.
 pub const PUBLICATIONS_APART: Duration = Duration::from_millis(50);
 

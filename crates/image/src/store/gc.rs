@@ -51,6 +51,7 @@ impl Store {
                     let Some(record) = self.image_record(&manifest)? else {
                         continue;
                     };
+                    layers.extend(record.joined());
                     layers.extend(record.layers.into_iter().map(|layer| layer.diff_id));
                     blobs.extend([record.manifest, record.image_id]);
                 } else {
@@ -70,10 +71,10 @@ impl Store {
             }
             for layer in self.layer_digests()? {
                 if !layers.contains(&layer) {
-                    report.layers += 1;
-                    report.freed_bytes += self
-                        .layer_record(&layer)?
-                        .map_or(0, |record| record.size_bytes);
+                    let record = self.layer_record(&layer)?;
+                    let is_joined = record.as_ref().is_some_and(|record| record.is_joined);
+                    report.layers += usize::from(!is_joined);
+                    report.freed_bytes += record.map_or(0, |record| record.size_bytes);
                     files::rename(&self.layer_path(&layer), &trash.path().join(layer.hex()))?;
                 }
             }

@@ -23,6 +23,9 @@ pub(crate) struct LayerRecord {
     pub(crate) devices_left_out: u64,
     /// The archive's root is opaque: nothing of lower layers can be seen.
     pub(crate) opaque_root: bool,
+    /// It is made of an image's layers (`joined.rs`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_joined: bool,
 }
 
 impl LayerRecord {

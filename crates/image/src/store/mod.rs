@@ -4,7 +4,8 @@
 //! <root>/version                      the layout's version
 //! <root>/names/<hash>.json            what a reference means now           (hash of the complete reference)
 //! <root>/images/<manifest>.json       an image: config and diff ids        (manifest digest)
-//! <root>/layers/<diff id>/fs          an unpacked layer, whiteouts as overlayfs wants them
+//! <root>/layers/<diff id>/fs          an unpacked layer, whiteouts as overlayfs wants them; or the many layers of an
+//!                                     image, joined (`joined.rs`)
 //! <root>/layers/<diff id>/layer.json  its size and the like
 //! <root>/blobs/sha256/<digest>        manifests and configurations as they came
 //! <root>/leases/<owner>/<manifest>    who uses which image
@@ -18,6 +19,7 @@
 pub(crate) mod blobs;
 pub(crate) mod files;
 mod gc;
+mod joined;
 mod layers;
 mod leases;
 mod records;
@@ -64,7 +66,8 @@ pub struct Image {
     pub repo_digest: Option<String>,
     /// What its containers run unless told otherwise.
     pub config: ImageConfig,
-    /// Unpacked directories, absolute, lowest first, each at most once; may be empty. Read-only for everybody.
+    /// Unpacked directories, absolute, lowest first, each at most once; may be empty. Read-only for everybody. One alone if there were many
+    /// layers.
     pub layers: Vec<PathBuf>,
     /// Bytes of file content in all layers, unpacked.
     pub size_bytes: u64,
@@ -330,10 +333,14 @@ impl Store {
     }
 
     fn image_from(&self, record: ImageRecord, names: &[&NameRecord]) -> Image {
-        let layers = record
-            .layers_for_overlay()
-            .map(|layer| self.layer_path(&layer.diff_id).join("fs"))
-            .collect();
+        let joined = record.joined().map(|joined| self.layer_path(&joined));
+        let layers = match joined.filter(|joined| joined.exists()) {
+            Some(joined) => vec![joined.join("fs")],
+            None => record
+                .layers_for_overlay()
+                .map(|layer| self.layer_path(&layer.diff_id).join("fs"))
+                .collect(),
+        };
         let newest = names.iter().max_by_key(|name| name.stored_at);
         let pulled = names.iter().find(|name| name.origin == Origin::Pulled);
         Image {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::files::{self, FileLock, LockKind};
-use super::{ImageRecord, LayerRecord, NameRecord, Origin, Store, StoreError, records};
+use super::{ImageRecord, LayerRecord, NameRecord, Origin, Store, StoreError, joined, records};
 use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::reference::Reference;
@@ -198,6 +198,8 @@ impl Transaction {
 
     /// Makes the image durable and visible, layers first, names last.
     pub(crate) fn commit(&mut self, image: NewImage) -> Result<(), StoreError> {
+        let record = self.image_record(&image)?;
+        self.join_layers(&record)?;
         let new = self.path.join("new");
         let mut renames: Vec<(PathBuf, PathBuf)> = Vec::new();
         // Without new layers there is little to synchronise: each file by itself.
@@ -218,35 +220,7 @@ impl Transaction {
                 stage(blob, path)?;
             }
         }
-        let mut layers = Vec::with_capacity(image.diff_ids.len());
-        for diff_id in &image.diff_ids {
-            let record =
-                match records::read_record(&self.layer_directory(diff_id).join("layer.json"))? {
-                    Some(record) => Some(record),
-                    None => self.store.layer_record(diff_id)?,
-                };
-            let Some(LayerRecord {
-                size_bytes,
-                opaque_root,
-                ..
-            }) = record
-            else {
-                return Err(StoreError::Gone(image.manifest));
-            };
-            layers.push(records::LayerOfImage {
-                diff_id: diff_id.clone(),
-                size_bytes,
-                opaque_root,
-            });
-        }
         let path = self.store.image_path(&image.manifest);
-        let record = ImageRecord {
-            version: records::VERSION,
-            manifest: image.manifest.clone(),
-            image_id: image.image_id,
-            layers,
-            config: image.config,
-        };
         stage(&records::encode(&path, &record)?, path)?;
         for name in image.names {
             let path = self.store.name_path(&name.reference);
@@ -281,6 +255,75 @@ impl Transaction {
         drop(shared);
         self.locks.clear();
         Ok(())
+    }
+
+    /// What there will be of an image whose layers are all here or in the store.
+    fn image_record(&self, image: &NewImage) -> Result<ImageRecord, StoreError> {
+        let mut layers = Vec::with_capacity(image.diff_ids.len());
+        for diff_id in &image.diff_ids {
+            let record =
+                match records::read_record(&self.layer_directory(diff_id).join("layer.json"))? {
+                    Some(record) => Some(record),
+                    None => self.store.layer_record(diff_id)?,
+                };
+            let Some(LayerRecord {
+                size_bytes,
+                opaque_root,
+                ..
+            }) = record
+            else {
+                return Err(StoreError::Gone(image.manifest.clone()));
+            };
+            layers.push(records::LayerOfImage {
+                diff_id: diff_id.clone(),
+                size_bytes,
+                opaque_root,
+            });
+        }
+        Ok(ImageRecord {
+            version: records::VERSION,
+            manifest: image.manifest.clone(),
+            image_id: image.image_id.clone(),
+            layers,
+            config: image.config.clone(),
+        })
+    }
+
+    /// Makes one directory of an image's many layers. If that cannot be, they are mounted as they are.
+    fn join_layers(&mut self, record: &ImageRecord) -> Result<(), StoreError> {
+        let Some(joined) = record.joined() else {
+            return Ok(());
+        };
+        if self.claim_layers(&[joined.clone()], |_| {})?.is_empty() {
+            return Ok(());
+        }
+        let directory = self.layer_directory(&joined);
+        let layers: Vec<PathBuf> = record
+            .layers_for_overlay()
+            .map(|layer| {
+                let here = self.layer_directory(&layer.diff_id);
+                let place = if here.exists() {
+                    here
+                } else {
+                    self.store.layer_path(&layer.diff_id)
+                };
+                place.join("fs")
+            })
+            .collect();
+        match joined::join(layers.iter().map(PathBuf::as_path), &directory.join("fs")) {
+            Ok(()) => self.layer_is_complete(&LayerRecord {
+                version: LayerRecord::VERSION,
+                diff_id: joined.clone(),
+                blob: joined,
+                // The content is that of the layers.
+                size_bytes: 0,
+                entries: 0,
+                devices_left_out: 0,
+                opaque_root: true,
+                is_joined: true,
+            }),
+            Err(_) => files::remove_tree(&directory),
+        }
     }
 
     /// Renames complete layers into place. Each is pinned, so none can be collected in between.

@@ -2,6 +2,7 @@
 
 mod archives;
 mod fake;
+mod joined;
 mod lifetime;
 mod misbehaving;
 mod registries;

@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-use super::{Cgroup, CgroupError, Directory, io_error};
+use super::{Cgroup, CgroupError, CgroupRoot, Directory, io_error};
 
 impl Cgroup {
     /// Kills every process in it and below it. Does not wait.
@@ -56,6 +56,26 @@ impl Cgroup {
                 });
             }
         }
+    }
+
+    /// As [`Self::remove`], of a cgroup that nobody has open: usually it is empty, and then it is not looked at first.
+    ///
+    /// # Errors
+    /// As [`Self::remove`].
+    pub fn remove_at(root: &CgroupRoot, path: &str, patience: Duration) -> Result<(), CgroupError> {
+        super::check_path(path)?;
+        let mut is_gone = true;
+        for hierarchy in root.hierarchies() {
+            match rustix::fs::unlinkat(&hierarchy.fd, path, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(Errno::BUSY | Errno::NOTEMPTY) => is_gone = false,
+                Err(errno) => return Err(io_error("remove", hierarchy.path.join(path), errno)),
+            }
+        }
+        if is_gone {
+            return Ok(());
+        }
+        Self::open(root, path)?.map_or(Ok(()), |cgroup| cgroup.remove(patience))
     }
 
     /// Removes every directory. Returns one that still has processes, if any has.

@@ -344,8 +344,7 @@ pub(crate) fn open_root() -> Result<OwnedFd, Errno> {
 /// it looks at the root of every process of the machine, and taking the old root away waits for all processors.
 fn cover_root(root: BorrowedFd<'_>, covered: BorrowedFd<'_>) -> Result<(), Errno> {
     use rustix::mount::MoveMountFlags;
-    let flags =
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(root, c"", covered, c"", flags)?;
     rustix::process::fchdir(root)?;
     rustix::process::chroot(c".")

@@ -314,17 +314,18 @@ impl World {
             .flatten()
     }
 
+    /// With whatever is in it.
     pub(super) fn remove_container_cgroup(&self, name: &str, attempt: Attempt) {
-        if let Some(cgroup) = self.open_container_cgroup(name, attempt) {
-            let _ = cgroup.kill_all();
-            let _ = cgroup.remove(limits::CGROUP_PATIENCE);
+        let path = self.container_cgroup_path(name, attempt);
+        if let Err(error) = Cgroup::remove_at(&self.cgroups, &path, limits::CGROUP_PATIENCE) {
+            let cause = crate::pull::chain(&error);
+            self.complain(&format!("cannot remove the cgroup of {name}: {cause}"));
         }
     }
 
     pub(super) fn remove_pod_cgroup(&self) {
-        if let Ok(Some(cgroup)) = Cgroup::open(&self.cgroups, &self.pod_cgroup_path())
-            && let Err(error) = cgroup.remove(limits::CGROUP_PATIENCE)
-        {
+        let path = self.pod_cgroup_path();
+        if let Err(error) = Cgroup::remove_at(&self.cgroups, &path, limits::CGROUP_PATIENCE) {
             self.complain(&format!(
                 "cannot remove the pod's cgroup: {}",
                 crate::pull::chain(&error)

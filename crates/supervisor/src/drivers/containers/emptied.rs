@@ -46,12 +46,7 @@ async fn remove_all(world: Rc<World>) {
         let Some((container, attempt)) = emptied.cgroups.borrow_mut().pop() else {
             break;
         };
-        let name = world.container_name(container);
-        if let Some(cgroup) = world.open_container_cgroup(name, attempt)
-            && let Err(error) = cgroup.remove(limits::CGROUP_PATIENCE)
-        {
-            world.complain(&format!("cannot remove the cgroup of {name}: {error}"));
-        }
+        world.remove_container_cgroup(world.container_name(container), attempt);
         tokio::task::yield_now().await;
     }
     emptied.is_waiting.set(false);

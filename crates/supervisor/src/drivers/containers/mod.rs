@@ -40,8 +40,8 @@ use crate::rotation;
 
 pub(super) use adopt::adopt;
 pub(crate) use ahead::Ahead;
-pub(crate) use emptied::Emptied;
 pub(super) use ahead::{discard as discard_ahead, forgo as forgo_ahead, give_up as give_up_ahead};
+pub(crate) use emptied::Emptied;
 pub(crate) use output::Unwritten;
 
 /// A container instance that was created and is not known to have ended.
