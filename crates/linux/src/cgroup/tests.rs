@@ -327,7 +327,7 @@ fn a_machine_without_controllers_says_which_limits_nobody_holds() {
 #[test]
 fn one_that_nobody_has_open_is_removed_by_its_name() {
     let tree = v1_tree(&["cpu", "memory"]);
-    let root = CgroupRoot::detect(tree.path()).unwrap();
+    let root = CgroupRoot::detect_in(tree.path()).unwrap();
     Cgroup::create(&root, "pods/one", &limits()).unwrap();
     Cgroup::remove_at(&root, "pods/one", Duration::ZERO).unwrap();
     assert!(Cgroup::open(&root, "pods/one").unwrap().is_none());
