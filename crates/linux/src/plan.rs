@@ -3,7 +3,8 @@
 //! Nothing here knows where the values come from. Defaults are those of containerd's CRI plugin, so that a plan made by
 //! [`ContainerPlan::new`] and given `args` is what a plain Kubernetes container gets.
 
-use std::ffi::CString;
+use std::borrow::Cow;
+use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -31,9 +32,9 @@ pub struct ContainerPlan<'a> {
     /// Mounts, made in this order; parents before children. The first ones are the kernel's own file systems.
     pub mounts: Vec<Mount>,
     /// Paths hidden under `/dev/null` (files) or an empty read-only directory; absent ones are skipped.
-    pub masked_paths: Vec<CString>,
+    pub masked_paths: Vec<Cow<'static, CStr>>,
     /// Paths made read-only, with what is below them; absent ones are skipped.
-    pub readonly_paths: Vec<CString>,
+    pub readonly_paths: Vec<Cow<'static, CStr>>,
 
     /// Program and arguments. A first word without `/` is looked up in the `PATH` of `env`.
     pub args: Vec<CString>,

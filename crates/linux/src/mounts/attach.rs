@@ -1,5 +1,6 @@
 //! Mounting, in the child: detached mounts are made from sources, then moved to their places.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -427,7 +428,7 @@ fn cgroup(
 pub(crate) fn mask<'p>(
     root: BorrowedFd<'_>,
     toolbox: BorrowedFd<'_>,
-    paths: &'p [CString],
+    paths: &'p [Cow<'static, CStr>],
 ) -> Result<(), Failure<'p>> {
     for (place, path) in paths.iter().enumerate() {
         let hide = || -> Result<(), Errno> {
@@ -448,7 +449,7 @@ pub(crate) fn mask<'p>(
 /// Makes paths read-only with everything below them.
 pub(crate) fn make_read_only<'p>(
     root: BorrowedFd<'_>,
-    paths: &'p [CString],
+    paths: &'p [Cow<'static, CStr>],
 ) -> Result<(), Failure<'p>> {
     let attributes = MountAttr {
         set: mount::RDONLY,

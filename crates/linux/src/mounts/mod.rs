@@ -14,6 +14,7 @@ pub(crate) mod target;
 pub use points::make_mount_points;
 pub use sub_path::{SubPathError, open_sub_path};
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -271,7 +272,7 @@ pub(crate) fn defaults() -> Vec<Mount> {
 ///
 /// The `thermal_throttle` directory of each processor belongs to the list as well, when the machine has them.
 #[must_use]
-pub(crate) fn default_masked_paths() -> Vec<CString> {
+pub(crate) fn default_masked_paths() -> Vec<Cow<'static, CStr>> {
     const PATHS: [&CStr; 12] = [
         c"/proc/asound",
         c"/proc/acpi",
@@ -286,14 +287,18 @@ pub(crate) fn default_masked_paths() -> Vec<CString> {
         c"/sys/firmware",
         c"/sys/devices/virtual/powercap",
     ];
-    let mut paths: Vec<CString> = PATHS.iter().map(|&path| path.to_owned()).collect();
-    paths.extend(thermal_throttle_paths(Path::new("/sys/devices/system/cpu")));
-    paths
+    let of_processors = thermal_throttle_paths(Path::new("/sys/devices/system/cpu"));
+    let of_processors = of_processors.into_iter().map(Cow::Owned);
+    PATHS
+        .map(Cow::Borrowed)
+        .into_iter()
+        .chain(of_processors)
+        .collect()
 }
 
 /// Paths no container that is not privileged may write to, as containerd and CRI-O do.
 #[must_use]
-pub(crate) fn default_readonly_paths() -> Vec<CString> {
+pub(crate) fn default_readonly_paths() -> Vec<Cow<'static, CStr>> {
     const PATHS: [&CStr; 5] = [
         c"/proc/bus",
         c"/proc/fs",
@@ -301,7 +306,7 @@ pub(crate) fn default_readonly_paths() -> Vec<CString> {
         c"/proc/sys",
         c"/proc/sysrq-trigger",
     ];
-    PATHS.iter().map(|&path| path.to_owned()).collect()
+    PATHS.map(Cow::Borrowed).into()
 }
 
 /// `cpu<N>/thermal_throttle` below `directory`, where it exists; cores of one kind have it or not, so the first one tells.

@@ -1,8 +1,8 @@
 //! Mounts as the child needs them: C strings and numbers, made in the parent.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::{Access, Mount, MountFlags, MountSource, Propagation, propagation};
@@ -42,8 +42,8 @@ pub(crate) struct PreparedMount<'p> {
 pub(crate) struct Target {
     /// As given; for reports.
     pub(crate) path: CString,
-    /// The path's names, without `.`; `..` has been resolved.
-    pub(crate) names: Vec<CString>,
+    /// The same from the root on, without a slash before it: `.` is left out and `..` resolved. Empty for the root itself.
+    pub(crate) relative: CString,
     /// Whether symbolic links on the way are followed (inside the root) or refused.
     pub(crate) follow_links: bool,
     /// Whether it may be inside procfs.
@@ -61,8 +61,8 @@ pub(crate) enum PreparedSource<'p> {
         recursive: bool,
     },
     FileSystem {
-        kind: CString,
-        options: Vec<(CString, Option<CString>)>,
+        kind: &'p CStr,
+        options: &'p [(CString, Option<CString>)],
         attributes: u32,
         /// Made before the user namespace is joined, whose root may not make it.
         early: bool,
@@ -111,8 +111,8 @@ fn prepare_one<'p>(
             recursive: *recursive,
         },
         MountSource::FileSystem { kind, options } => PreparedSource::FileSystem {
-            kind: kind.clone(),
-            options: options.clone(),
+            kind,
+            options,
             attributes: low_half(flags),
             early: user_namespace && [c"proc", c"sysfs"].contains(&kind.as_c_str()),
         },
@@ -164,7 +164,7 @@ fn prepare_one<'p>(
 pub(crate) fn directory(path: &Path) -> Result<Target, LaunchError> {
     Ok(Target {
         path: text(path.as_os_str()).ok_or_else(|| bad(path))?,
-        names: names(path)?,
+        relative: relative(path)?,
         follow_links: true,
         in_proc: true,
     })
@@ -178,9 +178,9 @@ pub(crate) fn fixed_place(path: &Path) -> Result<Target, LaunchError> {
     })
 }
 
-/// The names of an absolute path.
-fn names(path: &Path) -> Result<Vec<CString>, LaunchError> {
-    let mut names: Vec<CString> = Vec::new();
+/// An absolute path as it is from the root on.
+fn relative(path: &Path) -> Result<CString, LaunchError> {
+    let mut clean = PathBuf::new();
     let mut components = path.components();
     if components.next() != Some(Component::RootDir) {
         return Err(LaunchError::Path {
@@ -190,31 +190,24 @@ fn names(path: &Path) -> Result<Vec<CString>, LaunchError> {
     }
     for component in components {
         match component {
-            Component::Normal(name) => names.push(text(name).ok_or_else(|| bad(path))?),
-            Component::ParentDir => drop(names.pop()),
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => drop(clean.pop()),
             _ => {}
         }
     }
-    Ok(names)
+    CString::new(clean.into_os_string().into_vec()).map_err(|_| bad(path))
 }
 
 /// Checks a destination and takes it apart.
 fn target(path: &Path, follow_links: bool, bind: bool) -> Result<Target, LaunchError> {
-    let names = names(path)?;
-    if names.is_empty() {
+    let relative = relative(path)?;
+    if relative.is_empty() {
         return Err(LaunchError::Path {
             path: path.to_owned(),
             what: "is the root itself",
         });
     }
-    let clean = format!(
-        "/{}",
-        names
-            .iter()
-            .map(|n| n.to_string_lossy())
-            .collect::<Vec<_>>()
-            .join("/")
-    );
+    let clean = format!("/{}", relative.to_string_lossy());
     let below_proc = clean.starts_with("/proc/");
     let coverable = COVERABLE_PROC_FILES.contains(&clean.as_str());
     if below_proc && !coverable || bind && clean == "/proc" {
@@ -225,7 +218,7 @@ fn target(path: &Path, follow_links: bool, bind: bool) -> Result<Target, LaunchE
     }
     Ok(Target {
         path: text(path.as_os_str()).ok_or_else(|| bad(path))?,
-        names,
+        relative,
         follow_links: follow_links && !below_proc,
         in_proc: below_proc,
     })

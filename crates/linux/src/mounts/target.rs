@@ -54,10 +54,7 @@ pub(crate) fn lookup(root: BorrowedFd<'_>, target: &Target) -> Result<OwnedFd, E
 /// The path relative to the root.
 fn path_of(target: &Target) -> Result<[u8; PATH_LIMIT], Errno> {
     let mut buffer = [0_u8; PATH_LIMIT];
-    let mut length = 0;
-    for name in &target.names {
-        length = append(&mut buffer, length, name.to_bytes())?;
-    }
+    let length = copy(&mut buffer, 0, target.relative.to_bytes())?;
     if length == 0 {
         buffer[0] = b'.';
     }
@@ -208,15 +205,6 @@ fn replace(
     copy(&mut result, length, &buffer[end..end + rest])?;
     *buffer = result;
     Ok(())
-}
-
-fn append(buffer: &mut [u8; PATH_LIMIT], length: usize, name: &[u8]) -> Result<usize, Errno> {
-    let length = if length == 0 {
-        0
-    } else {
-        copy(buffer, length, b"/")?
-    };
-    copy(buffer, length, name)
 }
 
 /// Copies with room left for the final NUL.

@@ -14,6 +14,7 @@
 //! it has more capabilities than a container until execve gives it new memory.
 #![expect(unsafe_code, reason = "execve(2) takes arrays of pointers")]
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -83,8 +84,8 @@ pub(crate) struct ContainerEntry<'p> {
     pub(crate) rootfs: PreparedRootfs,
     pub(crate) readonly_rootfs: bool,
     pub(crate) mounts: Vec<PreparedMount<'p>>,
-    pub(crate) masked_paths: &'p [CString],
-    pub(crate) readonly_paths: &'p [CString],
+    pub(crate) masked_paths: &'p [Cow<'static, CStr>],
+    pub(crate) readonly_paths: &'p [Cow<'static, CStr>],
     /// The sandbox, by pidfd.
     pub(crate) sandbox: BorrowedFd<'p>,
     pub(crate) cgroup_namespace: bool,

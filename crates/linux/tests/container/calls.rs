@@ -9,7 +9,7 @@ use std::process::Command;
 
 use podyard_linux::{Mount, Rlimit, Rootfs, make_mount_points, seccomp};
 
-use crate::world::{Pod, strings};
+use crate::world::Pod;
 
 tests![
     a_container_takes_no_more_calls_than_it_used_to,
@@ -69,8 +69,12 @@ pub(crate) fn start_a_container() {
     let mut running = pod
         .spawn(&["true"], |plan| {
             plan.rootfs = rootfs;
-            plan.masked_paths = strings(&["/proc/interrupts", "/sys/firmware", "/proc/nothing"]);
-            plan.readonly_paths = strings(&["/proc/sys", "/proc/irq", "/proc/nothing"]);
+            plan.masked_paths = [c"/proc/interrupts", c"/sys/firmware", c"/proc/nothing"]
+                .map(Into::into)
+                .into();
+            plan.readonly_paths = [c"/proc/sys", c"/proc/irq", c"/proc/nothing"]
+                .map(Into::into)
+                .into();
             plan.seccomp = Some(filter);
             plan.rlimits = vec![Rlimit {
                 resource: libc::RLIMIT_CORE,

@@ -264,10 +264,10 @@ fn crun(pod: &Pod, root: &Path, given: &Given) -> String {
         paths.replace((plan.masked_paths.clone(), plan.readonly_paths.clone()));
     }));
     let (masked, readonly) = paths.into_inner();
-    let texts = |paths: Vec<std::ffi::CString>| -> Vec<String> {
+    let texts = |paths: Vec<std::borrow::Cow<'static, std::ffi::CStr>>| -> Vec<String> {
         paths
             .into_iter()
-            .map(|path| path.into_string().unwrap())
+            .map(|path| path.into_owned().into_string().unwrap())
             .collect()
     };
     let config = configuration(given, root, &cgroup, texts(masked), texts(readonly));

@@ -450,7 +450,7 @@ fn masked_paths_show_nothing() {
     let all = mounted(&mountinfo);
     let mut checked = 0;
     for path in masked.into_inner() {
-        let path = path.into_string().unwrap();
+        let path = path.into_owned().into_string().unwrap();
         if !Path::new(&path).exists() {
             continue;
         }
@@ -472,8 +472,8 @@ fn masked_paths_show_nothing() {
 fn masked_and_read_only_paths_that_are_missing_are_skipped() {
     let pod = Pod::new();
     pod.sh("true", |plan| {
-        plan.masked_paths = vec![string("/proc/nothing"), string("/etc/passwd/below")];
-        plan.readonly_paths = vec![string("/nothing/either")];
+        plan.masked_paths = vec![c"/proc/nothing".into(), c"/etc/passwd/below".into()];
+        plan.readonly_paths = vec![c"/nothing/either".into()];
     });
 }
 
@@ -490,7 +490,7 @@ fn read_only_paths_take_no_writes() {
     assert_eq!(refusal, "Read-only file system");
     let all = mounted(mountinfo);
     for path in protected.into_inner() {
-        let path = path.into_string().unwrap();
+        let path = path.into_owned().into_string().unwrap();
         if Path::new(&path).exists() {
             let mount = all.iter().find(|mount| mount.0 == path).unwrap();
             assert!(mount.2.starts_with("ro,"), "{mount:?}");
