@@ -88,9 +88,7 @@ pub(crate) fn pod(
 }
 
 /// A chain: so many init containers, then the app; each says when it was executed.
-pub(crate) fn chain(name: &str, inits: usize, app_directory: &Path, out: &Path) -> String {
-    let inits: Vec<Container> = (0..inits)
-        .map(|i| Container::stamp(format!("i{i}")))
-        .collect();
+pub(crate) fn chain(name: &str, inits: &[String], app_directory: &Path, out: &Path) -> String {
+    let inits: Vec<Container> = inits.iter().map(Container::stamp).collect();
     pod(name, &inits, &[Container::stamp("app")], app_directory, out)
 }

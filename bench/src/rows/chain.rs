@@ -1,5 +1,6 @@
 //! From the manifest to the app's `execve`, with 0 to 50 init containers, and what one more costs.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::Result;
@@ -137,40 +138,8 @@ struct Run {
 
 fn once(lab: &Lab, subject: &str, length: usize) -> Result<Run> {
     let out = lab.out("chain")?;
-    let file = lab.directory.join("chain.yaml");
-    std::fs::write(
-        &file,
-        manifest::chain("chain", length, &lab.app_directory, &out),
-    )?;
-    let mut names: Vec<String> = (0..length).map(|i| format!("i{i}")).collect();
-    names.push("app".to_owned());
-    // This also removes what the last one left, which must not be measured.
-    let floor = lab
-        .floor
-        .command(subject, "pod", &lab.app_directory, &out, &names);
-    processes::wait_for_all(Duration::from_secs(30))?;
-    let cpu_before = processes::children_cpu()?;
-    let begin = processes::wall_nanoseconds();
-    let app = match (subject, &lab.podman) {
-        ("podyard", _) => {
-            lab.podyard.play(&file)?;
-            let app = stamp_of(&out, "app");
-            lab.podyard.delete("chain")?;
-            app?
-        }
-        ("podman", Some(podman)) => {
-            let played = podman.play(&file);
-            let app = played.and_then(|_| stamp_of(&out, "app"));
-            podman.remove("chain")?;
-            app?
-        }
-        _ => {
-            lab.floor.run(floor)?;
-            stamp_of(&out, "app")?
-        }
-    };
-    processes::wait_for_all(Duration::from_secs(30))?;
-    let cpu = processes::children_cpu()?.saturating_sub(cpu_before);
+    let names: Vec<String> = (0..length).map(|i| format!("i{i}")).collect();
+    let (app, begin, cpu) = play(lab, subject, &names, &out)?;
     let first = stamps(&out).first().map_or(app, |(_, at)| *at);
     let in_milliseconds = |nanoseconds: i64| nanoseconds as f64 / 1e6;
     Ok(Run {
@@ -178,6 +147,51 @@ fn once(lab: &Lab, subject: &str, length: usize) -> Result<Run> {
         step: (length > 0).then(|| in_milliseconds(app - first) / length as f64),
         cpu: milliseconds(cpu),
     })
+}
+
+/// Runs a pod with these init containers, which leave their stamps in `out`, up to its complete removal. Gives when its app was executed
+/// and when the command began, both in nanoseconds since 1970, and the processor time of everything.
+pub(super) fn play(
+    lab: &Lab,
+    subject: &str,
+    inits: &[String],
+    out: &Path,
+) -> Result<(i64, i64, Duration)> {
+    let file = lab.directory.join("chain.yaml");
+    std::fs::write(
+        &file,
+        manifest::chain("chain", inits, &lab.app_directory, out),
+    )?;
+    let mut names = inits.to_vec();
+    names.push("app".to_owned());
+    // This also removes what the last one left, which must not be measured.
+    let floor = lab
+        .floor
+        .command(subject, "pod", &lab.app_directory, out, &names);
+    processes::wait_for_all(Duration::from_secs(30))?;
+    let cpu_before = processes::children_cpu()?;
+    let begin = processes::wall_nanoseconds();
+    let app = match (subject, &lab.podman) {
+        ("podyard", _) => {
+            lab.podyard.play(&file)?;
+            let app = stamp_of(out, "app");
+            lab.podyard.delete("chain")?;
+            app?
+        }
+        ("podman", Some(podman)) => {
+            let played = podman.play(&file);
+            let app = played.and_then(|_| stamp_of(out, "app"));
+            podman.remove("chain")?;
+            app?
+        }
+        _ => {
+            lab.floor.run(floor)?;
+            stamp_of(out, "app")?
+        }
+    };
+    processes::wait_for_all(Duration::from_secs(30))?;
+    let cpu = processes::children_cpu()?.saturating_sub(cpu_before);
+    Ok((app, begin, cpu))
 }
 
 /// The difference between chains of 20 and of 0 in the same round, by 20.

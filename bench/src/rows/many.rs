@@ -81,8 +81,9 @@ fn once(lab: &Lab, subject: &str, pods: usize) -> Result<(f64, f64)> {
     let out = lab.out("many")?;
     processes::wait_for_all(Duration::from_secs(60))?;
     let before = processes::children_cpu()?;
+    let inits: Vec<String> = (0..INITS).map(|i| format!("i{i}")).collect();
     let texts = (0..pods)
-        .map(|number| manifest::chain(&format!("many-{number}"), INITS, &lab.app_directory, &out));
+        .map(|number| manifest::chain(&format!("many-{number}"), &inits, &lab.app_directory, &out));
     let texts: Vec<String> = texts.collect();
     let begin;
     match (subject, &lab.podman) {

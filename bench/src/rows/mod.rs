@@ -4,6 +4,7 @@ mod chain;
 mod core;
 mod curves;
 mod exec;
+mod gap;
 mod logs;
 mod many;
 mod memory;
@@ -23,11 +24,16 @@ pub(crate) struct Group {
 }
 
 /// In the order of the report.
-pub(crate) const ALL: [Group; 10] = [
+pub(crate) const ALL: [Group; 11] = [
     Group {
         name: "chain",
         what: "from the manifest to the app's execve, by number of init containers",
         measure: chain::measure,
+    },
+    Group {
+        name: "gap",
+        what: "between two init containers that work",
+        measure: gap::measure,
     },
     Group {
         name: "sample",

@@ -30,7 +30,7 @@ pub const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 pub const UNTOLD_TURNS: u32 = 16;
 
 /// A keeper to whom nothing happens for so long gives back what memory it can do without.
-pub const REST_AFTER: Duration = Duration::from_secs(2);
+pub const REST_AFTER: Duration = Duration::from_secs(10);
 
 /// Of its processor time a supervisor spends at most one part in so many on putting status and Events into words: they name every
 /// container, so that a pod with a hundred of them would do little else while they start …

@@ -67,11 +67,12 @@ fn towards_the_world() -> Option<IpAddr> {
 }
 
 fn first_of_an_interface() -> Option<IpAddr> {
-    let interfaces = nix::ifaddrs::getifaddrs().ok()?;
-    interfaces
+    let addresses = podyard_linux::network::addresses().ok()?;
+    addresses
+        .into_iter()
         // Ours lead to pods, which know the machine by its other addresses.
-        .filter(|interface| !interface.interface_name.starts_with("py"))
-        .filter_map(|interface| Some(interface.address?.as_sockaddr_in()?.ip()))
+        .filter(|(interface, _)| !interface.starts_with("py"))
+        .map(|(_, address)| address)
         .find(|address| !address.is_loopback() && !address.is_link_local())
         .map(IpAddr::V4)
 }

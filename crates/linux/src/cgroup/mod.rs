@@ -135,7 +135,7 @@ impl Cgroup {
                 continue;
             }
             match make_directories(hierarchy, path) {
-                Ok(()) => directories.push(Directory::open(hierarchy, path)?),
+                Ok(is_whole) => directories.push(Directory::open(hierarchy, path, is_whole)?),
                 // Read-only, or somebody else's.
                 Err(CgroupError::Io { source, .. }) if is_refusal(&source) => {}
                 Err(error) => return Err(error),
@@ -166,7 +166,7 @@ impl Cgroup {
         check_path(path)?;
         let mut directories = Vec::new();
         for hierarchy in root.hierarchies() {
-            match Directory::open(hierarchy, path) {
+            match Directory::open(hierarchy, path, false) {
                 Ok(directory) => directories.push(directory),
                 Err(CgroupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 }
@@ -323,7 +323,12 @@ impl Cgroup {
 }
 
 impl Directory {
-    fn open(hierarchy: &detect::Hierarchy, path: &str) -> Result<Self, CgroupError> {
+    /// `is_whole` says that it is known to have every controller of its hierarchy.
+    fn open(
+        hierarchy: &detect::Hierarchy,
+        path: &str,
+        is_whole: bool,
+    ) -> Result<Self, CgroupError> {
         let full = hierarchy.path.join(path);
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let fd = rustix::fs::openat(&hierarchy.fd, path, flags, Mode::empty())
@@ -334,7 +339,7 @@ impl Directory {
             path: full,
             fd,
         };
-        if hierarchy.unified {
+        if hierarchy.unified && !is_whole {
             // What is handed down to it, which may be less than the hierarchy has.
             if let Ok(available) = directory.read("cgroup.controllers") {
                 directory.controllers = detect::controllers(&available);
@@ -422,8 +427,8 @@ fn is_refusal(error: &io::Error) -> bool {
 }
 
 /// Makes `path` in one hierarchy, with its parents. The usual case, that only the last one is missing, is one call, and on v2
-/// one look at what was handed down to it.
-fn make_directories(hierarchy: &detect::Hierarchy, path: &str) -> Result<(), CgroupError> {
+/// one look at what was handed down to it. Says whether that is everything.
+fn make_directories(hierarchy: &detect::Hierarchy, path: &str) -> Result<bool, CgroupError> {
     let cpuset = hierarchy.controllers.contains(&Controller::Cpuset) && !hierarchy.unified;
     let make = |directory: &Path| match rustix::fs::mkdirat(
         &hierarchy.fd,
@@ -437,8 +442,8 @@ fn make_directories(hierarchy: &detect::Hierarchy, path: &str) -> Result<(), Cgr
         io_error("create the cgroup", hierarchy.path.join(directory), errno)
     };
     match make(Path::new(path)) {
-        Ok(()) if hierarchy.unified && has_all_controllers(hierarchy, path) => return Ok(()),
-        Ok(()) if !hierarchy.unified && !cpuset => return Ok(()),
+        Ok(()) if hierarchy.unified && has_all_controllers(hierarchy, path) => return Ok(true),
+        Ok(()) if !hierarchy.unified && !cpuset => return Ok(true),
         Ok(()) | Err(Errno::NOENT) => {}
         Err(errno) => return Err(failed(Path::new(path), errno)),
     }
@@ -454,7 +459,7 @@ fn make_directories(hierarchy: &detect::Hierarchy, path: &str) -> Result<(), Cgr
         }
         parent = directory;
     }
-    Ok(())
+    Ok(false)
 }
 
 fn has_all_controllers(hierarchy: &detect::Hierarchy, path: &str) -> bool {

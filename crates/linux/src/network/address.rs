@@ -15,6 +15,7 @@ const NLM_F_CREATE: u16 = 0x400;
 const NLM_F_DUMP: u16 = 0x300;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
+const IFA_LABEL: u16 = 3;
 const RTM_NEWNEIGH: u16 = libc::RTM_NEWNEIGH;
 const NLM_F_REPLACE: u16 = 0x100;
 const NDA_DST: u16 = 1;
@@ -47,6 +48,24 @@ pub(super) fn add_neighbor(index: u32, address: Ipv4Addr) -> Message {
 
 /// The networks of all addresses of this machine. Only for the choice of a subnet.
 pub(super) fn networks(socket: &mut Socket) -> Result<Vec<Ipv4Net>, NetworkError> {
+    list(socket, parse)
+}
+
+/// The addresses of this machine, each with the name of its interface (or its label, which begins with that).
+pub(super) fn addresses(socket: &mut Socket) -> Result<Vec<(String, Ipv4Addr)>, NetworkError> {
+    list(socket, |payload| {
+        let attributes = payload.get(8..)?;
+        let address: [u8; 4] = attribute(attributes, IFA_LOCAL)?.try_into().ok()?;
+        let label = attribute(attributes, IFA_LABEL)?;
+        let label = String::from_utf8_lossy(label.strip_suffix(b"\0").unwrap_or(label));
+        Some((label.into_owned(), address.into()))
+    })
+}
+
+fn list<T>(
+    socket: &mut Socket,
+    parse: impl Fn(&[u8]) -> Option<T>,
+) -> Result<Vec<T>, NetworkError> {
     let request = Message::new(RTM_GETADDR, NLM_F_DUMP, &[AF_INET, 0, 0, 0, 0, 0, 0, 0]);
     let answers = socket
         .dump(&request)

@@ -151,6 +151,16 @@ pub fn loopback(namespace: BorrowedFd<'_>) -> Result<(), NetworkError> {
     Ok(())
 }
 
+/// The IPv4 addresses of this machine's interfaces, each with the interface's name. The interfaces themselves, of which each pod has one,
+/// are not looked at.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn addresses() -> Result<Vec<(String, std::net::Ipv4Addr)>, NetworkError> {
+    address::addresses(&mut Socket::open(netlink::ROUTE)?)
+}
+
 /// Takes a pod's network away: host ports, flows through them, the interface, the lease; with the last lease of the
 /// instance its table, subnet and state directory. Safe to repeat, and for pods that never had a network.
 ///

@@ -1,7 +1,7 @@
 //! A pod gets a network, uses it, and leaves nothing.
 
 use crate::world::{LOCALHOST, MACHINE, Namespace, OUTSIDE, World, ip, tcp};
-use podyard_linux::network::{detach, loopback};
+use podyard_linux::network::{addresses, detach, loopback};
 
 #[test]
 fn loopback_alone() {
@@ -10,6 +10,23 @@ fn loopback_alone() {
     loopback(namespace.fd()).unwrap();
     namespace.serve_tcp("self", LOCALHOST, 80);
     assert_eq!(namespace.ask_tcp(LOCALHOST, 80).unwrap(), "self 127.0.0.1");
+}
+
+#[test]
+fn addresses_come_with_the_names_of_their_interfaces() {
+    let namespace = Namespace::new();
+    assert_eq!(namespace.run(|| addresses().unwrap()), []);
+    loopback(namespace.fd()).unwrap();
+    assert_eq!(
+        namespace.run(|| addresses().unwrap()),
+        [("lo".to_owned(), LOCALHOST)]
+    );
+    let world = World::new();
+    let own = world.machine.run(|| addresses().unwrap());
+    assert!(
+        own.iter().any(|(_, address)| *address == MACHINE),
+        "{own:?}"
+    );
 }
 
 /// Pods reach each other by their own addresses, the machine reaches pods, pods reach the machine.

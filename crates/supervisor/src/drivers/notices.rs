@@ -40,6 +40,11 @@ impl World {
         (result, notices.unwrap_or_default())
     }
 
+    /// Whether what is done now is done before its time.
+    pub(super) fn is_withholding(&self) -> bool {
+        self.live.withheld.borrow().is_some()
+    }
+
     /// Limits that nobody holds, of a container or of the pod as a whole.
     pub(super) fn tell_unenforced(&self, cgroup: &Cgroup, resources: &Resources, whose: &str) {
         let limits: Vec<String> = cgroup

@@ -126,6 +126,9 @@ fn extend_unique<'a>(list: &mut Vec<String>, more: impl Iterator<Item = &'a Stri
     }
 }
 
+/// Of the machine.
+pub(crate) const RESOLV_CONF: &str = "/etc/resolv.conf";
+
 /// A stub resolver on the machine's loopback is out of a pod's reach; systemd keeps the real servers elsewhere.
 pub(crate) fn resolv_conf_source(host_file: &str) -> &'static str {
     if host_file.lines().any(|line| {
@@ -134,7 +137,7 @@ pub(crate) fn resolv_conf_source(host_file: &str) -> &'static str {
     }) {
         "/run/systemd/resolve/resolv.conf"
     } else {
-        "/etc/resolv.conf"
+        RESOLV_CONF
     }
 }
 

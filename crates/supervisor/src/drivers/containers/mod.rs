@@ -236,9 +236,12 @@ struct Over {
 /// Reports the end of an instance. Reaped and cleared away is it only after the journal has that.
 fn report_end(world: &Rc<World>, over: Over, status: Option<WaitStatus>, at: Timestamp) {
     let (container, attempt) = over.key;
-    // Whatever it forked into the background goes with it.
     let ran_out_of_memory = over.cgroup.as_ref().is_some_and(|cgroup| {
-        let _ = cgroup.kill_all();
+        // Whatever it forked into the background goes with it; in a pid namespace of its own it is gone by now (pid_namespaces(7)), and
+        // the machine's cgroup lock need not be waited for.
+        if !launch_plan::has_own_pids(world, container) {
+            let _ = cgroup.kill_all();
+        }
         cgroup.oom_kills().is_ok_and(|kills| kills > 0)
     });
     over.finish_output(world);

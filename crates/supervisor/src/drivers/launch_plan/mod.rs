@@ -95,6 +95,14 @@ pub(super) fn config(
     })
 }
 
+/// Whether a container has a pid namespace for itself, which ends with its first process.
+pub(super) fn has_own_pids(world: &World, index: ContainerIndex) -> bool {
+    let spec = world.spec();
+    let is_shared = spec.host_pid == Some(true) || spec.share_process_namespace == Some(true);
+    let name = world.container_name(index);
+    !is_shared && world.pod.target_of(name).is_none()
+}
+
 /// The container that an ephemeral one is to look into. One that does not run is waited for, as for anything that is missing.
 fn running(world: &World, name: &str) -> Result<Rc<LiveContainer>, NotStarted> {
     let index = world.container_index(name);

@@ -74,7 +74,15 @@ fn io(what: &'static str) -> impl Fn(std::io::Error) -> NotStarted {
     move |error| NotStarted::create(format!("cannot write {what}: {error}"))
 }
 
-/// `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`, one of each for all containers of the pod, written anew at every start.
+/// The files that the kubelet writes: one of each for all containers of the pod.
+const OWN_FILES: [(&str, &str); 3] = [
+    ("/etc/hosts", "hosts"),
+    ("/etc/hostname", "hostname"),
+    ("/etc/resolv.conf", "resolv.conf"),
+];
+
+/// Mounts the pod's own files, where the container mounts nothing of its own. Each is written anew at every start; of a container that is made
+/// before its time only then, if it is there already.
 fn own_files(
     world: &World,
     container: &Container,
@@ -82,30 +90,42 @@ fn own_files(
 ) -> Result<(), NotStarted> {
     let readonly = security::readonly_rootfs(container);
     let etc = world.dirs.data.join("etc");
-    std::fs::create_dir_all(&etc).map_err(io("the pod's files"))?;
+    let are_there = || OWN_FILES.iter().all(|(_, name)| etc.join(name).exists());
+    if !(world.is_withholding() && are_there()) {
+        write_own_files(world, container)?;
+    }
+    for (destination, name) in OWN_FILES {
+        if is_free(wanted, destination) {
+            let mount = Mount::bind(etc.join(name), destination);
+            wanted.push(if readonly && name != "hosts" {
+                mount.read_only()
+            } else {
+                mount
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Makes the pod's own files say what they should, for a container that starts.
+pub(in super::super) fn write_own_files(
+    world: &World,
+    container: &Container,
+) -> Result<(), NotStarted> {
     let texts = world.with_facts(|facts| -> Result<_, String> {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let resolv = read("/etc/resolv.conf");
-        let hostname = facts.hostname()?;
-        let resolver = files::resolv_conf(facts, &read(files::resolv_conf_source(&resolv)));
-        Ok((
-            [
-                (
-                    "/etc/hosts",
-                    "hosts",
-                    files::hosts(facts, &read("/etc/hosts")),
-                    false,
-                ),
-                (
-                    "/etc/hostname",
-                    "hostname",
-                    format!("{hostname}\n"),
-                    readonly,
-                ),
-                ("/etc/resolv.conf", "resolv.conf", resolver.text, readonly),
-            ],
-            resolver.omissions,
-        ))
+        let mut resolv = read(files::RESOLV_CONF);
+        let source = files::resolv_conf_source(&resolv);
+        if source != files::RESOLV_CONF {
+            resolv = read(source);
+        }
+        let resolver = files::resolv_conf(facts, &resolv);
+        let texts = [
+            files::hosts(facts, &read("/etc/hosts")),
+            format!("{}\n", facts.hostname()?),
+            resolver.text,
+        ];
+        Ok((texts, resolver.omissions))
     });
     let (texts, omissions) = texts.map_err(NotStarted::create)?;
     for omission in omissions {
@@ -114,28 +134,17 @@ fn own_files(
             message: omission,
         });
     }
-    for (destination, name, text, is_readonly) in texts {
-        if !is_free(wanted, destination) {
-            continue;
+    let is_replaced = |place: &str| {
+        let mut mounts = container.volume_mounts.iter().flatten();
+        mounts.any(|mount| Path::new("/").join(&mount.mount_path) == Path::new(place))
+    };
+    let etc = world.dirs.data.join("etc");
+    for ((place, name), text) in OWN_FILES.into_iter().zip(texts) {
+        if !is_replaced(place) {
+            write_in_place(&etc.join(name), &text).map_err(io("the pod's files"))?;
         }
-        let path = etc.join(name);
-        write_in_place(&path, &text).map_err(io("the pod's files"))?;
-        let mount = Mount::bind(path, destination);
-        wanted.push(if is_readonly {
-            mount.read_only()
-        } else {
-            mount
-        });
     }
     Ok(())
-}
-
-/// The same files once more, for a container that has them mounted already.
-pub(in super::super) fn write_own_files(
-    world: &World,
-    container: &Container,
-) -> Result<(), NotStarted> {
-    own_files(world, container, &mut Vec::new())
 }
 
 /// In place and not renamed: running containers have this very file mounted. One that says this already is left alone: to empty
@@ -143,15 +152,16 @@ pub(in super::super) fn write_own_files(
 fn write_in_place(path: &Path, text: &str) -> std::io::Result<()> {
     let is_written = || -> std::io::Result<bool> {
         // A container can have put anything of any size there.
-        let mut known = Vec::new();
-        let limit = text.len() as u64 + 1;
-        std::fs::File::open(path)?
-            .take(limit)
-            .read_to_end(&mut known)?;
-        Ok(known == text.as_bytes())
+        let mut known = vec![0; text.len() + 1];
+        let length = std::fs::File::open(path)?.read(&mut known)?;
+        Ok(&known[..length] == text.as_bytes())
     };
-    if is_written().unwrap_or_default() {
-        return Ok(());
+    match is_written() {
+        Ok(true) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        }
+        _ => {}
     }
     std::fs::write(path, text)
 }
