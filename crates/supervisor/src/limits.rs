@@ -75,6 +75,8 @@ pub const EVENTS: usize = 1000;
 pub const CGROUP_PATIENCE: Duration = Duration::from_secs(2);
 /// Removing the cgroups of ended containers waits until none has started for so long.
 pub const CALM: Duration = Duration::from_millis(100);
+/// As long as they are not more than these: a container that ends and starts again and again leaves no calm.
+pub const EMPTIED_CGROUPS: usize = 256;
 
 /// A pod's cgroup `pids.max` is left to the machine, as the kubelet does by default; its sandbox's /dev/shm has this size.
 pub const SHM_BYTES: u64 = 64 << 20;

@@ -32,7 +32,7 @@ impl ImageRecord {
         (layers.len() > MOST).then(|| {
             let mut text = String::from("joined\n");
             for layer in layers {
-                text.push_str(&layer.diff_id.hex());
+                text.push_str(layer.diff_id.hex());
                 text.push('\n');
             }
             Digest::of(text.as_bytes())

@@ -294,7 +294,10 @@ impl Transaction {
         let Some(joined) = record.joined() else {
             return Ok(());
         };
-        if self.claim_layers(&[joined.clone()], |_| {})?.is_empty() {
+        if self
+            .claim_layers(std::slice::from_ref(&joined), |_| {})?
+            .is_empty()
+        {
             return Ok(());
         }
         let directory = self.layer_directory(&joined);

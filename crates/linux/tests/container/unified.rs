@@ -148,5 +148,6 @@ fn a_hierarchy_that_is_read_only_limits_nothing() {
         pod.sh("echo runs", |plan| plan.cgroup = Some(&cgroup)),
         "runs"
     );
+    Cgroup::remove_at(&root, "podyard/app", PATIENCE).unwrap();
     unmount_below(directory.path());
 }
