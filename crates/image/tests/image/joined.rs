@@ -112,6 +112,51 @@ fn what_an_overlay_would_show() {
     assert_eq!(changed, 1_700_000_000, "as in the archive");
 }
 
+/// Names, kinds, modes, owners, sizes and times as `stat` tells them, and contents, of a directory or of an overlay of several.
+fn listed(lowest_first: &[std::path::PathBuf]) -> String {
+    const LIST: &str = r#"cd "$1" && find . | sort | while read -r f; do
+        stat -c '%n %a %u %g %F %s %Y' "$f"; test ! -f "$f" || cat "$f"; done"#;
+    let mount = r#"mount -t overlay overlay -o "lowerdir=$2" "$1""#;
+    let place = TempDir::new();
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "sh", "-ec"]);
+    match lowest_first {
+        [one] => command.args([LIST, "sh"]).arg(one),
+        layers => {
+            let topmost_first: Vec<_> = layers.iter().rev().map(|l| l.to_str().unwrap()).collect();
+            let script = format!("{mount}\n{LIST}");
+            command
+                .arg(script)
+                .arg("sh")
+                .arg(place.path())
+                .arg(topmost_first.join(":"))
+        }
+    };
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The kernel's own word on it, which only root can have.
+#[test]
+fn what_the_kernels_overlay_shows() {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    let dir = TempDir::new();
+    let joined = import(&dir).layers;
+    let shown = listed(&joined);
+    fs::remove_dir_all(joined[0].parent().unwrap()).unwrap();
+    let image = dir.store().lookup(&reference("test:1")).unwrap().unwrap();
+    assert_eq!(image.layers.len(), 23);
+    assert_eq!(shown, listed(&image.layers));
+    assert!(shown.contains("./opaque/shown"), "{shown}");
+}
+
 /// The layers stay as they are, for images that have some of them.
 #[test]
 fn its_layers_are_others_layers() {
