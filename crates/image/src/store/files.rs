@@ -236,7 +236,8 @@ pub(crate) fn remove_tree_at(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result
     }
 }
 
-const DIRECTORY: OFlags = OFlags::RDONLY
+/// How a directory is opened, and nothing that a link leads to.
+pub(super) const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);

@@ -6,21 +6,21 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps, XattrFlags, fchmod,
+    AtFlags, CWD, Dir, FileType, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags, fchmod,
     fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, linkat, mkdirat,
     openat, statat,
 };
-use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 
-use super::files;
+use super::files::{self, DIRECTORY};
 use super::records::ImageRecord;
 use crate::digest::Digest;
+use crate::unpack::attributes::{OPAQUE, is_wanted};
 
 /// Images with more layers than these are joined. Fewer cost less than the links.
 const MOST: usize = 16;
@@ -43,9 +43,9 @@ impl ImageRecord {
 /// Makes in `target`, which does not exist yet, what an overlay of these layers (lowest first) would show.
 pub(super) fn join<'p>(layers: impl Iterator<Item = &'p Path>, target: &Path) -> io::Result<()> {
     std::fs::create_dir_all(target)?;
-    let target = open_directory(CWD, target.as_os_str())?;
+    let target = openat(CWD, target, DIRECTORY, Mode::empty())?;
     for layer in layers {
-        let layer = open_directory(CWD, layer.as_os_str())?;
+        let layer = openat(CWD, layer, DIRECTORY, Mode::empty())?;
         lay_over(layer.as_fd(), target.as_fd())?;
     }
     Ok(())
@@ -62,12 +62,12 @@ fn lay_over(layer: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
         let status = statat(layer, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let kind = FileType::from_raw_mode(status.st_mode);
         if kind == FileType::Directory {
-            let upper = open_directory(layer, name)?;
+            let upper = openat(layer, name, DIRECTORY, Mode::empty())?;
             if is_opaque(upper.as_fd())? || !is_directory(target, name)? {
                 remove(target, name)?;
                 mkdirat(target, name, Mode::RWXU)?;
             }
-            let lower = open_directory(target, name)?;
+            let lower = openat(target, name, DIRECTORY, Mode::empty())?;
             lay_over(upper.as_fd(), lower.as_fd())?;
         } else {
             remove(target, name)?;
@@ -79,11 +79,6 @@ fn lay_over(layer: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
     }
     // After its content, which has changed its times.
     copy_attributes(layer, target)
-}
-
-fn open_directory(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(openat(parent, name, flags, Mode::empty())?)
 }
 
 fn is_directory(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool> {
@@ -100,8 +95,6 @@ fn remove(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
         done => done,
     }
 }
-
-const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
 
 fn is_opaque(directory: BorrowedFd<'_>) -> io::Result<bool> {
     for name in OPAQUE {
@@ -154,10 +147,7 @@ fn attributes(directory: BorrowedFd<'_>) -> io::Result<Vec<std::ffi::OsString>> 
     let length = flistxattr(directory, &mut names[..])?;
     let names = names[..length].split(|&byte| byte == 0);
     Ok(names
-        .filter(|name| {
-            name.starts_with(b"user.") && !name.starts_with(b"user.overlay.")
-                || *name == b"security.capability"
-        })
+        .filter(|name| is_wanted(name))
         .map(|name| OsStr::from_bytes(name).to_owned())
         .collect())
 }

@@ -123,7 +123,7 @@ impl Attributes {
 
 /// File capabilities and users' own attributes. Not overlayfs' attributes: they could point out of the layer
 /// (`redirect`, `metacopy`). Not the labels of a security module of another machine.
-fn is_wanted(name: &[u8]) -> bool {
+pub(crate) fn is_wanted(name: &[u8]) -> bool {
     name == b"security.capability"
         || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
 }
@@ -133,16 +133,15 @@ pub(super) fn make_whiteout(parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<
     mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), 0)
 }
 
+/// What says of a directory that it hides the content that lower layers have for it. Without root's rights overlayfs is mounted with
+/// `userxattr`, and reads the second one.
+pub(crate) const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
+
 /// Makes a directory hide the content that lower layers have for it.
 pub(super) fn make_opaque(directory: BorrowedFd<'_>) -> io::Result<()> {
-    match fsetxattr(
-        directory,
-        "trusted.overlay.opaque",
-        b"y",
-        XattrFlags::empty(),
-    ) {
-        // Without root's rights overlayfs is mounted with `userxattr`, and reads this one.
-        Err(Errno::PERM) => fsetxattr(directory, "user.overlay.opaque", b"y", XattrFlags::empty()),
+    let set = |name| fsetxattr(directory, name, b"y", XattrFlags::empty());
+    match set(OPAQUE[0]) {
+        Err(Errno::PERM) => set(OPAQUE[1]),
         result => result,
     }
 }

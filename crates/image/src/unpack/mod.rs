@@ -9,7 +9,7 @@
 //! cleaned up: the directory belongs to a transaction.
 
 pub(crate) mod archive;
-mod attributes;
+pub(crate) mod attributes;
 mod extract;
 pub(crate) mod inflate;
 mod path;

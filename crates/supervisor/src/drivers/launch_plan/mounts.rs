@@ -95,7 +95,7 @@ fn own_files(
         write_own_files(world, container)?;
     }
     for (destination, name) in OWN_FILES {
-        if is_free(wanted, destination) {
+        if !is_replaced(container, destination) {
             let mount = Mount::bind(etc.join(name), destination);
             wanted.push(if readonly && name != "hosts" {
                 mount.read_only()
@@ -105,6 +105,12 @@ fn own_files(
         }
     }
     Ok(())
+}
+
+/// Whether a container mounts a volume of its own there.
+fn is_replaced(container: &Container, place: &str) -> bool {
+    let mut mounts = container.volume_mounts.iter().flatten();
+    mounts.any(|mount| Path::new("/").join(&mount.mount_path) == Path::new(place))
 }
 
 /// Makes the pod's own files say what they should, for a container that starts.
@@ -134,13 +140,9 @@ pub(in super::super) fn write_own_files(
             message: omission,
         });
     }
-    let is_replaced = |place: &str| {
-        let mut mounts = container.volume_mounts.iter().flatten();
-        mounts.any(|mount| Path::new("/").join(&mount.mount_path) == Path::new(place))
-    };
     let etc = world.dirs.data.join("etc");
     for ((place, name), text) in OWN_FILES.into_iter().zip(texts) {
-        if !is_replaced(place) {
+        if !is_replaced(container, place) {
             write_in_place(&etc.join(name), &text).map_err(io("the pod's files"))?;
         }
     }
