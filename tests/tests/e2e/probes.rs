@@ -292,7 +292,7 @@ fn a_command_that_is_not_there_is_an_error_and_no_failure() {
 fn a_failed_liveness_probe_replaces_the_container() {
     let podyard = Instance::new();
     podyard.start_text(&busybox(
-        "touch /tmp/h; trap 'exit 0' TERM; while :; do sleep 0.1; done",
+        "trap 'exit 0' TERM; touch /tmp/h; while :; do sleep 0.1; done",
         "    livenessProbe: {exec: {command: [test, -e, /tmp/h]}, periodSeconds: 1, failureThreshold: 1}
     readinessProbe: {exec: {command: [test, -e, /tmp/h]}, periodSeconds: 1}",
     ));
