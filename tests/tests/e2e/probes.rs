@@ -293,7 +293,7 @@ fn a_failed_liveness_probe_replaces_the_container() {
     let podyard = Instance::new();
     podyard.start_text(&busybox(
         "trap 'exit 0' TERM; touch /tmp/h; while :; do sleep 0.1; done",
-        "    livenessProbe: {exec: {command: [test, -e, /tmp/h]}, periodSeconds: 1, failureThreshold: 1}
+        "    livenessProbe: {exec: {command: [test, -e, /tmp/h]}, initialDelaySeconds: 1, periodSeconds: 1, failureThreshold: 1}
     readinessProbe: {exec: {command: [test, -e, /tmp/h]}, periodSeconds: 1}",
     ));
     podyard.wait_for_condition("p", "Ready");
