@@ -43,7 +43,7 @@ pub use idmap::UserNamespace;
 pub use lsm::{SecurityLabel, has_apparmor, has_selinux};
 pub use mounts::{
     Access, Mount, MountFlags, MountSource, Propagation, SubPathError, make_mount_points,
-    open_sub_path,
+    open_confined, open_sub_path,
 };
 pub use plan::{ContainerPlan, OomScoreAdj, PidNamespace, Rlimit, Stdio, User};
 pub use process::{

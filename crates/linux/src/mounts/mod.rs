@@ -5,12 +5,14 @@
 //! a container does concurrently in a shared volume can redirect a mount.
 
 pub(crate) mod attach;
+mod confined;
 mod points;
 pub(crate) mod prepare;
 mod propagation;
 mod sub_path;
 pub(crate) mod target;
 
+pub use confined::open_confined;
 pub use points::make_mount_points;
 pub use sub_path::{SubPathError, open_sub_path};
 

@@ -12,7 +12,7 @@ use std::path::{Component, Path};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::{Mount, MountSource};
+use super::{Mount, MountSource, open_confined};
 
 /// Makes the places of these mounts in the directory `layer`, which is made as well; what is there already stays.
 ///
@@ -75,8 +75,8 @@ fn make(layer: BorrowedFd<'_>, destination: &Path, is_directory: bool) -> Result
                 return Err(errno);
             }
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let found = rustix::fs::openat2(directory, name, flags, Mode::empty(), resolve);
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            let found = open_confined(directory, name, flags, resolve);
             match found {
                 Ok(found) => parent = Some(found),
                 // Another mount wants a file there: the launcher will say so.

@@ -12,8 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-/// How often a lookup is tried again when somebody renames directories on its way.
-const RACE_LIMIT: usize = 1000;
+use super::open_confined;
 
 /// Why a path below a volume cannot be mounted.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +129,7 @@ fn make_directory(
     };
     let confined = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let directory = open_with(parent, Path::new(name), flags, confined)?;
+    let directory = open_confined(parent, Path::new(name), flags, confined)?;
     if made {
         // The caller's umask has had its say.
         rustix::fs::fchmod(&directory, mode)?;
@@ -139,25 +138,7 @@ fn make_directory(
 }
 
 fn open(volume: BorrowedFd<'_>, path: &Path, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
-    open_with(volume, path, OFlags::PATH, resolve)
-}
-
-/// With `RESOLVE_BENEATH`, a lookup that meets `..` while somebody renames directories is given up by the kernel (`EAGAIN`).
-fn open_with(
-    directory: BorrowedFd<'_>,
-    path: &Path,
-    flags: OFlags,
-    resolve: ResolveFlags,
-) -> Result<OwnedFd, Errno> {
-    let flags = flags | OFlags::CLOEXEC;
-    let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
-    let mut tries = 0;
-    loop {
-        match rustix::fs::openat2(directory, path, flags, Mode::empty(), resolve) {
-            Err(Errno::AGAIN | Errno::INTR) if tries < RACE_LIMIT => tries += 1,
-            result => return result,
-        }
-    }
+    open_confined(volume, path, OFlags::PATH, resolve)
 }
 
 #[cfg(test)]

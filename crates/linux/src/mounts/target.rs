@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::open_confined;
 use super::prepare::Target;
 
 /// Links followed before giving up, as the kernel's own limit.
@@ -71,17 +72,11 @@ pub(crate) fn existing(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<Owned
 }
 
 fn open(root: BorrowedFd<'_>, path: &CStr, follow_links: bool) -> Result<OwnedFd, Errno> {
-    let mut resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let mut resolve = ResolveFlags::IN_ROOT;
     if !follow_links {
         resolve |= ResolveFlags::NO_SYMLINKS;
     }
-    rustix::fs::openat2(
-        root,
-        path,
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-        resolve,
-    )
+    open_confined(root, path, OFlags::PATH, resolve)
 }
 
 /// Opens the path in `buffer`, making what is missing on the way and following dangling links to where they point.
@@ -97,7 +92,11 @@ fn walk(
             Err(Errno::NOENT) => {}
             found => return found,
         }
-        let (parent, start, end) = first_missing(root, buffer, follow_links)?;
+        let (parent, start, end) = match first_missing(root, buffer, follow_links) {
+            // Somebody else has made it.
+            Err(Errno::AGAIN) => continue,
+            missing => missing?,
+        };
         let parent = parent.as_ref().map_or(root, AsFd::as_fd);
         let name = Name::cut(buffer, start, end)?;
         let make = if is_last(buffer, end) {

@@ -30,6 +30,7 @@ use super::stage::{Failure, InStage, REPORT_LIMIT, Signal, Stage, encode_failure
 use crate::capabilities::CapabilitySets;
 use crate::lsm::{self, PreparedLabel};
 use crate::mounts::attach::{self, Sources};
+use crate::mounts::open_confined;
 use crate::mounts::prepare::{PreparedMount, Target};
 use crate::mounts::target::{self, Make};
 use crate::plan::{OomScoreAdj, Rlimit, User};
@@ -412,9 +413,9 @@ fn make_terminal(
     size: Option<(u16, u16)>,
     console: Option<&Target>,
 ) -> Result<(), Errno> {
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let master = rustix::fs::openat2(root, c"dev/pts/ptmx", flags, Mode::empty(), resolve)?;
+    let flags = OFlags::RDWR | OFlags::NOCTTY;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    let master = open_confined(root, c"dev/pts/ptmx", flags, resolve)?;
     // An image or a process in the container could have put something else there.
     #[expect(
         clippy::useless_conversion,

@@ -5,7 +5,8 @@ use std::io::Read as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use podyard_linux::open_confined;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 
 /// An account file over this size is cut; real ones have a few kilobytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -43,15 +44,8 @@ fn in_layer(layer: &Path, path: &str) -> Option<String> {
     )
     .ok()?;
     // Not blocking: a FIFO under that name must not hold the supervisor up.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = openat2(
-        &root,
-        path,
-        flags,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-    );
-    let file = match file {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    let file = match open_confined(&root, path, flags, ResolveFlags::IN_ROOT) {
         Ok(file) => File::from(file),
         // A whiteout is a device that cannot be opened.
         Err(rustix::io::Errno::NXIO) => return Some(String::new()),

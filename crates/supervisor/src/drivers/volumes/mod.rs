@@ -21,6 +21,7 @@ use std::rc::Rc;
 use podyard_api::core::{
     EmptyDirVolumeSource, HostPathVolumeSource, PersistentVolumeClaimVolumeSource, PodSpec, Volume,
 };
+use podyard_linux::open_confined;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
@@ -169,9 +170,8 @@ pub(super) fn read_env_file(world: &World, name: &str, path: &str) -> Result<Str
     let read = || -> io::Result<String> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(host_path(world, volume), flags, Mode::empty())?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let confined = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let file = rustix::fs::openat2(&root, path, flags, Mode::empty(), confined)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = open_confined(&root, path, flags, ResolveFlags::IN_ROOT)?;
         let file = fs::File::from(file);
         if !file.metadata()?.is_file() {
             return Err(io::ErrorKind::InvalidData.into());
