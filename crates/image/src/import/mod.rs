@@ -16,7 +16,9 @@ use crate::manifest::ManifestError;
 use crate::platform::Platform;
 use crate::progress::{Counter, LayerSize, Progress};
 use crate::reference::Reference;
-use crate::store::{Image, NewImage, NewName, Origin, Store, StoreError, Transaction};
+use crate::store::{
+    Image, NewImage, NewName, Origin, Store, StoreError, Transaction, seconds_since_1970,
+};
 use crate::unpack::{ArchiveError, Expected, LayerError, Unpacked, unpack_layer};
 use layout::FoundImage;
 use source::Source;
@@ -255,6 +257,7 @@ impl Store {
         let image_id = Digest::of(&found.config);
         let mut blobs = vec![found.manifest, found.config];
         blobs.extend(found.index);
+        let stored_at = seconds_since_1970();
         transaction.commit(NewImage {
             manifest: found.manifest_digest.clone(),
             image_id,
@@ -271,12 +274,13 @@ impl Store {
             blobs,
             target: found.target,
             origin: Origin::Imported,
+            stored_at,
         })?;
         let image = self.image(&found.manifest_digest)?;
         let image = image.ok_or(StoreError::Gone(found.manifest_digest))?;
         Ok(Image {
             names: found.names,
-            stored_at: crate::store::seconds_since_1970(),
+            stored_at,
             ..image
         })
     }

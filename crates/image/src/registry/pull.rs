@@ -21,7 +21,9 @@ use crate::limits::{MAX_CONFIG_BYTES, MAX_INDEX_DEPTH, MAX_LAYER_BYTES};
 use crate::manifest::{self, Document, Manifest};
 use crate::progress::{LayerSize, Progress};
 use crate::reference::Reference;
-use crate::store::{Image, NewImage, NewName, Origin, Store, StoreError, Transaction};
+use crate::store::{
+    Image, NewImage, NewName, Origin, Store, StoreError, Transaction, seconds_since_1970,
+};
 use crate::unpack::{Expected, LayerError, Unpacked, unpack_layer};
 
 /// An image in a registry: its documents, read and verified.
@@ -165,6 +167,7 @@ impl Store {
             blobs: documents,
             target,
             origin: Origin::Pulled,
+            stored_at: seconds_since_1970(),
         })?;
         let image = self
             .lookup(reference)?

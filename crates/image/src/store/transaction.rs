@@ -46,6 +46,8 @@ pub(crate) struct NewImage {
     /// What the names point to where the image came from.
     pub(crate) target: Digest,
     pub(crate) origin: Origin,
+    /// Seconds since 1970.
+    pub(crate) stored_at: u64,
 }
 
 /// A name for a new image.
@@ -231,7 +233,7 @@ impl Transaction {
                 target: image.target.clone(),
                 origin: image.origin,
                 implied: name.implied,
-                stored_at: seconds_since_1970(),
+                stored_at: image.stored_at,
             };
             // A name that somebody asked for stays one that somebody asked for.
             let explicit = self
