@@ -347,6 +347,12 @@ impl Instance {
     /// The process id of the pod's supervisor, once there is one.
     #[must_use]
     pub fn supervisor(&self, pod: &str) -> i32 {
+        eventually("supervise", || self.find_supervisor(pod))
+    }
+
+    /// The process id of the pod's supervisor, if there is one.
+    #[must_use]
+    pub fn find_supervisor(&self, pod: &str) -> Option<i32> {
         self.role(pod, "supervise")
     }
 
@@ -385,7 +391,7 @@ impl Instance {
     /// The process id of the pod's keeper.
     #[must_use]
     pub fn keeper(&self, pod: &str) -> i32 {
-        self.role(pod, "keep")
+        eventually("keep", || self.role(pod, "keep"))
     }
 
     /// The process id of what holds the pod's namespaces.
@@ -400,17 +406,15 @@ impl Instance {
     }
 
     /// A process of the pod by the word behind `internal` in its command line.
-    fn role(&self, pod: &str, role: &str) -> i32 {
+    fn role(&self, pod: &str, role: &str) -> Option<i32> {
         let uid = self.dirs(pod).uid;
-        eventually(role, || {
-            let processes = self.machine().processes();
-            let mut of_pod = processes
-                .iter()
-                .filter(|process| process.command.contains(&uid));
-            of_pod
-                .find(|process| process.command.contains(&format!(" internal {role} ")))
-                .map(|process| process.id)
-        })
+        let processes = self.machine().processes();
+        let mut of_pod = processes
+            .iter()
+            .filter(|process| process.command.contains(&uid));
+        of_pod
+            .find(|process| process.command.contains(&format!(" internal {role} ")))
+            .map(|process| process.id)
     }
 
     /// `kill -9`; false when there was nobody.

@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 /// Lines that the app prints.
 const LINES: usize = 400;
 
+/// What [`eventful`] has at least: the start and the end of each of four containers, and the pod's own.
+const TURNS: usize = 10;
+
 fn kill(process: i32) {
     let process = Pid::from_raw(process).expect("not zero");
     // Gone already is as good.
@@ -96,22 +99,29 @@ fn a_supervisor_may_die_after_any_turn() {
         let name = format!("turn-{turns}");
         podyard.start(&eventful(&name));
         let dirs = podyard.dirs(&name);
-        let supervisor = podyard.supervisor(&name);
+        let has_ended = || dirs.final_status().exists();
+        let supervisor = eventually("a supervisor, or the end", || {
+            let found = podyard.find_supervisor(&name);
+            (found.is_some() || has_ended()).then_some(found)
+        });
         // Not polled with pauses: the moment is what matters.
         let mut written = 0;
-        while written < turns && !dirs.final_status().exists() {
+        while written < turns && !has_ended() {
             let journal = std::fs::read(dirs.journal()).unwrap_or_default();
             written = journal.iter().filter(|byte| **byte == b'\n').count();
         }
-        kill(supervisor);
+        if let Some(supervisor) = supervisor {
+            kill(supervisor);
+        }
         assert_undisturbed(&podyard, &name, &format!("killed after turn {turns}"));
         podyard.ok(&["delete", "pod", &name]);
-        if written < turns {
+        if written >= turns && supervisor.is_some() {
+            turns += 1;
+        } else if turns > TURNS {
             break;
         }
-        turns += 1;
+        // Otherwise it ended before this test, on a busy machine, had seen the turn: again.
     }
-    assert!(turns > 10, "only {turns} turns");
     podyard.finish();
 }
 

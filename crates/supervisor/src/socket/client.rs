@@ -10,6 +10,7 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use podyard_api::core::{Event, Pod};
 use serde::Deserialize;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -149,6 +150,32 @@ impl Client {
         )
         .await
         .map(drop)
+    }
+
+    /// As [`Self::kill`], for a caller that does not wait: returns as soon as the supervisor has the request to read, or its successor.
+    ///
+    /// # Errors
+    ///
+    /// When the pod has no socket any more, or too many callers wait there.
+    pub async fn kill_without_answer(&self) -> Result<(), ClientError> {
+        let request = format!(
+            "DELETE {}?podyard-kill=true HTTP/1.1\r\nhost: podyard\r\n\r\n",
+            self.pod_path()
+        );
+        let sent = async {
+            connect(&self.socket)
+                .await?
+                .write_all(request.as_bytes())
+                .await
+        };
+        sent.await.map_err(|source| self.cannot_connect(source))
+    }
+
+    fn cannot_connect(&self, source: std::io::Error) -> ClientError {
+        ClientError::Connect {
+            path: self.socket.display().to_string(),
+            source,
+        }
     }
 
     /// Changes the pod by a strategic merge patch of Kubernetes; `subresource` is `status` or `ephemeralcontainers`, or nothing for the pod
@@ -345,10 +372,7 @@ impl Client {
     ) -> Result<Response<Incoming>, ClientError> {
         let stream = connect(&self.socket)
             .await
-            .map_err(|source| ClientError::Connect {
-                path: self.socket.display().to_string(),
-                source,
-            })?;
+            .map_err(|source| self.cannot_connect(source))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::task::spawn_local(async move {

@@ -51,8 +51,8 @@ impl Session<'_> {
     pub(super) async fn stop(&mut self, signal: u8) -> Option<ExitCode> {
         let mut signal = signal;
         loop {
-            if let Some(code) = self.escalate(signal) {
-                return Some(code);
+            if !self.escalate(signal) {
+                return Some(self.leave(signal).await);
             }
             // A supervisor that does not answer must not keep anybody from pressing the keys again.
             tokio::select! {
@@ -63,8 +63,8 @@ impl Session<'_> {
         }
     }
 
-    /// One step further than before; after the last one there is only leaving.
-    fn escalate(&mut self, signal: u8) -> Option<ExitCode> {
+    /// One step further than before; false after the last one, when there is only leaving.
+    fn escalate(&mut self, signal: u8) -> bool {
         let (what, it) = self.what_runs();
         match self.stopping {
             Stopping::Not => {
@@ -76,14 +76,26 @@ impl Session<'_> {
                 self.screen.note(&format!("killing {what}"));
                 self.stopping = Stopping::AtOnce(signal);
             }
-            Stopping::AtOnce(_) => {
-                self.screen.note(&format!(
-                    "leaving {what} to its supervisor, which goes on killing {it}"
-                ));
-                return Some(ExitCode::Signal(signal));
-            }
+            Stopping::AtOnce(_) => return false,
         }
-        None
+        true
+    }
+
+    /// The supervisors may not have heard of the last wish yet, so they are told once more.
+    async fn leave(&mut self, signal: u8) -> ExitCode {
+        let (what, it) = self.what_runs();
+        let mut is_left = true;
+        for pod in self.pods.iter().filter(|pod| pod.ended.is_none()) {
+            is_left &= pod.leave_to_be_killed().await;
+        }
+        self.screen.note(&if is_left {
+            format!("leaving {what} to its supervisor, which goes on killing {it}")
+        } else {
+            format!(
+                "leaving {what}; no supervisor takes the wish to kill {it}: see `podyard get pods`"
+            )
+        });
+        ExitCode::Signal(signal)
     }
 
     /// What is stopped, and a word for it.

@@ -234,6 +234,11 @@ impl PodView {
             }
         }
     }
+
+    /// Leaves the wish to kill it with its supervisor; false when that cannot take it.
+    pub(super) async fn leave_to_be_killed(&self) -> bool {
+        self.client.kill_without_answer().await.is_ok() || self.handle.has_ended()
+    }
 }
 
 /// Passes on what is heard of a pod, over as many supervisors as that takes.
