@@ -183,7 +183,8 @@ fn events_and_timeline_tell_the_story() {
 #[test]
 fn shortened_waits_are_said_aloud_everywhere() {
     let podyard = Instance::new();
-    let path = podyard.pod_file(&pod("p", "Always", &[], &[sh("app", "exit 1")]));
+    let app = sh("app", &nth("app", &["exit 1", "exit 1", HANG]));
+    let path = podyard.pod_file(&pod("p", "Always", &[], &[app]));
     let output = podyard.run(&["run", "-d", &path, "--backoff", "0.001"]);
     let words = "last 0.001 of their time (--backoff)";
     assert_says(&output, 0, &["note: back-offs ", words]);

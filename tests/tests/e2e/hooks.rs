@@ -256,6 +256,6 @@ fn pre_stop_is_run_before_a_failed_liveness_probe_ends_the_container() {
         container(pod, "a")["restartCount"] == 1
     });
     let log = podyard.ok(&["logs", "p", "--previous"]);
-    assert_eq!(log, "after the hook\n");
+    assert_eq!(log, "after the hook\n", "{}", podyard.story("p"));
     podyard.finish();
 }

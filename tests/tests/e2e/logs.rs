@@ -1,5 +1,7 @@
 //! `podyard logs`: which instance, how much of it, in which form.
 
+use std::io::{BufRead as _, BufReader, Read as _};
+
 use podyard_e2e::manifest::{HANG, nth, pod, sh, with};
 use podyard_e2e::{Instance, assert_says, container};
 use serde_json::json;
@@ -118,16 +120,20 @@ fn following_ends_with_the_instance() {
     let app = "echo one; until [ -e /d/go ]; do sleep 0.01; done; seq 1 20000; printf end";
     podyard.start(&pod("p", "Never", &[], &[sh("app", app)]));
     podyard.wait_for_log("p", "app", "one");
-    let followers = [
-        podyard.spawn(&["logs", "p", "-f"]),
-        podyard.spawn(&["logs", "p", "-f", "--tail=1"]),
-    ];
-    podyard.ok(&["exec", "p", "--", "touch", "/d/go"]);
+    let follow = |more: &[&str]| {
+        let mut follower = podyard.spawn(&[&["logs", "p", "-f"], more].concat());
+        let mut stdout = BufReader::new(follower.stdout.take().expect("a pipe"));
+        let mut text = String::new();
+        stdout.read_line(&mut text).expect("a first line");
+        (follower, stdout, text)
+    };
+    let followers = [follow(&[]), follow(&["--tail=1"])];
+    podyard.touch("p", "d", "go");
     let expected: String = (1..=20_000).map(|i| format!("{i}\n")).collect();
-    for follower in followers {
+    for (follower, mut stdout, mut text) in followers {
+        stdout.read_to_string(&mut text).expect("text");
         let output = follower.wait_with_output().expect("a child");
         assert!(output.status.success(), "{output:?}");
-        let text = String::from_utf8_lossy(&output.stdout);
         assert!(
             text == format!("one\n{expected}end"),
             "{} bytes",
