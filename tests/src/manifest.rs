@@ -51,6 +51,9 @@ pub const HANG: &str = "exec sleep 3600";
 /// Runs until it is told to end, and ends well then.
 pub const POLITE: &str = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
 
+/// The same, and prints `ready` as soon as it can be told.
+pub const READY: &str = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done";
+
 /// A pod.
 #[must_use]
 pub fn pod(name: &str, restart_policy: &str, init: &[Value], apps: &[Value]) -> Value {

@@ -10,7 +10,7 @@ use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
-use crate::objects::{Pod, PodExt as _};
+use crate::objects::{Event, Pod, PodExt as _};
 
 /// Tells that something in one of several directories has changed; what it was, is for the caller to look up.
 #[derive(Debug)]
@@ -78,6 +78,8 @@ pub(crate) struct PodWatch {
     handle: PodHandle,
     lines: Option<podyard_supervisor::Lines>,
     ended: Option<End>,
+    with_events: bool,
+    events: Option<Vec<Event>>,
 }
 
 /// How a watch ended.
@@ -99,7 +101,23 @@ impl PodWatch {
             handle,
             lines: None,
             ended: None,
+            with_events: false,
+            events: None,
         }
+    }
+
+    /// For a caller of [`Self::events`].
+    pub(crate) fn with_events(handle: PodHandle) -> Self {
+        Self {
+            with_events: true,
+            ..Self::new(handle)
+        }
+    }
+
+    /// All Events of the pod at the state that [`Self::next`] has returned last.
+    pub(crate) fn events(&mut self) -> Vec<Event> {
+        let heard = self.events.take();
+        heard.unwrap_or_else(|| self.handle.events().unwrap_or_default())
     }
 
     /// How it ended, once [`Self::next`] has returned `None`.
@@ -112,7 +130,7 @@ impl PodWatch {
         let mut failures = 0;
         while self.ended.is_none() {
             let Some(lines) = &mut self.lines else {
-                match self.handle.client().watch().await {
+                match self.handle.client().watch(self.with_events).await {
                     Ok(lines) => self.lines = Some(lines),
                     Err(_) if failures < RECONNECTS => {
                         failures += 1;
@@ -132,6 +150,7 @@ impl PodWatch {
                     if event.kind == "DELETED" {
                         self.ended = Some(End::Deleted);
                     }
+                    self.events = event.events;
                     return Some(event.object);
                 }
                 // The pod has ended, or its supervisor has died: the next look will tell.

@@ -1,6 +1,6 @@
 //! `podyard apply`: objects that are kept by name, what pods see of them, and pods that are started once.
 
-use podyard_e2e::manifest::{POLITE, claim, config_map, pod, sh, with, with_spec};
+use podyard_e2e::manifest::{POLITE, READY, claim, config_map, pod, sh, with, with_spec};
 use podyard_e2e::{Instance, assert_says, container, eventually};
 use serde_json::{Value, json};
 
@@ -265,7 +265,7 @@ fn a_claim_goes_with_its_data_and_not_while_it_is_used() {
             "p",
             "Never",
             &[],
-            &[app(&format!("echo kept > /v/f; echo ready; {POLITE}"))],
+            &[app(&format!("echo kept > /v/f; {READY}"))],
         ),
         json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}),
     );

@@ -207,7 +207,7 @@ fn shortened_waits_are_said_aloud_everywhere() {
 #[test]
 fn delete_waits_for_the_end() {
     let podyard = Instance::new();
-    let polite = "echo ready; trap 'echo bye > /d/bye; exit 0' TERM; while :; do sleep 0.02; done";
+    let polite = "trap 'echo bye > /d/bye; exit 0' TERM; echo ready; while :; do sleep 0.02; done";
     let cases: [(&str, &[&str]); 4] = [
         (polite, &["delete", "pod", "p"]),
         (polite, &["delete", "pod/p"]),

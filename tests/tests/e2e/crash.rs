@@ -7,7 +7,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use podyard_e2e::manifest::{HANG, POLITE, nth, pod, sh, sidecar, with, with_spec};
+use podyard_e2e::manifest::{HANG, READY, nth, pod, sh, sidecar, with, with_spec};
 use podyard_e2e::{Instance, assert_says, container, eventually};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
@@ -176,7 +176,7 @@ fn a_supervisor_may_die_at_other_random_moments() {
 #[test]
 fn every_command_works_after_the_supervisor_was_killed() {
     let podyard = Instance::new();
-    let app = "echo ready; trap 'echo bye; exit 0' TERM; while :; do sleep 0.02; done";
+    let app = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.02; done";
     let pod = pod("p", "Always", &[sh("i1", "echo init")], &[sh("app", app)]);
     let commands: [&[&str]; 5] = [
         &["get", "pods"],
@@ -292,7 +292,7 @@ fn a_foreground_run_does_not_notice_either() {
 #[test]
 fn a_deletion_goes_on() {
     let podyard = Instance::new();
-    let app = "echo ready; trap 'echo bye; sleep 0.2; exit 0' TERM; while :; do sleep 0.02; done";
+    let app = "trap 'echo bye; sleep 0.2; exit 0' TERM; echo ready; while :; do sleep 0.02; done";
     podyard.start(&pod("p", "Always", &[], &[sh("app", app)]));
     podyard.wait_for_log("p", "app", "ready");
     podyard.ok(&["delete", "pod", "p", "--wait=false"]);
@@ -325,8 +325,7 @@ fn a_back_off_goes_on() {
 #[test]
 fn without_its_keeper_a_pod_goes_on() {
     let podyard = Instance::new();
-    let app = format!("echo ready; {POLITE}");
-    podyard.start(&pod("p", "Always", &[], &[sh("app", &app)]));
+    podyard.start(&pod("p", "Always", &[], &[sh("app", READY)]));
     podyard.wait_for_log("p", "app", "ready");
     let before = podyard.wait_for_condition("p", "Ready");
     let keeper = podyard.keeper("p");

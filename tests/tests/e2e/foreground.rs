@@ -3,7 +3,7 @@
 use std::io::{BufReader, Read as _};
 use std::process::{Child, ChildStdout, Stdio};
 
-use podyard_e2e::manifest::{HANG, POLITE, pod, sh, with, with_spec};
+use podyard_e2e::manifest::{HANG, READY, pod, sh, with, with_spec};
 use podyard_e2e::{Instance, assert_says, container, eventually};
 use serde_json::{Value, json};
 
@@ -351,7 +351,7 @@ fn a_terminal_shows_a_view_that_is_redrawn() {
 #[test]
 fn ctrl_c_on_a_terminal_is_a_key() {
     let podyard = Instance::new();
-    let path = podyard.pod_file(&one_app(&format!("echo ready; {POLITE}")));
+    let path = podyard.pod_file(&one_app(READY));
     let mut terminal = podyard.on_terminal(&["run", &path]);
     terminal.wait_for("[app] ready");
     terminal.type_keys(b"\x03");

@@ -235,8 +235,7 @@ fn post_start_that_fails_kills_what_does_not_listen() {
 #[test]
 fn pre_stop_is_run_before_a_failed_liveness_probe_ends_the_container() {
     let podyard = Instance::new();
-    let first =
-        "trap 'test -e /d/hook && echo after the hook; exit 0' TERM; while :; do sleep 0.02; done";
+    let first = "trap 'test -e /d/hook && echo after the hook; exit 0' TERM; echo up; while :; do sleep 0.02; done";
     let app = with(
         sh("a", &nth("a", &[first, HANG])),
         json!({
@@ -250,12 +249,12 @@ fn pre_stop_is_run_before_a_failed_liveness_probe_ends_the_container() {
         }),
     );
     podyard.start(&manifest::pod("p", "Always", &[], &[app]));
-    podyard.wait_for_condition("p", "Ready");
+    podyard.wait_for_log("p", "a", "up");
     podyard.touch("p", "d", "bad");
     podyard.wait_for("p", "a restart", |pod| {
         container(pod, "a")["restartCount"] == 1
     });
     let log = podyard.ok(&["logs", "p", "--previous"]);
-    assert_eq!(log, "after the hook\n", "{}", podyard.story("p"));
+    assert_eq!(log, "up\nafter the hook\n", "{}", podyard.story("p"));
     podyard.finish();
 }

@@ -1,6 +1,6 @@
 //! Init containers: their order, their failures under each restart policy, the waits between attempts, and what an attempt leaves.
 
-use podyard_e2e::manifest::{HANG, POLITE, nth, pod, sh, sidecar, with, with_spec};
+use podyard_e2e::manifest::{HANG, READY, nth, pod, sh, sidecar, with, with_spec};
 use podyard_e2e::{Instance, Span, assert_says, condition, container};
 use serde_json::json;
 
@@ -300,7 +300,7 @@ fn a_deleted_pod_starts_no_further_one() {
     let traces = podyard.root().join("traces");
     let trace = |name: &str| format!("touch /d/{name}");
     let init = [
-        sh("i1", &format!("{}; echo ready; {POLITE}", trace("i1"))),
+        sh("i1", &format!("{}; {READY}", trace("i1"))),
         sh("i2", &trace("i2")),
     ];
     let pod = with_spec(

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 
-use podyard_e2e::manifest::{POLITE, pod, sh, with};
+use podyard_e2e::manifest::{POLITE, READY, pod, sh, with};
 use podyard_e2e::{Instance, assert_says, eventually};
 use serde_json::{Value, json};
 
@@ -31,12 +31,7 @@ fn names(podyard: &Instance) -> Vec<String> {
 #[test]
 fn a_deployment_is_kept_at_its_number_in_the_foreground() {
     let podyard = Instance::new();
-    let web = set(
-        "Deployment",
-        "web",
-        &format!("echo ready; {POLITE}"),
-        json!({"replicas": 1}),
-    );
+    let web = set("Deployment", "web", READY, json!({"replicas": 1}));
     let path = podyard.pod_file(&web);
     let mut run = podyard.spawn(&["run", "--replicas", "2", &path]);
     let mut stdout = BufReader::new(run.stdout.take().expect("a pipe"));

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use podyard_e2e::manifest::{HANG, POLITE, pod, sh, with, with_spec};
+use podyard_e2e::manifest::{HANG, READY, pod, sh, with, with_spec};
 use podyard_e2e::{Instance, assert_says, container, eventually};
 use serde_json::json;
 
@@ -115,7 +115,7 @@ fn a_fork_bomb_is_contained() {
 fn a_hook_that_hangs_does_not_hold_up_the_end() {
     let podyard = Instance::new();
     let app = with(
-        sh("app", &format!("echo ready; {POLITE}")),
+        sh("app", READY),
         json!({"lifecycle": {"preStop": {"exec": {"command": ["sleep", "1000"]}}}}),
     );
     let pod = with_spec(

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use podyard_supervisor::PodHandle;
 use tokio::sync::mpsc;
 
 use super::{now, print, print_list};
@@ -12,7 +13,7 @@ use crate::output::events::{last_seen, table};
 use crate::pods;
 use crate::settings::{Context, Format, Scope};
 use crate::target::Target;
-use crate::watcher::watch_pod;
+use crate::watcher::PodWatch;
 
 pub(super) fn run(
     context: &Context,
@@ -45,7 +46,7 @@ pub(super) fn run(
 
 /// Prints events as they come, and again when their count rises.
 async fn follow(
-    handles: Vec<podyard_supervisor::PodHandle>,
+    handles: Vec<PodHandle>,
     known: &[Event],
     scope: Scope,
     format: Option<Format>,
@@ -55,19 +56,11 @@ async fn follow(
     let with_namespace = scope == Scope::AllNamespaces;
     let mut widths = table(known, with_namespace, now()).widths();
     let (changed, mut changes) = mpsc::channel(64);
-    for handle in handles.iter().filter(|handle| !handle.has_ended()) {
-        tokio::task::spawn_local(watch_pod(handle.clone(), changed.clone()));
+    for handle in handles.into_iter().filter(|handle| !handle.has_ended()) {
+        tokio::task::spawn_local(watch_events(handle, changed.clone()));
     }
     drop(changed);
-    // Events are published together with the pod's status.
-    while let Some(pod) = changes.recv().await {
-        let Some(handle) = handles
-            .iter()
-            .find(|handle| Some(handle.uid()) == pod.metadata.uid.as_deref())
-        else {
-            continue;
-        };
-        let mut events = handle.events().unwrap_or_default();
+    while let Some(mut events) = changes.recv().await {
         events.retain(|event| seen.insert(key(event), ()).is_none());
         match format {
             _ if events.is_empty() => {}
@@ -78,4 +71,14 @@ async fn follow(
         }
     }
     Ok(())
+}
+
+/// Sends all Events of a pod whenever it changes: they are published together with its status.
+async fn watch_events(handle: PodHandle, changed: mpsc::Sender<Vec<Event>>) {
+    let mut watch = PodWatch::with_events(handle);
+    while watch.next().await.is_some() {
+        if changed.send(watch.events()).await.is_err() {
+            return;
+        }
+    }
 }

@@ -10,7 +10,8 @@ use super::style::{Palette, Tone};
 use super::times::Times;
 use super::verdict::exit_text;
 use crate::objects::{
-    Container, ContainerStatus, Pod, PodExt as _, Timestamp, is_sidecar, terminated, waiting_reason,
+    Container, ContainerStatus, Pod, PodExt as _, Timestamp, is_sidecar, moment, terminated,
+    waiting_reason,
 };
 
 /// One container and what it is doing.
@@ -20,6 +21,8 @@ pub(crate) struct Line {
     name: String,
     step: Step,
     text: String,
+    /// Its newest instance has begun to run, and has not just failed to.
+    has_run: bool,
 }
 
 /// Where a container stands; a change of it is worth a line.
@@ -38,6 +41,15 @@ enum Step {
 }
 
 impl Step {
+    /// Restarts before the instance that is running, or whose end this is.
+    fn instance(&self) -> Option<i32> {
+        match self {
+            Self::Running { restarts, .. } | Self::Ended { restarts, .. } => Some(*restarts),
+            Self::Waiting { reason, restarts } if reason == "CrashLoopBackOff" => Some(*restarts),
+            Self::Queued | Self::Starting | Self::Waiting { .. } => None,
+        }
+    }
+
     fn symbol(&self) -> (&'static str, Tone) {
         match self {
             Self::Queued => ("·", Tone::Quiet),
@@ -82,7 +94,13 @@ pub(crate) fn lines(pod: &Pod, times: &Times, now: Timestamp) -> Vec<Line> {
             };
         }
         let text = text(&step, status, times, now);
+        let end = status.and_then(|status| {
+            terminated(status.state.as_ref()).or_else(|| terminated(status.last_state.as_ref()))
+        });
         lines.push(Line {
+            has_run: end.is_some_and(|end| {
+                moment(end.started_at.as_ref()).is_some_and(|start| start.as_second() > 0)
+            }),
             kind,
             name: container.name.clone(),
             step,
@@ -138,14 +156,18 @@ fn step(
     }
 }
 
+fn again(restarts: i32) -> String {
+    match restarts {
+        0 => String::new(),
+        restarts => format!(" (restart {restarts})"),
+    }
+}
+
 fn text(step: &Step, status: Option<&ContainerStatus>, times: &Times, now: Timestamp) -> String {
     let Some(status) = status else {
         return "waits for its turn".to_owned();
     };
-    let again = match status.restart_count {
-        0 => String::new(),
-        restarts => format!(" (restart {restarts})"),
-    };
+    let again = again(status.restart_count);
     match step {
         Step::Queued => "waits for its turn".to_owned(),
         Step::Starting => "starting".to_owned(),
@@ -303,7 +325,16 @@ pub(crate) fn changes(before: &[Line], after: &[Line]) -> Vec<String> {
             ) if old == restarts => "not ready",
             _ => &line.text,
         };
-        changes.push(format!("{} {}: {text}", line.kind, line.name));
+        let who = format!("{} {}", line.kind, line.name);
+        // What was over before anybody looked has run all the same.
+        let instance = line.step.instance().filter(|_| line.has_run);
+        if !matches!(line.step, Step::Running { .. })
+            && let Some(restarts) = instance
+            && old.and_then(Step::instance) != instance
+        {
+            changes.push(format!("{who}: running{}", again(restarts)));
+        }
+        changes.push(format!("{who}: {text}"));
     }
     changes
 }
@@ -474,6 +505,32 @@ mod tests {
             ]
         );
         assert!(is_settled(&before));
+    }
+
+    #[test]
+    fn what_was_over_before_anybody_looked_has_run_too() {
+        let later = || waiting("PodInitializing");
+        let before = lines_at(
+            &pod("Pending", [init("i", later()), app("web", later())]),
+            START,
+        );
+        let crashed = waiting("CrashLoopBackOff")
+            .last_ended_at(START)
+            .restarted(2);
+        let after = lines_at(
+            &pod("Running", [init("i", exited(0)), app("web", crashed)]),
+            START,
+        );
+        assert_eq!(
+            changes(&before, &after),
+            [
+                "init i: running",
+                "init i: completed in 1.00 s",
+                "app web: running (restart 2)",
+                "app web: failed with exit code 1, waiting: CrashLoopBackOff",
+            ]
+        );
+        assert_eq!(changes(&after, &after), [""; 0]);
     }
 
     #[test]

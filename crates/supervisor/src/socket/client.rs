@@ -56,6 +56,9 @@ pub struct WatchEvent {
     pub kind: String,
     /// The pod.
     pub object: Pod,
+    /// All its Events until then, when they were asked for.
+    #[serde(default)]
+    pub events: Option<Vec<Event>>,
 }
 
 /// Talks to one pod's supervisor.
@@ -107,13 +110,15 @@ impl Client {
         Ok(list.items)
     }
 
-    /// The pod as it is, then every change, until it has ended.
+    /// The pod as it is, then every change, until it has ended; with its Events or without.
     ///
     /// # Errors
     ///
     /// When the supervisor does not answer.
-    pub async fn watch(&self) -> Result<Lines, ClientError> {
-        let query = Query::default().with("watch", true);
+    pub async fn watch(&self, with_events: bool) -> Result<Lines, ClientError> {
+        let query = Query::default()
+            .with("watch", true)
+            .with("podyard-events", with_events);
         let response = self
             .send(Method::GET, &format!("{}?{query}", self.pod_path()))
             .await?;

@@ -98,7 +98,7 @@ async fn route(service: &Rc<Service>, request: HttpRequest<Incoming>) -> Respons
     let method = request.method().clone();
     match (&method, segments.as_slice()) {
         (&Method::GET, ["api", "v1", "namespaces", _, "pods", _]) if query.flag("watch") => {
-            watch_pod(service)
+            watch_pod(service, query.flag("podyard-events"))
         }
         (&Method::GET, ["api", "v1", "namespaces", _, "pods", _]) => {
             let pod = Rc::clone(&service.published.borrow().pod);
@@ -227,8 +227,9 @@ fn refusal_text(refusal: Refusal) -> &'static str {
     }
 }
 
-/// One line per published pod: the one of now first, then each change, at the end `DELETED` for a pod that was deleted.
-fn watch_pod(service: &Rc<Service>) -> Response<Body> {
+/// One line per published pod: the one of now first, then each change, at the end `DELETED` for a pod that was deleted. With its Events
+/// for those who want them: when a deleted pod's last line has been read, its files are gone.
+fn watch_pod(service: &Rc<Service>, with_events: bool) -> Response<Body> {
     let mut published = service.published.clone();
     let (lines, received) = mpsc::channel::<Bytes>(8);
     tokio::task::spawn_local(async move {
@@ -238,7 +239,11 @@ fn watch_pod(service: &Rc<Service>) -> Response<Body> {
             if matches!(now.end, Some(podyard_lifecycle::End::Deleted)) {
                 kind = "DELETED";
             }
-            let line = format!("{{\"type\":\"{kind}\",\"object\":{}}}\n", now.pod);
+            let events = match with_events {
+                true => format!(",\"events\":{}", now.events),
+                false => String::new(),
+            };
+            let line = format!("{{\"type\":\"{kind}\",\"object\":{}{events}}}\n", now.pod);
             if lines.send(line.into()).await.is_err() || now.end.is_some() {
                 return;
             }
