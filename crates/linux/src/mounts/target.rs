@@ -92,10 +92,9 @@ fn walk(
             Err(Errno::NOENT) => {}
             found => return found,
         }
-        let (parent, start, end) = match first_missing(root, buffer, follow_links) {
+        let Some((parent, start, end)) = first_missing(root, buffer, follow_links)? else {
             // Somebody else has made it.
-            Err(Errno::AGAIN) => continue,
-            missing => missing?,
+            continue;
         };
         let parent = parent.as_ref().map_or(root, AsFd::as_fd);
         let name = Name::cut(buffer, start, end)?;
@@ -148,12 +147,12 @@ fn create(parent: BorrowedFd<'_>, name: &CStr, make: Make) -> Result<(), Errno> 
 }
 
 /// The directory (`None` for the root) in which a name of the path is missing, and where that name stands. The path as a whole
-/// has just been found missing.
+/// has just been found missing; nothing, if it is there by now.
 fn first_missing(
     root: BorrowedFd<'_>,
     buffer: &mut [u8; PATH_LIMIT],
     follow_links: bool,
-) -> Result<(Option<OwnedFd>, usize, usize), Errno> {
+) -> Result<Option<(Option<OwnedFd>, usize, usize)>, Errno> {
     let mut parent = None;
     let mut start = 0;
     loop {
@@ -161,8 +160,7 @@ fn first_missing(
             start += 1;
         }
         if buffer[start] == 0 {
-            // Everything is there by now.
-            return Err(Errno::AGAIN);
+            return Ok(None);
         }
         let end = start
             + buffer[start..]
@@ -170,14 +168,14 @@ fn first_missing(
                 .position(|&b| b == b'/' || b == 0)
                 .unwrap_or(0);
         if is_last(buffer, end) {
-            return Ok((parent, start, end));
+            return Ok(Some((parent, start, end)));
         }
         let after = std::mem::replace(&mut buffer[end], 0);
         let found = text(buffer).and_then(|prefix| open(root, prefix, follow_links));
         buffer[end] = after;
         match found {
             Ok(directory) => parent = Some(directory),
-            Err(Errno::NOENT) => return Ok((parent, start, end)),
+            Err(Errno::NOENT) => return Ok(Some((parent, start, end))),
             Err(errno) => return Err(errno),
         }
         start = end;

@@ -356,7 +356,7 @@ fn build_root(null_mount: Option<BorrowedFd<'_>>, program: &[u8]) -> Result<(), 
         &[(c"mode", c"755"), (c"size", c"64k")],
         sys::mount::NOSUID,
     )?;
-    for directory in [c"root", c"shm", c"empty"] {
+    for directory in [c"shm", c"empty"] {
         rustix::fs::mkdirat(&root, directory, Mode::from_raw_mode(0o755))?;
     }
     if null_mount.is_some() {

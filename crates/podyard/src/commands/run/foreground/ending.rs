@@ -89,7 +89,11 @@ impl Session<'_> {
             is_left &= pod.leave_to_be_killed().await;
         }
         self.screen.note(&if is_left {
-            format!("leaving {what} to its supervisor, which goes on killing {it}")
+            let who = match it {
+                "them" => "their supervisors, which go",
+                _ => "its supervisor, which goes",
+            };
+            format!("leaving {what} to {who} on killing {it}")
         } else {
             format!(
                 "leaving {what}; no supervisor takes the wish to kill {it}: see `podyard get pods`"
