@@ -274,19 +274,14 @@ impl Supervisor {
 
     /// For a fact, a wish or the deadline. To give it up loses nothing.
     async fn wait(&mut self) -> (Vec<Observation>, Vec<Asked>) {
-        let now = clock::now().since_boot;
-        let sleep = self
-            .machine
-            .next_deadline()
-            .map_or(limits::LONGEST_SLEEP, |at| at.saturating_sub(now))
-            .min(limits::LONGEST_SLEEP);
         let mut observations = Vec::new();
         let mut asked = Vec::new();
+        let due = until(self.machine.next_deadline());
         tokio::select! {
             biased;
             Some(observation) = self.observations.recv() => observations.push(observation),
             Some(request) = self.asked.recv() => asked.push(request),
-            () = tokio::time::sleep(sleep) => {}
+            () = due => {}
         }
         let (more_observations, more_asked) = self.collect_now();
         observations.extend(more_observations);
@@ -363,5 +358,38 @@ impl Supervisor {
             self.events
                 .to_objects(&namespace, &name, &self.dirs.uid, &self.world.node_name);
         serde_json::to_string(&objects).unwrap_or_else(|_| "[]".to_owned())
+    }
+}
+
+/// Until this time since the boot has come; without one, for ever. A pod to which nothing is due is not woken, and writes nothing.
+async fn until(deadline: Option<Duration>) {
+    let Some(deadline) = deadline else {
+        return std::future::pending().await;
+    };
+    loop {
+        let left = deadline.saturating_sub(clock::now().since_boot);
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(limits::LONGEST_SLEEP)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn only_a_deadline_that_has_come_wakes() {
+        let mut context = Context::from_waker(Waker::noop());
+        let now = clock::now().since_boot;
+        assert_eq!(pin!(until(None)).poll(&mut context), Poll::Pending);
+        let tomorrow = now + Duration::from_secs(86_400);
+        let mut later = pin!(until(Some(tomorrow)));
+        assert_eq!(later.as_mut().poll(&mut context), Poll::Pending);
+        assert_eq!(pin!(until(Some(now))).poll(&mut context), Poll::Ready(()));
     }
 }

@@ -22,7 +22,7 @@ pub const KEEPER_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks meanwhile.
 pub const KEEPER_PAUSE: Duration = Duration::from_millis(1);
 
-/// The loop looks at the clock at least this often, so that a machine that slept does not oversleep a deadline.
+/// Who waits for a deadline looks at the clock at least this often, so that a machine that slept does not oversleep it.
 pub const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// After this many turns without a pause the loop tells what happened and lets everybody else have a turn: a driver that answers at once,
@@ -34,7 +34,7 @@ pub const REST_AFTER: Duration = Duration::from_secs(10);
 
 /// Of its processor time a supervisor spends at most one part in so many on putting status and Events into words: they name every
 /// container, so that a pod with a hundred of them would do little else while they start …
-pub const PUBLICATION_SHARE: u32 = 20;
+pub const PUBLICATION_SHARE: u32 = 50;
 /// … but nothing is kept back for longer than this.
 pub const PUBLICATIONS_APART: Duration = Duration::from_millis(50);
 

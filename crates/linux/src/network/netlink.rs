@@ -6,6 +6,7 @@
 use super::error::{KernelError, NetworkError};
 use super::message::{Message, attribute, messages, text, u32_at};
 use super::sys;
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{Protocol, RecvFlags, SendFlags};
@@ -151,7 +152,8 @@ impl Socket {
     /// The length of the next datagram, now in the buffer, or nothing when all have been read.
     fn receive(&mut self) -> Result<Option<usize>, KernelError> {
         let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
-        match rustix::net::recv(&self.fd, self.buffer.as_mut_slice(), flags) {
+        self.buffer.clear();
+        match rustix::net::recv(&self.fd, spare_capacity(&mut self.buffer), flags) {
             Ok((_, length)) if length > self.buffer.len() => Err(KernelError::from(
                 io::Error::other("the kernel's answer is larger than any known one"),
             )),
@@ -167,8 +169,9 @@ impl From<OwnedFd> for Socket {
         Self {
             fd,
             sequence: 0,
-            // The kernel makes the portions of a dump as large as the largest buffer it has seen, 32 KiB at most.
-            buffer: vec![0; 64 * 1024],
+            // The kernel makes the portions of a dump as large as the largest buffer it has seen, 32 KiB at most. Most answers are
+            // short, and what they do not reach of it is never touched.
+            buffer: Vec::with_capacity(64 * 1024),
         }
     }
 }
