@@ -45,18 +45,20 @@ pub(crate) fn measure(lab: &Lab) -> Result<Vec<Row>> {
     lab.podyard.import(&archive)?;
     let runs = lab.runs(9);
     let log_bytes = if lab.quick { 20_000_000 } else { 1_000_000_000 };
-    let mut add = |what: &str, before: &[Container], image: Option<&str>| -> Result<()> {
-        let usual = wait_until_quiet(QUIET_WITHIN)?;
+    let mut add = |what: &str, before: &[Container], image: Option<&str>| {
+        let usual = match wait_until_quiet(QUIET_WITHIN) {
+            Ok(usual) => usual,
+            Err(error) => return row.add(what, "podyard", Err(error)),
+        };
         row.add(what, "podyard", step(lab, before, image));
         if before.is_empty() {
             let more = used().map(|used| milliseconds(used.saturating_sub(usual)));
             left.add(what, "podyard", more);
         }
-        Ok(())
     };
     for round in 0..runs {
-        add(EMPTY, &[], None)?;
-        add(LAYERS, &[], Some(MANY_LAYERS))?;
+        add(EMPTY, &[], None);
+        add(LAYERS, &[], Some(MANY_LAYERS));
         if round < lab.runs(3) {
             let writer = Container::new(
                 "writer",
@@ -68,12 +70,12 @@ pub(crate) fn measure(lab: &Lab) -> Result<Vec<Row>> {
                     &log_bytes.to_string(),
                 ],
             );
-            add(LOG, &[writer], None)?;
+            add(LOG, &[writer], None);
         }
     }
     fill(lab)?;
     for _ in 0..runs {
-        add(PODS, &[], None)?;
+        add(PODS, &[], None);
     }
     row.sort_by_what();
     for full in [PODS, LAYERS, LOG] {
