@@ -18,6 +18,7 @@ mod layers;
 mod machine;
 mod manifest;
 mod processes;
+mod quiet;
 mod report;
 mod rows;
 mod runners;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::Result;
 use crate::lab::{Lab, stamp_of, stamps};
 use crate::layers;
-use crate::machine::{used, wait_until_quiet};
 use crate::manifest::{self, Container};
 use crate::processes;
+use crate::quiet::{used, wait_until_quiet};
 use crate::report::{Bound, Row};
 use crate::samples::{Samples, milliseconds};
 
