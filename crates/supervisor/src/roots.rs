@@ -147,6 +147,26 @@ pub struct PodDirs {
     pub uid: String,
 }
 
+/// Where one container instance has its files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerDirs {
+    /// What it needs while it lives: its output pipes and who it is.
+    pub run: PathBuf,
+    /// What it needs on a disk: the work directory of its writable layer, in which the kernel has a directory of its own, and its
+    /// termination message.
+    pub data: PathBuf,
+    /// Its writable layer; apart from the work directory, since overlayfs wants it so.
+    pub layer: PathBuf,
+}
+
+impl ContainerDirs {
+    /// All of them, in the order in which they are made.
+    #[must_use]
+    pub fn each(&self) -> [&Path; 3] {
+        [&self.run, &self.data, &self.layer]
+    }
+}
+
 impl PodDirs {
     /// The pod as it was accepted, with its settings; written once, before anything else happens.
     #[must_use]
@@ -205,7 +225,19 @@ impl PodDirs {
             .join(name)
     }
 
-    /// What one container instance needs on a disk: its writable layer, its termination message.
+    /// The directories of one container instance.
+    #[must_use]
+    pub fn container(&self, container: &str, attempt: u32) -> ContainerDirs {
+        let data = self.container_data(container, attempt);
+        ContainerDirs {
+            run: self.container_run(container, attempt),
+            // No container's name has a dot.
+            layer: data.with_file_name(format!("{container}.{attempt}.layer")),
+            data,
+        }
+    }
+
+    /// [`ContainerDirs::data`] of a container instance.
     #[must_use]
     pub fn container_data(&self, container: &str, attempt: u32) -> PathBuf {
         self.data
@@ -213,13 +245,7 @@ impl PodDirs {
             .join(format!("{container}.{attempt}"))
     }
 
-    /// Layers with nothing but the places of mounts, which containers with the same mounts share.
-    #[must_use]
-    pub fn mount_points(&self) -> PathBuf {
-        self.data.join("points")
-    }
-
-    /// What one live container instance needs: its output pipes and who it is.
+    /// [`ContainerDirs::run`] of a container instance.
     #[must_use]
     pub fn container_run(&self, container: &str, attempt: u32) -> PathBuf {
         self.run

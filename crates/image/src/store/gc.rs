@@ -21,7 +21,8 @@ pub struct GcReport {
 }
 
 impl Store {
-    /// Removes every image that has neither a name nor a lease, and every layer that no image has.
+    /// Removes every image that has neither a name nor a lease, every layer that no image has, and the layers of mount points that nobody
+    /// has a lease on.
     ///
     /// Safe at any time beside pulls, imports and running containers, as long as those hold leases.
     ///
@@ -32,10 +33,11 @@ impl Store {
         let mut report = GcReport::default();
         {
             let _lock = self.lock(LockKind::Exclusive)?;
-            let mut images: HashSet<Digest> = self
-                .leases()?
-                .into_iter()
-                .map(|lease| lease.manifest_digest)
+            let leases = self.all_leases()?;
+            let mut images: HashSet<Digest> = leases
+                .images
+                .iter()
+                .map(|lease| lease.manifest_digest.clone())
                 .collect();
             let (implied, explicit): (Vec<_>, Vec<_>) = self
                 .name_records()?
@@ -76,6 +78,11 @@ impl Store {
                     report.layers += usize::from(!is_joined);
                     report.freed_bytes += record.map_or(0, |record| record.size_bytes);
                     files::rename(&self.layer_path(&layer), &trash.path().join(layer.hex()))?;
+                }
+            }
+            for (name, path) in self.all_places()? {
+                if !leases.has_places(&name) {
+                    files::rename(&path, &trash.path().join(name))?;
                 }
             }
             for name in files::list(&self.root.join("blobs/sha256"))? {

@@ -8,7 +8,8 @@
 //!                                     image, joined (`joined.rs`)
 //! <root>/layers/<diff id>/layer.json  its size and the like
 //! <root>/blobs/sha256/<digest>        manifests and configurations as they came
-//! <root>/leases/<owner>/<manifest>    who uses which image
+//! <root>/places/<name>/               a layer with nothing but the places of mounts
+//! <root>/leases/<owner>               who uses which images and places
 //! <root>/tmp/<transaction>/           work in progress; stale once nobody holds the lock in it
 //! <root>/locks/                       held while an image or a layer is being made
 //! ```
@@ -22,6 +23,7 @@ mod gc;
 mod joined;
 mod layers;
 mod leases;
+mod places;
 mod records;
 mod transaction;
 

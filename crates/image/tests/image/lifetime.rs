@@ -102,6 +102,63 @@ fn leases_keep_what_is_used() {
     }
 }
 
+/// Goal: a layer of mount points is made once, shared by all who want it, and collected after the last of them.
+#[test]
+fn places_stay_for_as_long_as_somebody_has_a_lease() {
+    let dir = TempDir::new();
+    let store = dir.store();
+    let make = |path: &Path| std::fs::create_dir_all(path.join("etc"));
+    let layer = store.places("one", "pod-1", make).unwrap();
+    assert!(layer.join("etc").is_dir());
+    let again = store.places("one", "pod-2", |_| panic!("it is there"));
+    assert_eq!(again.unwrap(), layer);
+    let refused = store.places("two", "pod-1", |_| Err(std::io::Error::other("no")));
+    assert!(matches!(refused, Err(StoreError::Io { .. })));
+    let other = store.places("two", "pod-1", make).unwrap();
+    assert_ne!(other, layer);
+    assert_eq!(store.leases().unwrap(), [], "they are no images");
+    store.release("pod-1").unwrap();
+    store.gc().unwrap();
+    assert!(layer.join("etc").is_dir() && !other.exists());
+    store.release("pod-2").unwrap();
+    store.gc().unwrap();
+    assert!(!layer.exists());
+}
+
+/// Goal: what a power cut has left of a lease never lets go of an image that somebody uses.
+#[test]
+fn leases_that_cannot_be_read_keep_everything() {
+    let dir = TempDir::new();
+    let store = dir.store();
+    import(&dir, &image("a"), &["a:1"]);
+    import(&dir, &image("b"), &["b:1"]);
+    let a = store.lookup(&reference("a:1")).unwrap().unwrap();
+    let places = store.places("one", "gone", |path| std::fs::create_dir(path));
+    let places = places.unwrap();
+    store.release("gone").unwrap();
+    store.remove(&reference("a:1")).unwrap();
+    store.remove(&reference("b:1")).unwrap();
+    let whole = format!("{}\n", a.manifest_digest.hex());
+    for left in [
+        "",
+        "\0\0\0",
+        &whole[..20],
+        whole.trim_end(),
+        &format!("{whole}places/o"),
+    ] {
+        std::fs::write(store.root().join("leases/pod-1"), left).unwrap();
+        assert_eq!(store.leases().unwrap().len(), 2, "{left:?}");
+        assert_eq!(store.gc().unwrap().images, [], "{left:?}");
+        assert!(places.exists(), "{left:?}");
+    }
+    std::fs::write(store.root().join("leases/pod-1"), &whole).unwrap();
+    assert_eq!(store.gc().unwrap().images.len(), 1);
+    assert!(!places.exists() && a.layers.iter().all(|layer| layer.exists()));
+    store.release("pod-1").unwrap();
+    store.gc().unwrap();
+    assert_empty(&store);
+}
+
 /// Goal: a store of a later version is left alone, and so is one that is damaged.
 #[test]
 fn records_that_cannot_be_read() {

@@ -52,7 +52,7 @@ async fn look(world: &World) -> Option<String> {
         .collect();
     for (index, live) in world.live.containers.borrow().iter() {
         let name = world.container_name(*index);
-        let layer = world.dirs.container_data(name, live.attempt).join("upper");
+        let layer = world.dirs.container(name, live.attempt).layer;
         let logs = world.log_directory().join(name);
         for path in [layer, logs] {
             measured.push((Owner::Container(name.to_owned()), path));

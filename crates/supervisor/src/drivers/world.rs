@@ -106,7 +106,7 @@ pub(crate) struct Live {
     /// How many are connected to the pod's socket.
     pub(crate) talking: Cell<u32>,
     /// Layers of mount points that are known to be whole.
-    pub(crate) mount_points: RefCell<HashSet<PathBuf>>,
+    pub(crate) mount_points: RefCell<HashMap<String, PathBuf>>,
     pub(crate) has_pod_cgroup: Cell<bool>,
     /// The pod's class, from its requests and limits.
     pub(crate) qos: OnceCell<&'static str>,

@@ -64,19 +64,20 @@ impl Parts {
         image: &Image,
     ) -> Result<Self, NotStarted> {
         let name = world.container_name(container);
-        let run = world.dirs.container_run(name, attempt);
-        let data = world.dirs.container_data(name, attempt);
+        let directories = world.dirs.container(name, attempt);
         // An earlier try of this very start may have left something.
         clear(world, container, attempt);
-        for directory in [&run, &data, &data.join("upper"), &data.join("work")] {
+        for directory in directories.each() {
             std::fs::create_dir_all(directory)
                 .map_err(io("cannot create the container's directory"))?;
         }
-        let config = launch_plan::config(world, container, image, &data)?;
+        let config = launch_plan::config(world, container, image, &directories)?;
         let identity = &config.persona.identity;
         let owner = (identity.uid, identity.gid);
-        let output = logs::make_pipes(&run, owner, |path, flags| world.open_unseen(path, flags))
-            .map_err(io("cannot make the output pipes"))?;
+        let output = logs::make_pipes(&directories.run, owner, |path, flags| {
+            world.open_unseen(path, flags)
+        })
+        .map_err(io("cannot make the output pipes"))?;
         // Whatever happens to this process from here on, the pipes keep what is in them.
         let descriptors = output.each_ref().map(AsFd::as_fd);
         world
@@ -87,7 +88,7 @@ impl Parts {
             attempt,
             image: image.manifest_digest.clone(),
             config,
-            run,
+            run: directories.run,
             output,
             cgroup: None,
         })

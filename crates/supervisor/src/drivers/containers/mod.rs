@@ -364,12 +364,12 @@ fn launch_is_over(run: &Path) -> bool {
 /// Removes what an interrupted start left.
 fn clear(world: &World, container: ContainerIndex, attempt: Attempt) {
     let name = world.container_name(container);
-    let run = world.dirs.container_run(name, attempt);
-    let data = world.dirs.container_data(name, attempt);
+    let directories = world.dirs.container(name, attempt);
     // A clean-up may itself have been interrupted.
-    if !run.exists() && !data.exists() {
+    if !directories.each().into_iter().any(Path::exists) {
         return;
     }
+    let run = &directories.run;
     if let Some(instance) = record::read::<InstanceRecord>(&run.join("record.json"))
         && let Ok(Some(process)) = Process::adopt(instance.process)
     {
@@ -378,13 +378,14 @@ fn clear(world: &World, container: ContainerIndex, attempt: Attempt) {
         let _ = process.reap();
     }
     world.remove_container_cgroup(name, attempt);
-    if !launch_is_over(&run) {
+    if !launch_is_over(run) {
         world.complain(&format!("an interrupted start of {name} does not end"));
     }
     streams::release(world, name, attempt);
     // An overlay that was mounted once cannot be mounted again (its work directory says `volatile`).
-    let _ = std::fs::remove_dir_all(data);
-    let _ = std::fs::remove_dir_all(run);
+    for directory in directories.each() {
+        let _ = std::fs::remove_dir_all(directory);
+    }
 }
 
 pub(super) fn signal(
@@ -418,7 +419,10 @@ pub(super) fn remove(
     keep_log: bool,
 ) {
     let name = world.container_name(container).to_owned();
-    let _ = std::fs::remove_dir_all(world.dirs.container_data(&name, attempt));
+    let directories = world.dirs.container(&name, attempt);
+    for directory in [&directories.layer, &directories.data] {
+        let _ = std::fs::remove_dir_all(directory);
+    }
     if !keep_log
         && let Some(restart_count) = world
             .live

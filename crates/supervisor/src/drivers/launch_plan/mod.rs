@@ -8,7 +8,6 @@ mod stop_signal;
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::rc::Rc;
 
 use podyard_image::Image;
@@ -21,6 +20,7 @@ use podyard_linux::{
 
 use super::World;
 use super::containers::{LiveContainer, NotStarted};
+use crate::roots::ContainerDirs;
 use crate::translate::{self, resources, security};
 
 pub(super) use mounts::write_own_files;
@@ -52,7 +52,7 @@ pub(super) fn config(
     world: &World,
     index: ContainerIndex,
     image: &Image,
-    data: &Path,
+    directories: &ContainerDirs,
 ) -> Result<Config, NotStarted> {
     let container = world
         .container(index)
@@ -73,12 +73,12 @@ pub(super) fn config(
         stop_signal: stop_signal::number(image.config.stop_signal.as_deref()),
         rootfs: Rootfs::Overlay {
             layers: image.layers.clone(),
-            upper: data.join("upper"),
-            work: data.join("work"),
+            upper: directories.layer.clone(),
+            work: directories.data.clone(),
         },
         readonly_rootfs: security::readonly_rootfs(container),
         args: args.into_iter().map(c_string).collect::<Result<_, _>>()?,
-        mounts: mounts::of_container(world, container, &persona.given, data)?,
+        mounts: mounts::of_container(world, container, &persona.given, &directories.data)?,
         privileged: security::is_privileged(container),
         whole_proc: security::has_whole_proc(container),
         pid: match (

@@ -11,17 +11,23 @@ use super::super::World;
 /// The layer for these mounts, made if no container with the same has been before. `None` where that does not work: the launcher makes the
 /// places then.
 pub(super) fn of(world: &World, mounts: &[Mount]) -> Option<PathBuf> {
-    let layer = world.dirs.mount_points().join(name(mounts));
-    if world.live.mount_points.borrow().contains(&layer) {
-        return Some(layer);
+    let name = name(mounts);
+    let mut known = world.live.mount_points.borrow_mut();
+    if let Some(layer) = known.get(&name) {
+        return Some(layer.clone());
     }
-    std::fs::create_dir_all(world.dirs.mount_points()).ok()?;
-    podyard_linux::make_mount_points(&layer, mounts).ok()?;
-    world.live.mount_points.borrow_mut().insert(layer.clone());
+    // The lease lasts as long as the pod.
+    let layer = world
+        .store
+        .places(&name, &world.dirs.uid, |layer| {
+            podyard_linux::make_mount_points(layer, mounts)
+        })
+        .ok()?;
+    known.insert(name, layer.clone());
     Some(layer)
 }
 
-/// The same for the same places, in every supervisor of the pod: what was made once and is in use is never changed.
+/// The same for the same places and kinds, in every supervisor: what was made once is never changed.
 fn name(mounts: &[Mount]) -> String {
     let mut hasher = DefaultHasher::new();
     for mount in mounts {
