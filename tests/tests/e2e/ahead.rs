@@ -11,7 +11,7 @@ const UNTIL_GO: &str = "until test -e /d/go; do sleep 0.02; done";
 fn cgroups(podyard: &Instance) -> usize {
     let pod = format!("{}/pod{}", podyard.roots().cgroup(), podyard.dirs("p").uid);
     // The hierarchy of version 2, or one of version 1.
-    ["/sys/fs/cgroup", "/sys/fs/cgroup/pids"]
+    ["/sys/fs/cgroup", "/sys/fs/cgroup/memory"]
         .iter()
         .filter_map(|root| std::fs::read_dir(format!("{root}/{pod}")).ok())
         .map(|entries| {

@@ -1,12 +1,13 @@
 //! Which cgroup hierarchies the machine has, told from a directory.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
-use super::CgroupError;
+use super::{CgroupError, Resources};
 
 /// Where hierarchies are mounted by every init system and container engine.
 const CONVENTION: &str = "/sys/fs/cgroup";
@@ -55,6 +56,12 @@ pub(super) struct Hierarchy {
     pub(super) unified: bool,
     pub(super) path: PathBuf,
     pub(super) fd: OwnedFd,
+}
+
+/// The name of the directory below `/sys/fs/cgroup` that shows cgroups with these v1 controllers.
+pub(super) fn shown_name(controllers: &[Controller]) -> String {
+    let names: Vec<_> = controllers.iter().map(|c| c.name()).collect();
+    names.join(",")
 }
 
 /// How the machine is set up.
@@ -147,6 +154,16 @@ impl CgroupRoot {
     #[must_use]
     pub const fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// The names that containers with usual resources show their cgroups at, below `/sys/fs/cgroup`. None on v2, which has one directory.
+    #[must_use]
+    pub fn shown_names(&self) -> Vec<CString> {
+        let usual = Resources::default();
+        let v1 = self.hierarchies.iter().filter(|one| !one.unified);
+        v1.filter(|one| one.controllers.iter().any(|&c| usual.needs(c)))
+            .filter_map(|one| CString::new(shown_name(&one.controllers)).ok())
+            .collect()
     }
 
     pub(super) fn hierarchies(&self) -> &[Hierarchy] {

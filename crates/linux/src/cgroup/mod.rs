@@ -4,8 +4,9 @@
 //! reading the mount table, whose size depends on what else runs on the machine. On a hybrid machine limits live in the
 //! v1 hierarchies and one more directory in the v2 hierarchy serves for killing and for noticing emptiness.
 //!
-//! On v1 a container has a directory in the hierarchies of cpu, cpuacct, memory, pids and devices, and in those of hugetlb and
-//! cpuset only when its resources ask for them; in all others it stays where its creator is.
+//! On v1 a cgroup has a directory in the hierarchies of cpu, cpuacct, memory, pids and devices, and in those of hugetlb and
+//! cpuset only when its resources ask for them; in all others its processes stay where their creator is. The containers of a pod share the
+//! directories in which they would not differ (`in_pod.rs`).
 //!
 //! What a machine cannot do is no failure: without a controller, or where the hierarchy is not the caller's to change, a cgroup is
 //! made with what there is, and [`Cgroup::unenforced`] says which limits nobody holds.
@@ -13,6 +14,7 @@
 mod detect;
 mod device_filter;
 mod events;
+mod in_pod;
 mod resources;
 mod teardown;
 
@@ -99,6 +101,8 @@ pub struct Cgroup {
 struct Directory {
     controllers: Vec<Controller>,
     unified: bool,
+    /// Whether other containers of the pod are in it too, so that it does not go with this one.
+    is_shared: bool,
     path: PathBuf,
     fd: OwnedFd,
 }
@@ -126,6 +130,16 @@ impl Cgroup {
         path: &str,
         resources: &Resources,
     ) -> Result<Self, CgroupError> {
+        Self::create_sharing(root, path, resources, |_| None)
+    }
+
+    /// `shared` says for a hierarchy in which directory, not of its own, it is to be.
+    fn create_sharing(
+        root: &CgroupRoot,
+        path: &str,
+        resources: &Resources,
+        shared: impl Fn(&detect::Hierarchy) -> Option<String>,
+    ) -> Result<Self, CgroupError> {
         check_path(path)?;
         let mut directories = Vec::with_capacity(root.hierarchies().len());
         for hierarchy in root.hierarchies() {
@@ -134,8 +148,13 @@ impl Cgroup {
             if !wanted {
                 continue;
             }
-            match make_directories(hierarchy, path) {
-                Ok(is_whole) => directories.push(Directory::open(hierarchy, path, is_whole)?),
+            let shared = shared(hierarchy);
+            let place = shared.as_deref().unwrap_or(path);
+            match make_directories(hierarchy, place) {
+                Ok(is_whole) => directories.push(Directory {
+                    is_shared: shared.is_some(),
+                    ..Directory::open(hierarchy, place, is_whole)?
+                }),
                 // Read-only, or somebody else's.
                 Err(CgroupError::Io { source, .. }) if is_refusal(&source) => {}
                 Err(error) => return Err(error),
@@ -163,17 +182,29 @@ impl Cgroup {
     /// # Errors
     /// When a directory exists and cannot be opened.
     pub fn open(root: &CgroupRoot, path: &str) -> Result<Option<Self>, CgroupError> {
+        Self::open_sharing(root, path, |_| None)
+    }
+
+    /// `shared` says for a hierarchy in which directory it is if it has none of its own.
+    fn open_sharing(
+        root: &CgroupRoot,
+        path: &str,
+        shared: impl Fn(&detect::Hierarchy) -> Option<String>,
+    ) -> Result<Option<Self>, CgroupError> {
         check_path(path)?;
         let mut directories = Vec::new();
         for hierarchy in root.hierarchies() {
-            match Directory::open(hierarchy, path, false) {
-                Ok(directory) => directories.push(directory),
-                Err(CgroupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                }
-                Err(error) => return Err(error),
+            let mut found = Directory::open_if_there(hierarchy, path)?;
+            if found.is_none()
+                && let Some(shared) = shared(hierarchy)
+            {
+                found = Directory::open_if_there(hierarchy, &shared)?;
+                found.iter_mut().for_each(|found| found.is_shared = true);
             }
+            directories.extend(found);
         }
-        Ok((!directories.is_empty()).then(|| Self {
+        let is_there = directories.iter().any(|directory| !directory.is_shared);
+        Ok(is_there.then(|| Self {
             path: path.to_owned(),
             directories,
             unenforced: Vec::new(),
@@ -300,8 +331,8 @@ impl Cgroup {
             .filter(|directory| directory.unified != v1);
         shown
             .map(|directory| {
-                let names: Vec<_> = directory.controllers.iter().map(|c| c.name()).collect();
-                (v1.then(|| names.join(",")), directory.fd.as_fd())
+                let name = v1.then(|| detect::shown_name(&directory.controllers));
+                (name, directory.fd.as_fd())
             })
             .collect()
     }
@@ -312,7 +343,14 @@ impl Cgroup {
 
     /// The directory whose list of processes is complete: v2 where there is one.
     fn tracking(&self) -> Option<&Directory> {
-        self.unified().or_else(|| self.directories.first())
+        self.unified().or_else(|| self.own_directories().next())
+    }
+
+    /// Those that are not shared with other containers.
+    fn own_directories(&self) -> impl Iterator<Item = &Directory> {
+        self.directories
+            .iter()
+            .filter(|directory| !directory.is_shared)
     }
 
     fn controlled_by(&self, controller: Controller) -> Option<&Directory> {
@@ -336,6 +374,7 @@ impl Directory {
         let mut directory = Self {
             controllers: hierarchy.controllers.clone(),
             unified: hierarchy.unified,
+            is_shared: false,
             path: full,
             fd,
         };
@@ -346,6 +385,19 @@ impl Directory {
             }
         }
         Ok(directory)
+    }
+
+    fn open_if_there(
+        hierarchy: &detect::Hierarchy,
+        path: &str,
+    ) -> Result<Option<Self>, CgroupError> {
+        match Self::open(hierarchy, path, false) {
+            Ok(directory) => Ok(Some(directory)),
+            Err(CgroupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn write(&self, file: &str, value: &str) -> Result<(), CgroupError> {

@@ -330,15 +330,20 @@ fn devices_v1(directory: &Directory, resources: &Resources) -> Result<(), Cgroup
     if resources.devices != Devices::Container {
         return Ok(());
     }
-    directory.write("devices.deny", "a")?;
     let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |n| n.to_string());
-    let rules = CONTAINER_DEVICES.into_iter();
-    directory.write_each(
-        "devices.allow",
-        rules.map(|(kind, major, minor, access)| {
-            format!("{kind} {}:{} {access}", number(major), number(minor))
-        }),
-    )
+    let rules = CONTAINER_DEVICES.map(|(kind, major, minor, access)| {
+        format!("{kind} {}:{} {access}", number(major), number(minor))
+    });
+    // Others run in a shared one, who must not be without their devices for even a moment. One that is left without rules by a crash has
+    // nobody in it yet.
+    if directory.is_shared
+        && let Ok(list) = directory.read("devices.list")
+        && list.lines().eq(rules.iter())
+    {
+        return Ok(());
+    }
+    directory.write("devices.deny", "a")?;
+    directory.write_each("devices.allow", rules.iter())
 }
 
 #[cfg(test)]

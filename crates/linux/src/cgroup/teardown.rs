@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-use super::{Cgroup, CgroupError, CgroupRoot, Directory, io_error};
+use super::{Cgroup, CgroupError, CgroupRoot, Directory, in_pod, io_error};
 
 impl Cgroup {
     /// Kills every process in it and below it. Does not wait.
@@ -66,6 +66,9 @@ impl Cgroup {
         super::check_path(path)?;
         let mut is_gone = true;
         for hierarchy in root.hierarchies() {
+            if let Some(confined) = in_pod::confined(hierarchy, path) {
+                let _ = rustix::fs::unlinkat(&hierarchy.fd, confined, AtFlags::REMOVEDIR);
+            }
             let removed = rustix::fs::unlinkat(&hierarchy.fd, path, AtFlags::REMOVEDIR);
             // A hierarchy that is read-only says so also of what it does not have.
             is_gone &= matches!(removed, Ok(()) | Err(Errno::NOENT));
@@ -76,10 +79,21 @@ impl Cgroup {
         Self::open(root, path)?.map_or(Ok(()), |cgroup| cgroup.remove(patience))
     }
 
+    /// Removes a cgroup that has neither processes nor cgroups in it, and leaves another alone.
+    pub fn remove_if_empty(root: &CgroupRoot, path: &str) {
+        for hierarchy in root.hierarchies() {
+            let removed = rustix::fs::unlinkat(&hierarchy.fd, path, AtFlags::REMOVEDIR);
+            // What is in use in one hierarchy is so in all of them.
+            if matches!(removed, Err(Errno::BUSY | Errno::NOTEMPTY)) {
+                return;
+            }
+        }
+    }
+
     /// Removes every directory. Returns one that still has processes, if any has.
     fn try_remove(&self) -> Result<Option<&Directory>, CgroupError> {
         let mut busy = None;
-        for directory in &self.directories {
+        for directory in self.own_directories() {
             match remove_tree(&directory.path) {
                 Ok(()) => {}
                 Err((_, Errno::BUSY)) => busy = Some(directory),

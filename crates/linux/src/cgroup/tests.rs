@@ -335,6 +335,77 @@ fn one_that_nobody_has_open_is_removed_by_its_name() {
     Cgroup::remove_at(&root, "pods/one", Duration::ZERO).unwrap();
 }
 
+/// What does not differ between the containers of a pod is one directory for all of them.
+#[test]
+fn containers_of_a_pod_share_directories_on_v1() {
+    let tree = v1_tree(&["cpu", "memory", "pids", "devices"]);
+    let root = CgroupRoot::detect_in(tree.path()).expect("hierarchies");
+    Cgroup::create(&root, "p/pod1", &limits()).expect("the pod's");
+    let confined = Resources {
+        devices: Devices::Container,
+        pids_limit: None,
+        ..limits()
+    };
+    let one = Cgroup::create_in_pod(&root, "p/pod1", "one.0", &confined).expect("a cgroup");
+    let rules = "devices/p/pod1/confined/devices.allow";
+    assert!(read(tree.path(), rules).ends_with("c 136:* rwm"));
+    assert_eq!(one.attach_directories().count(), 4);
+    assert_eq!(one.unenforced(), []);
+    for own in ["cpu", "memory"] {
+        assert!(tree.path().join(own).join("p/pod1/one.0").exists());
+    }
+    for shared in ["pids", "devices"] {
+        assert!(!tree.path().join(shared).join("p/pod1/one.0").exists());
+    }
+    // The next one finds them as they are: others run in there.
+    let list: Vec<&str> = vec![
+        "c *:* m",
+        "b *:* m",
+        "c 1:3 rwm",
+        "c 1:5 rwm",
+        "c 1:7 rwm",
+        "c 1:8 rwm",
+        "c 1:9 rwm",
+        "c 5:0 rwm",
+        "c 5:1 rwm",
+        "c 5:2 rwm",
+        "c 136:* rwm",
+        "",
+    ];
+    let known = tree.path().join("devices/p/pod1/confined/devices.list");
+    fs::write(&known, list.join("\n")).expect("as the kernel lists them");
+    fs::remove_file(tree.path().join(rules)).expect("forgotten");
+    Cgroup::create_in_pod(&root, "p/pod1", "two.0", &confined).expect("a cgroup");
+    assert!(!tree.path().join(rules).exists(), "nothing was written");
+    // One whose rules were never completed by whoever made it gets them.
+    fs::write(&known, "a *:* rwm\n").expect("as the kernel makes it");
+    Cgroup::create_in_pod(&root, "p/pod1", "three.0", &confined).expect("a cgroup");
+    assert!(tree.path().join(rules).exists());
+
+    // Whoever finds one again enters the same; what is not the container's alone does not go with it.
+    let found = Cgroup::open_in_pod(&root, "p/pod1", "one.0").expect("found");
+    let found = found.expect("it is there");
+    assert_eq!(found.attach_directories().count(), 4);
+    found.remove(Duration::ZERO).expect("removed");
+    assert!(tree.path().join("pids/p/pod1").exists() && known.exists());
+    let gone = Cgroup::open_in_pod(&root, "p/pod1", "one.0").expect("looked for");
+    assert!(gone.is_none());
+
+    // One that may use every device has a directory of its own, and so has one with a limit of its own.
+    let privileged = Resources {
+        devices: Devices::Inherited,
+        ..limits()
+    };
+    Cgroup::create_in_pod(&root, "p/pod1", "all.0", &privileged).expect("a cgroup");
+    for own in ["pids", "devices"] {
+        assert!(tree.path().join(own).join("p/pod1/all.0").exists());
+    }
+    Cgroup::remove_at(&root, "p/pod1", Duration::ZERO).expect("removed");
+    assert!(!tree.path().join("devices/p/pod1").exists());
+    Cgroup::remove_if_empty(&root, "p");
+    assert!(!tree.path().join("cpu/p").exists());
+}
+
 #[test]
 fn paths_cannot_climb() {
     let tree = v2_tree("");

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
@@ -157,7 +157,8 @@ pub(crate) fn attach_all<'p>(
                 directories,
                 attributes,
             } => {
-                cgroup(root, mount, directories, *attributes, sources).on(
+                let attributes = u64::from(*attributes);
+                cgroup(root, toolbox, mount, directories, attributes, sources).on(
                     Stage::Mount,
                     place,
                     subject,
@@ -372,15 +373,15 @@ fn dev<'p>(attributes: u32, bound: bool) -> Result<OwnedFd, Failure<'p>> {
     Ok(tree)
 }
 
-/// The container's own cgroup directories. On v2 there is one; on v1 a small tmpfs holds one per controller.
+/// The container's own cgroup directories. On v2 there is one; on v1 an empty directory holds one per controller.
 fn cgroup(
     root: BorrowedFd<'_>,
+    toolbox: BorrowedFd<'_>,
     mount: &PreparedMount<'_>,
     directories: &[(Option<CString>, BorrowedFd<'_>)],
-    attributes: u32,
+    attributes: u64,
     sources: &mut [Option<OwnedFd>],
 ) -> Result<(), Errno> {
-    let attributes = u64::from(attributes);
     let own = MountAttr {
         set: attributes,
         propagation: libc::MS_PRIVATE,
@@ -395,25 +396,32 @@ fn cgroup(
         let place = target::resolve(root, &mount.target, Make::Directory)?;
         return move_onto(&tree, &place);
     }
-    let holder = tmpfs(
-        c"cgroup",
-        &[(c"mode", c"755"), (c"size", c"64k")],
-        attributes & !mount::RDONLY,
-    )?;
-    for (name, _) in directories {
-        let name = name.as_deref().unwrap_or(c"unified");
-        rustix::fs::mkdirat(&holder, name, Mode::from_raw_mode(0o555))?;
-    }
+    let names = directories
+        .iter()
+        .map(|(name, _)| name.as_deref().unwrap_or(UNIFIED));
+    let shared = match attributes & mount::RDONLY {
+        0 => None,
+        _ => cgroup_holder_of_sandbox(toolbox, names.clone(), &own)?,
+    };
+    let is_shared = shared.is_some();
+    let holder = match shared {
+        Some(holder) => holder,
+        None => {
+            let options = [(c"mode", c"755"), (c"size", c"64k")];
+            let holder = tmpfs(c"cgroup", &options, attributes & !mount::RDONLY)?;
+            make_places(holder.as_fd(), names.clone())?;
+            holder
+        }
+    };
     let place = target::resolve(root, &mount.target, Make::Directory)?;
     move_onto(&holder, &place)?;
-    for ((name, _), source) in directories.iter().zip(sources) {
-        let name = name.as_deref().unwrap_or(c"unified");
+    for (name, source) in names.zip(sources) {
         let tree = source.take().ok_or(Errno::BADF)?;
         mount::set_attributes(tree.as_fd(), c"", false, &own)?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         rustix::mount::move_mount(&tree, c"", &holder, name, flags)?;
     }
-    if attributes & mount::RDONLY != 0 {
+    if attributes & mount::RDONLY != 0 && !is_shared {
         let read_only = MountAttr {
             set: mount::RDONLY,
             ..MountAttr::default()
@@ -421,6 +429,43 @@ fn cgroup(
         mount::set_attributes(holder.as_fd(), c"", false, &read_only)?;
     }
     Ok(())
+}
+
+/// Where the v2 hierarchy is shown beside those of v1.
+const UNIFIED: &CStr = c"unified";
+
+/// The name of the directory in the sandbox's root that has one for each v1 controller: a file system for each container is dear.
+pub(crate) const CGROUP_HOLDER: &CStr = c"cgroup";
+
+/// Makes the places that cgroup directories are mounted on.
+pub(crate) fn make_places<'n>(
+    holder: BorrowedFd<'_>,
+    names: impl Iterator<Item = &'n CStr>,
+) -> Result<(), Errno> {
+    for name in names {
+        rustix::fs::mkdirat(holder, name, Mode::from_raw_mode(0o555))?;
+    }
+    Ok(())
+}
+
+/// A mount of the sandbox's directory of such places. `None` if one of these is not in it, as of a controller that few containers ask for.
+fn cgroup_holder_of_sandbox<'n>(
+    toolbox: BorrowedFd<'_>,
+    mut names: impl Iterator<Item = &'n CStr>,
+    attributes: &MountAttr,
+) -> Result<Option<OwnedFd>, Errno> {
+    let holder = match clone_tree(toolbox, CGROUP_HOLDER, false) {
+        Ok(holder) => holder,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(errno),
+    };
+    let is_there =
+        |name: &CStr| rustix::fs::statat(&holder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+    if !names.all(is_there) {
+        return Ok(None);
+    }
+    mount::set_attributes(holder.as_fd(), c"", false, attributes)?;
+    Ok(Some(holder))
 }
 
 /// Hides paths: files under `/dev/null`, directories under an empty read-only one. Both come from the sandbox, whose

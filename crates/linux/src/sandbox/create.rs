@@ -41,6 +41,8 @@ struct Script<'p> {
     null_mount: Option<BorrowedFd<'p>>,
     /// The content of the program that it becomes.
     program: &'p [u8],
+    /// The places that containers see their cgroups at, where there are several.
+    cgroup_names: &'p [CString],
     arguments: Vec<*const c_char>,
     environment: [*const c_char; 1],
 }
@@ -93,6 +95,7 @@ impl Sandbox {
             null: null.as_fd(),
             null_mount: null_mount.as_ref().map(AsFd::as_fd),
             program: &program,
+            cgroup_names: &plan.cgroup_names,
             arguments: std::iter::once(PROGRAM)
                 .chain(plan.arguments.iter().map(CString::as_c_str))
                 .map(CStr::as_ptr)
@@ -299,7 +302,7 @@ fn become_pause<'s>(script: &'s Script<'_>) -> Result<std::convert::Infallible, 
         }
     }
     write_sysctls(&script.sysctls)?;
-    build_root(script.null_mount, script.program).during(Stage::Rootfs)?;
+    build_root(script).during(Stage::Rootfs)?;
     for target in 0..3 {
         sys::namespaces::duplicate_onto(script.null, target).during(Stage::Stdio)?;
     }
@@ -343,7 +346,13 @@ fn write_sysctls<'s>(sysctls: &'s [(CString, CString)]) -> Result<(), Failure<'s
 }
 
 /// Replaces the copy of the host's mounts by a small root with what containers of this pod need.
-fn build_root(null_mount: Option<BorrowedFd<'_>>, program: &[u8]) -> Result<(), Errno> {
+fn build_root(script: &Script<'_>) -> Result<(), Errno> {
+    let Script {
+        null_mount,
+        program,
+        cgroup_names,
+        ..
+    } = script;
     let host = init::open_root()?;
     let private = MountAttr {
         propagation: libc::MS_PRIVATE,
@@ -358,6 +367,12 @@ fn build_root(null_mount: Option<BorrowedFd<'_>>, program: &[u8]) -> Result<(), 
     )?;
     for directory in [c"shm", c"empty"] {
         rustix::fs::mkdirat(&root, directory, Mode::from_raw_mode(0o755))?;
+    }
+    if !cgroup_names.is_empty() {
+        rustix::fs::mkdirat(&root, attach::CGROUP_HOLDER, Mode::from_raw_mode(0o755))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let holder = rustix::fs::openat(&root, attach::CGROUP_HOLDER, flags, Mode::empty())?;
+        attach::make_places(holder.as_fd(), cgroup_names.iter().map(CString::as_c_str))?;
     }
     if null_mount.is_some() {
         attach::empty_file(root.as_fd(), c"null")?;
@@ -380,7 +395,7 @@ fn build_root(null_mount: Option<BorrowedFd<'_>>, program: &[u8]) -> Result<(), 
     let restricted = sys::mount::NOSUID | sys::mount::NODEV | sys::mount::NOEXEC;
     let shm = attach::tmpfs(c"shm", &[(c"mode", c"1777"), (c"size", c"64m")], restricted)?;
     rustix::mount::move_mount(&shm, c"", &root, c"shm", flags)?;
-    if let Some(null) = null_mount {
+    if let Some(null) = *null_mount {
         attach::check_device(null, 1, 3)?;
         rustix::mount::move_mount(null, c"", &root, c"null", flags)?;
     }

@@ -59,6 +59,9 @@ pub struct SandboxPlan<'a> {
     pub arguments: Vec<CString>,
     /// Where the sandbox process is accounted.
     pub cgroup: Option<&'a Cgroup>,
+    /// Where containers show their cgroups below `/sys/fs/cgroup`, from [`CgroupRoot::shown_names`](crate::CgroupRoot::shown_names). One
+    /// that shows others needs a file system of its own for that, which is dear.
+    pub cgroup_names: Vec<CString>,
     /// As for containers.
     pub oom_score_adj: Option<OomScoreAdj>,
 }

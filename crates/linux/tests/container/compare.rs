@@ -48,7 +48,7 @@ echo "keyring $(grep -c . /proc/keys 2>&1)"
 "#;
 
 /// What is meant to differ, and why: a fact that only one of the two tells. `*` stands for anything.
-const DIFFERENCES: [(&str, &str); 10] = [
+const DIFFERENCES: [(&str, &str); 11] = [
     (
         "mount /proc/* - ro,nosuid,nodev,noexec,relatime - proc proc rw",
         "podyard: a read-only path keeps the flags of procfs",
@@ -74,8 +74,12 @@ const DIFFERENCES: [(&str, &str); 10] = [
         "podyard: one for the whole pod, named as containerd does",
     ),
     (
-        "mount /sys/fs/cgroup - * - tmpfs cgroup *",
-        "what holds the hierarchies of v1 is read-only here and can be written to with crun",
+        "mount /sys/fs/cgroup - ro,nosuid,nodev,noexec,relatime - tmpfs podyard rw,size=64k,mode=755",
+        "podyard: what holds the hierarchies of v1 is read-only, and the sandbox's",
+    ),
+    (
+        "mount /sys/fs/cgroup - rw,* - tmpfs cgroup *",
+        "crun: what holds the hierarchies of v1 can be written to",
     ),
     (
         "mount /sys/fs/cgroup/* - cgroup *",

@@ -252,8 +252,13 @@ fn the_sandbox_has_nothing_of_the_host() {
         .collect::<std::collections::BTreeSet<_>>();
     assert_eq!(
         root.iter().map(String::as_str).collect::<Vec<_>>(),
-        ["empty", "null", "pause", "shm"]
+        ["cgroup", "empty", "null", "pause", "shm"]
     );
+    let places = std::fs::read_dir(format!("/proc/{}/root/cgroup", process.pid())).unwrap();
+    for place in places {
+        let inside = std::fs::read_dir(place.unwrap().path()).unwrap();
+        assert_eq!(inside.count(), 0, "places only");
+    }
     let mounts = std::fs::read_to_string(format!("/proc/{}/mountinfo", process.pid())).unwrap();
     assert_eq!(mounts.lines().count(), 2, "{mounts}");
     let descriptors: Vec<_> = std::fs::read_dir(format!("/proc/{}/fd", process.pid()))

@@ -46,6 +46,7 @@ pub(crate) fn sandbox_plan() -> SandboxPlan<'static> {
         sysctls: Vec::new(),
         arguments: strings(&["container-test"]),
         cgroup: None,
+        cgroup_names: CgroupRoot::detect().map_or_else(|_| Vec::new(), |root| root.shown_names()),
         oom_score_adj: None,
     }
 }

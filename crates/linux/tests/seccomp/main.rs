@@ -48,6 +48,7 @@ impl World {
             sysctls: Vec::new(),
             arguments: Vec::new(),
             cgroup: None,
+            cgroup_names: Vec::new(),
             oom_score_adj: None,
         });
         Self(sandbox.expect("these tests need root"))

@@ -74,6 +74,7 @@ fn try_create(world: &Rc<World>, attempt: u32) -> Result<SandboxRecord, String> 
         sysctls,
         arguments: arguments(&world.roots.cgroup(), &world.title()),
         cgroup: None,
+        cgroup_names: world.cgroups.shown_names(),
         oom_score_adj: Some(podyard_linux::OomScoreAdj {
             value: -998,
             required: false,

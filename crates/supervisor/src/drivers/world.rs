@@ -271,7 +271,11 @@ impl World {
     }
 
     fn container_cgroup_path(&self, name: &str, attempt: Attempt) -> String {
-        format!("{}/{name}.{attempt}", self.pod_cgroup_path())
+        format!(
+            "{}/{}",
+            self.pod_cgroup_path(),
+            container_cgroup_name(name, attempt)
+        )
     }
 
     pub(super) fn container_cgroup(
@@ -302,14 +306,16 @@ impl World {
             self.tell_unenforced(&cgroup, &resources, "the pod");
             self.live.has_pod_cgroup.set(true);
         }
-        let path = self.container_cgroup_path(name, attempt);
-        let cgroup = Cgroup::create(&self.cgroups, &path, resources).map_err(failed)?;
+        let own = container_cgroup_name(name, attempt);
+        let pod = self.pod_cgroup_path();
+        let cgroup = Cgroup::create_in_pod(&self.cgroups, &pod, &own, resources).map_err(failed)?;
         self.tell_unenforced(&cgroup, resources, &format!("container {name}"));
         Ok(Some(cgroup))
     }
 
     pub(super) fn open_container_cgroup(&self, name: &str, attempt: Attempt) -> Option<Cgroup> {
-        Cgroup::open(&self.cgroups, &self.container_cgroup_path(name, attempt))
+        let own = container_cgroup_name(name, attempt);
+        Cgroup::open_in_pod(&self.cgroups, &self.pod_cgroup_path(), &own)
             .ok()
             .flatten()
     }
@@ -332,16 +338,12 @@ impl World {
             ));
         }
         self.live.has_pod_cgroup.set(false);
-        self.remove_instance_cgroup();
+        // The instance's own goes with its last pod.
+        Cgroup::remove_if_empty(&self.cgroups, &self.roots.cgroup());
     }
+}
 
-    /// The instance's own directory in each hierarchy goes with its last pod. A plain rmdir: it fails as long as another pod has one in it.
-    fn remove_instance_cgroup(&self) {
-        let root = std::path::Path::new("/sys/fs/cgroup");
-        let name = self.roots.cgroup();
-        let _ = std::fs::remove_dir(root.join(&name));
-        for hierarchy in std::fs::read_dir(root).into_iter().flatten().flatten() {
-            let _ = std::fs::remove_dir(hierarchy.path().join(&name));
-        }
-    }
+/// No container's name has a dot, so this is no other cgroup's below the pod's.
+fn container_cgroup_name(name: &str, attempt: Attempt) -> String {
+    format!("{name}.{attempt}")
 }
