@@ -150,10 +150,10 @@ impl Cgroup {
             }
             let shared = shared(hierarchy);
             let place = shared.as_deref().unwrap_or(path);
-            match make_directories(hierarchy, place) {
-                Ok(is_whole) => directories.push(Directory {
+            match make_directories(hierarchy, place, resources) {
+                Ok(controllers) => directories.push(Directory {
                     is_shared: shared.is_some(),
-                    ..Directory::open(hierarchy, place, is_whole)?
+                    ..Directory::open(hierarchy, place, controllers)?
                 }),
                 // Read-only, or somebody else's.
                 Err(CgroupError::Io { source, .. }) if is_refusal(&source) => {}
@@ -361,24 +361,25 @@ impl Cgroup {
 }
 
 impl Directory {
-    /// `is_whole` says that it is known to have every controller of its hierarchy.
+    /// `controllers` are those it has, as far as anybody wants to know; `None` if that is to be looked at.
     fn open(
         hierarchy: &detect::Hierarchy,
         path: &str,
-        is_whole: bool,
+        controllers: Option<Vec<Controller>>,
     ) -> Result<Self, CgroupError> {
         let full = hierarchy.path.join(path);
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let fd = rustix::fs::openat(&hierarchy.fd, path, flags, Mode::empty())
             .map_err(|errno| io_error("open", full.clone(), errno))?;
+        let is_known = controllers.is_some();
         let mut directory = Self {
-            controllers: hierarchy.controllers.clone(),
+            controllers: controllers.unwrap_or_else(|| hierarchy.controllers.clone()),
             unified: hierarchy.unified,
             is_shared: false,
             path: full,
             fd,
         };
-        if hierarchy.unified && !is_whole {
+        if hierarchy.unified && !is_known {
             // What is handed down to it, which may be less than the hierarchy has.
             if let Ok(available) = directory.read("cgroup.controllers") {
                 directory.controllers = detect::controllers(&available);
@@ -391,7 +392,7 @@ impl Directory {
         hierarchy: &detect::Hierarchy,
         path: &str,
     ) -> Result<Option<Self>, CgroupError> {
-        match Self::open(hierarchy, path, false) {
+        match Self::open(hierarchy, path, None) {
             Ok(directory) => Ok(Some(directory)),
             Err(CgroupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 Ok(None)
@@ -479,8 +480,19 @@ fn is_refusal(error: &io::Error) -> bool {
 }
 
 /// Makes `path` in one hierarchy, with its parents. The usual case, that only the last one is missing, is one call, and on v2
-/// one look at what was handed down to it. Says whether that is everything.
-fn make_directories(hierarchy: &detect::Hierarchy, path: &str) -> Result<bool, CgroupError> {
+/// one look at what was handed down to it. Gives the wanted controllers if it has all of them.
+///
+/// On v2, too, only what is asked for is handed down: each controller is paid for by every cgroup that has it, and to hand one down later
+/// is no different.
+fn make_directories(
+    hierarchy: &detect::Hierarchy,
+    path: &str,
+    resources: &Resources,
+) -> Result<Option<Vec<Controller>>, CgroupError> {
+    let mut wanted = hierarchy.controllers.clone();
+    if hierarchy.unified {
+        wanted.retain(|&controller| resources.needs(controller));
+    }
     let cpuset = hierarchy.controllers.contains(&Controller::Cpuset) && !hierarchy.unified;
     let make = |directory: &Path| match rustix::fs::mkdirat(
         &hierarchy.fd,
@@ -494,15 +506,17 @@ fn make_directories(hierarchy: &detect::Hierarchy, path: &str) -> Result<bool, C
         io_error("create the cgroup", hierarchy.path.join(directory), errno)
     };
     match make(Path::new(path)) {
-        Ok(()) if hierarchy.unified && has_all_controllers(hierarchy, path) => return Ok(true),
-        Ok(()) if !hierarchy.unified && !cpuset => return Ok(true),
+        Ok(()) if hierarchy.unified && has_controllers(hierarchy, path, &wanted) => {
+            return Ok(Some(wanted));
+        }
+        Ok(()) if !hierarchy.unified && !cpuset => return Ok(Some(wanted)),
         Ok(()) | Err(Errno::NOENT) => {}
         Err(errno) => return Err(failed(Path::new(path), errno)),
     }
     let mut parent = PathBuf::new();
     for name in Path::new(path) {
         if hierarchy.unified {
-            enable_controllers(hierarchy, &parent);
+            enable_controllers(hierarchy, &parent, &wanted);
         }
         let directory = parent.join(name);
         make(&directory).map_err(|errno| failed(&directory, errno))?;
@@ -511,18 +525,17 @@ fn make_directories(hierarchy: &detect::Hierarchy, path: &str) -> Result<bool, C
         }
         parent = directory;
     }
-    Ok(false)
+    Ok(wanted.is_empty().then_some(wanted))
 }
 
-fn has_all_controllers(hierarchy: &detect::Hierarchy, path: &str) -> bool {
-    if hierarchy.controllers.is_empty() {
+fn has_controllers(hierarchy: &detect::Hierarchy, path: &str, wanted: &[Controller]) -> bool {
+    if wanted.is_empty() {
         return true;
     }
     let file = hierarchy.path.join(path).join("cgroup.controllers");
     fs::read_to_string(file).is_ok_and(|available| {
         let available = detect::controllers(&available);
-        hierarchy
-            .controllers
+        wanted
             .iter()
             .all(|controller| available.contains(controller))
     })
@@ -530,12 +543,14 @@ fn has_all_controllers(hierarchy: &detect::Hierarchy, path: &str) -> bool {
 
 /// On v2 a child has only the controllers its parent hands down. One that cannot be handed down, as from a cgroup with
 /// processes of its own, is missing below: no error here, since what is there is looked at afterwards.
-fn enable_controllers(hierarchy: &detect::Hierarchy, directory: &Path) {
+fn enable_controllers(hierarchy: &detect::Hierarchy, directory: &Path, wanted: &[Controller]) {
+    if wanted.is_empty() {
+        return;
+    }
     let file = directory.join("cgroup.subtree_control");
     let enabled = fs::read_to_string(hierarchy.path.join(&file)).unwrap_or_default();
     let enabled = detect::controllers(&enabled);
-    let missing: Vec<String> = hierarchy
-        .controllers
+    let missing: Vec<String> = wanted
         .iter()
         .filter(|controller| !enabled.contains(controller))
         .map(|controller| format!("+{}", controller.name()))
