@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::tables;
+use super::profile::{Argument, Comparison, Condition};
+use super::tables::{Call, calls_named};
 
 /// A calling convention for system calls, with numbers of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,8 +68,9 @@ impl Architecture {
     }
 
     /// Numbers by name, as the kernel reports them.
-    pub(super) fn numbers(self) -> tables::Numbers {
-        let mut numbers = tables::numbers(self);
+    #[cfg(test)]
+    pub(super) fn numbers(self) -> std::collections::HashMap<&'static str, u32> {
+        let mut numbers = super::tables::numbers(self);
         for number in numbers.values_mut() {
             *number += self.span().0;
         }
@@ -85,84 +87,85 @@ impl Architecture {
         }
     }
 
-    /// The older door to a call of 32-bit x86, where it has one: a call that takes many calls' work by a number in its
-    /// first argument.
-    pub(super) fn multiplexed(self, name: &str) -> Option<Multiplexed> {
-        if self != Self::X86 {
-            return None;
+    /// The calls that 32-bit x86 can also make through this older one, where it is such a door.
+    pub(super) fn behind(self, door: Call) -> &'static [Behind] {
+        const SOCKETCALL: Call = calls_named!("socketcall")[0];
+        const IPC: Call = calls_named!("ipc")[0];
+        match (self, door) {
+            (Self::X86, SOCKETCALL) => &SOCKET_CALLS,
+            (Self::X86, IPC) => &IPC_CALLS,
+            _ => &[],
         }
-        let within = |calls: &[(u64, &str)]| {
-            calls
-                .iter()
-                .find(|(_, known)| *known == name)
-                .map(|&(call, _)| call)
-        };
-        let socket = || {
-            // The kernel looks at 32 bits, all that a 32-bit program can pass.
-            within(SOCKET_CALLS).map(|call| Multiplexed {
-                door: "socketcall",
-                call,
-                mask: u64::from(u32::MAX),
-            })
-        };
-        let ipc = || {
-            // Above these bits is a version.
-            within(IPC_CALLS).map(|call| Multiplexed {
-                door: "ipc",
-                call,
-                mask: 0xffff,
-            })
-        };
-        socket().or_else(ipc)
     }
 }
 
-/// A call made through another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Multiplexed {
+/// A call made through another one, which takes many calls' work by a number in its first argument.
+#[derive(Debug)]
+pub(super) struct Behind {
     /// The call that is really made.
-    pub(super) door: &'static str,
-    /// What its first argument says, in the bits of `mask`.
-    pub(super) call: u64,
-    pub(super) mask: u64,
+    pub(super) call: Call,
+    /// When it is this one.
+    pub(super) condition: Condition,
+}
+
+impl Behind {
+    const fn new(name: &str, value: u64, mask: u64) -> Self {
+        Self {
+            call: Call::named(name).expect("a call some architecture has"),
+            condition: Condition {
+                argument: Argument::FIRST,
+                comparison: Comparison::MaskedEqual { mask, value },
+            },
+        }
+    }
+
+    /// The kernel looks at 32 bits, all that a 32-bit program can pass.
+    const fn socketcall(value: u64, name: &str) -> Self {
+        Self::new(name, value, u32::MAX as u64)
+    }
+
+    /// Above these bits is a version.
+    const fn ipc(value: u64, name: &str) -> Self {
+        Self::new(name, value, 0xffff)
+    }
 }
 
 /// `SYS_*` of `linux/net.h`.
-const SOCKET_CALLS: &[(u64, &str)] = &[
-    (1, "socket"),
-    (2, "bind"),
-    (3, "connect"),
-    (4, "listen"),
-    (5, "accept"),
-    (6, "getsockname"),
-    (7, "getpeername"),
-    (8, "socketpair"),
-    (9, "send"),
-    (10, "recv"),
-    (11, "sendto"),
-    (12, "recvfrom"),
-    (13, "shutdown"),
-    (14, "setsockopt"),
-    (15, "getsockopt"),
-    (16, "sendmsg"),
-    (17, "recvmsg"),
-    (18, "accept4"),
-    (19, "recvmmsg"),
-    (20, "sendmmsg"),
+static SOCKET_CALLS: [Behind; 20] = [
+    Behind::socketcall(1, "socket"),
+    Behind::socketcall(2, "bind"),
+    Behind::socketcall(3, "connect"),
+    Behind::socketcall(4, "listen"),
+    Behind::socketcall(5, "accept"),
+    Behind::socketcall(6, "getsockname"),
+    Behind::socketcall(7, "getpeername"),
+    Behind::socketcall(8, "socketpair"),
+    Behind::socketcall(9, "send"),
+    Behind::socketcall(10, "recv"),
+    Behind::socketcall(11, "sendto"),
+    Behind::socketcall(12, "recvfrom"),
+    Behind::socketcall(13, "shutdown"),
+    Behind::socketcall(14, "setsockopt"),
+    Behind::socketcall(15, "getsockopt"),
+    Behind::socketcall(16, "sendmsg"),
+    Behind::socketcall(17, "recvmsg"),
+    Behind::socketcall(18, "accept4"),
+    Behind::socketcall(19, "recvmmsg"),
+    Behind::socketcall(20, "sendmmsg"),
 ];
 
 /// `SEMOP` to `SHMCTL` of `linux/ipc.h`.
-const IPC_CALLS: &[(u64, &str)] = &[
-    (1, "semop"),
-    (2, "semget"),
-    (3, "semctl"),
-    (4, "semtimedop"),
-    (11, "msgsnd"),
-    (12, "msgrcv"),
-    (13, "msgget"),
-    (14, "msgctl"),
-    (21, "shmat"),
-    (22, "shmdt"),
-    (23, "shmget"),
-    (24, "shmctl"),
+static IPC_CALLS: [Behind; 12] = [
+    Behind::ipc(1, "semop"),
+    Behind::ipc(2, "semget"),
+    Behind::ipc(3, "semctl"),
+    Behind::ipc(4, "semtimedop"),
+    Behind::ipc(11, "msgsnd"),
+    Behind::ipc(12, "msgrcv"),
+    Behind::ipc(13, "msgget"),
+    Behind::ipc(14, "msgctl"),
+    Behind::ipc(21, "shmat"),
+    Behind::ipc(22, "shmdt"),
+    Behind::ipc(23, "shmget"),
+    Behind::ipc(24, "shmctl"),
 ];

@@ -4,8 +4,6 @@
 //! a jump needs it. A conditional jump reaches 255 instructions: for targets further away a landing place is put in
 //! between, a jump without condition, which reaches everything, or simply one more `return`.
 
-use std::collections::HashMap;
-
 use super::Instruction;
 
 // Operations of `linux/bpf_common.h`.
@@ -33,21 +31,25 @@ pub(super) struct Label(usize);
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
     reversed: Vec<Instruction>,
-    /// The latest `return` of each value.
-    returns: HashMap<u32, Label>,
+    /// The latest `return` of each value. There are few, so that looking through them is cheaper than hashing.
+    returns: Vec<(u32, Label)>,
 }
 
 impl Assembler {
     /// The answer of the filter.
     pub(super) fn finish_with(&mut self, value: u32) -> Label {
-        match self.returns.get(&value) {
-            Some(&label) if self.distance(label) < REACH => label,
-            _ => {
-                let label = self.push(RETURN, 0, 0, value);
-                self.returns.insert(value, label);
-                label
-            }
+        let known = self.returns.iter().position(|&(known, _)| known == value);
+        if let Some(known) = known
+            && self.distance(self.returns[known].1) < REACH
+        {
+            return self.returns[known].1;
         }
+        let label = self.push(RETURN, 0, 0, value);
+        match known {
+            Some(known) => self.returns[known].1 = label,
+            None => self.returns.push((value, label)),
+        }
+        label
     }
 
     /// Loads the 32 bits at an offset of `seccomp_data`, then goes on at `next`.

@@ -13,11 +13,12 @@
 //!
 //! The same profile always gives the same program.
 
-use std::collections::{BTreeMap, HashMap};
+use std::slice;
 
-use super::architecture::Architecture;
+use super::architecture::{Architecture, Behind};
 use super::assemble::{Assembler, Label, Test};
-use super::profile::{Action, Argument, Comparison, Condition, Profile};
+use super::profile::{Action, Comparison, Condition, KnownProfile, Profile};
+use super::tables::{self, Call};
 use super::{Instruction, Program};
 
 /// Instructions the kernel takes at most (`BPF_MAXINSNS`).
@@ -48,7 +49,14 @@ impl Profile {
     /// # Errors
     /// When it would be longer than the kernel takes.
     pub fn compile(&self) -> Result<Program, CompileError> {
-        let instructions = Compiler::default().compile(self);
+        self.known().compile()
+    }
+}
+
+impl KnownProfile<'_> {
+    /// As [`Profile::compile`].
+    pub(super) fn compile(&self) -> Result<Program, CompileError> {
+        let instructions = Compiler::new(self).compile();
         if instructions.len() > INSTRUCTION_LIMIT {
             return Err(CompileError::TooLong {
                 instructions: instructions.len(),
@@ -59,31 +67,81 @@ impl Profile {
 }
 
 /// What happens to a call of a known number.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Decision {
     /// Whatever its arguments are.
     Always(Action),
-    /// The first of these whose conditions hold, else the last.
-    Check(Vec<(Vec<Condition>, Action)>, Action),
+    /// What the check at this place says, else the default action.
+    Check(u16),
+}
+
+/// What happens when all of these hold.
+type Alternative<'a> = (&'a [Condition], Action);
+
+/// A look at arguments; several calls and architectures share one.
+#[derive(Debug)]
+struct Check<'a> {
+    /// The first of these that holds counts.
+    alternatives: Vec<Alternative<'a>>,
+    /// Where it is, once it is there.
+    label: Option<Label>,
 }
 
 /// Everything from this number up to the next range.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Range {
     first: u32,
     decision: Decision,
 }
 
-#[derive(Debug, Default)]
-struct Compiler {
-    assembler: Assembler,
-    /// Argument checks that are already there; several calls and architectures share them.
-    checks: HashMap<Decision, Label>,
+/// What the rules say about one call, on whatever architecture.
+#[derive(Debug, Clone, Copy, Default)]
+struct Said {
+    /// Some rule names it.
+    is_named: bool,
+    /// The action of the first rule without conditions.
+    always: Option<Action>,
+    /// There is a rule with conditions.
+    is_checked: bool,
 }
 
-impl Compiler {
-    fn compile(mut self, profile: &Profile) -> Vec<Instruction> {
-        let sections: Vec<_> = sections(profile)
+#[derive(Debug)]
+struct Compiler<'a> {
+    profile: &'a KnownProfile<'a>,
+    said: [Said; Call::LIMIT],
+    checks: Vec<Check<'a>>,
+    assembler: Assembler,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(profile: &'a KnownProfile<'a>) -> Self {
+        let mut said = [Said::default(); Call::LIMIT];
+        for rule in &profile.rules {
+            for call in rule.calls.iter() {
+                said[call.place()].is_named = true;
+            }
+        }
+        for rule in profile.telling_rules() {
+            for call in rule.calls.iter() {
+                let said = &mut said[call.place()];
+                if rule.conditions.is_empty() {
+                    said.always.get_or_insert(rule.action);
+                } else {
+                    said.is_checked = true;
+                }
+            }
+        }
+        Self {
+            profile,
+            said,
+            checks: Vec::new(),
+            assembler: Assembler::default(),
+        }
+    }
+
+    fn compile(mut self) -> Vec<Instruction> {
+        let sections: Vec<_> = self
+            .sections()
             .into_iter()
             .map(|(audit, ranges)| {
                 let search = self.search(&ranges);
@@ -102,7 +160,7 @@ impl Compiler {
     fn search(&mut self, ranges: &[Range]) -> Label {
         match ranges {
             [] => unreachable!("ranges cover all numbers"),
-            [range] => self.decide(&range.decision),
+            [range] => self.decide(range.decision),
             _ => {
                 let (below, above) = ranges.split_at(ranges.len() / 2);
                 let first = above[0].first;
@@ -114,134 +172,68 @@ impl Compiler {
         }
     }
 
-    fn decide(&mut self, decision: &Decision) -> Label {
-        let (alternatives, otherwise) = match decision {
-            Decision::Always(action) => return self.assembler.finish_with(action.value()),
-            Decision::Check(alternatives, otherwise) => (alternatives, otherwise),
-        };
-        if let Some(&label) = self.checks.get(decision) {
-            return label;
-        }
-        let mut label = self.assembler.finish_with(otherwise.value());
-        for (conditions, action) in alternatives.iter().rev() {
-            let fails = label;
-            label = self.assembler.finish_with(action.value());
-            for condition in conditions.iter().rev() {
-                label = self.check(*condition, label, fails);
-            }
-        }
-        self.checks.insert(decision.clone(), label);
-        label
-    }
-
-    /// Compares one argument, its upper half first. The accumulator has 32 bits.
-    fn check(&mut self, condition: Condition, holds: Label, fails: Label) -> Label {
-        let low = ARGUMENTS + 8 * u32::from(condition.argument.position());
-        let high = low + 4;
+    fn decide(&mut self, decision: Decision) -> Label {
         let assembler = &mut self.assembler;
-        // "Not equal" is "equal" with its ways exchanged, "less" is "greater or equal" so.
-        let (value, test, holds, fails): (_, fn(u32) -> Test, _, _) = match condition.comparison {
-            Comparison::MaskedEqual { mask, value } => {
-                let mut label = holds;
-                for (offset, mask, value) in [
-                    (low, lower(mask), lower(value)),
-                    (high, upper(mask), upper(value)),
-                ] {
-                    if mask != 0 {
-                        label = assembler.branch(Test::Equal(value & mask), label, fails);
-                        label = assembler.mask(mask, label);
-                        label = assembler.load(offset, label);
-                    }
-                }
-                return label;
-            }
-            Comparison::Equal(value) => {
-                let label = assembler.branch(Test::Equal(lower(value)), holds, fails);
-                let label = assembler.load(low, label);
-                let label = assembler.branch(Test::Equal(upper(value)), label, fails);
-                return assembler.load(high, label);
-            }
-            Comparison::NotEqual(value) => {
-                return self.check(
-                    Condition {
-                        comparison: Comparison::Equal(value),
-                        ..condition
-                    },
-                    fails,
-                    holds,
-                );
-            }
-            Comparison::Greater(value) => (value, Test::Greater, holds, fails),
-            Comparison::LessOrEqual(value) => (value, Test::Greater, fails, holds),
-            Comparison::GreaterOrEqual(value) => (value, Test::GreaterOrEqual, holds, fails),
-            Comparison::Less(value) => (value, Test::GreaterOrEqual, fails, holds),
+        let place = match decision {
+            Decision::Always(action) => return assembler.finish_with(action.value()),
+            Decision::Check(place) => place,
         };
-        let label = assembler.branch(test(lower(value)), holds, fails);
-        let label = assembler.load(low, label);
-        let label = assembler.branch(Test::Equal(upper(value)), label, fails);
-        let label = assembler.branch(Test::Greater(upper(value)), holds, label);
-        assembler.load(high, label)
+        let Check {
+            alternatives,
+            label: known,
+        } = &mut self.checks[usize::from(place)];
+        *known.get_or_insert_with(|| {
+            let mut label = assembler.finish_with(self.profile.default_action.value());
+            for (conditions, action) in alternatives.iter().rev() {
+                let fails = label;
+                label = assembler.finish_with(action.value());
+                for condition in conditions.iter().rev() {
+                    label = check(assembler, *condition, label, fails);
+                }
+            }
+            label
+        })
     }
-}
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the lower half is what is wanted"
-)]
-const fn lower(value: u64) -> u32 {
-    value as u32
-}
-
-const fn upper(value: u64) -> u32 {
-    lower(value >> 32)
-}
-
-/// For each value of `seccomp_data.arch` the profile speaks of, what happens to every number.
-fn sections(profile: &Profile) -> Vec<(u32, Vec<Range>)> {
-    let mut sections: Vec<(u32, Vec<Architecture>)> = Vec::new();
-    for &architecture in &profile.architectures {
-        let audit = architecture.audit();
-        match sections.iter_mut().find(|(known, _)| *known == audit) {
-            Some((_, members)) if members.contains(&architecture) => {}
-            Some((_, members)) => members.push(architecture),
-            None => sections.push((audit, vec![architecture])),
+    /// For each value of `seccomp_data.arch` the profile speaks of, what happens to every number.
+    fn sections(&mut self) -> Vec<(u32, Vec<Range>)> {
+        let mut sections: Vec<(u32, Vec<Architecture>)> = Vec::new();
+        for &architecture in self.profile.architectures {
+            let audit = architecture.audit();
+            match sections.iter_mut().find(|(known, _)| *known == audit) {
+                Some((_, members)) if members.contains(&architecture) => {}
+                Some((_, members)) => members.push(architecture),
+                None => sections.push((audit, vec![architecture])),
+            }
         }
+        sections
+            .into_iter()
+            .map(|(audit, members)| (audit, self.ranges(members)))
+            .collect()
     }
-    let ranges = |mut members: Vec<Architecture>| {
+
+    fn ranges(&mut self, mut members: Vec<Architecture>) -> Vec<Range> {
         members.sort_by_key(|member| member.span());
         let mut ranges = Ranges::default();
         for &member in &members {
-            ranges.add_architecture(profile, member);
+            self.add_architecture(&mut ranges, member);
         }
         // A tracer that makes a call not happen sets this number (ptrace(2)), and the filter is asked about it. Where
         // nobody speaks for numbers this high, it is not a call in a strange convention.
         if ranges.covered < u32::MAX {
-            ranges.push(u32::MAX, Decision::Always(profile.action_for_newer()));
+            ranges.push(u32::MAX, Decision::Always(self.profile.action_for_newer()));
         }
         ranges.list
-    };
-    sections
-        .into_iter()
-        .map(|(audit, members)| (audit, ranges(members)))
-        .collect()
-}
+    }
 
-/// Ranges in the making, in ascending order.
-#[derive(Debug, Default)]
-struct Ranges {
-    list: Vec<Range>,
-    /// The last number that is spoken for.
-    covered: u32,
-}
-
-impl Ranges {
-    fn add_architecture(&mut self, profile: &Profile, architecture: Architecture) {
+    fn add_architecture(&mut self, ranges: &mut Ranges, architecture: Architecture) {
         let (first, last) = architecture.span();
-        if self.list.is_empty() && first > 0 {
-            self.push(0, Decision::Always(Action::KillProcess));
+        if ranges.list.is_empty() && first > 0 {
+            ranges.push(0, Decision::Always(Action::KillProcess));
         }
-        let (mut decisions, highest) = decisions(profile, architecture);
+        let (mut decisions, highest) = self.decisions(architecture);
         let closed = architecture.closed_block();
+        let profile = self.profile;
         let unnamed = |number| {
             let is_newer =
                 !closed.contains(&number) && highest.is_some_and(|highest| number > highest);
@@ -254,19 +246,171 @@ impl Ranges {
         };
         // Where what happens to unnamed numbers changes.
         for border in [closed.start, closed.end].into_iter().chain(highest) {
-            decisions.entry(border).or_insert_with(|| unnamed(border));
+            if let Err(place) = decisions.binary_search_by_key(&border, |&(number, _)| number) {
+                decisions.insert(place, (border, unnamed(border)));
+            }
         }
-        self.push(first, unnamed(first));
+        let mut next = first;
         for (number, decision) in decisions {
-            self.push(number, decision);
-            self.push(number + 1, unnamed(number + 1));
+            if next < number {
+                ranges.push(next, unnamed(next));
+            }
+            ranges.push(number, decision);
+            next = number + 1;
         }
+        ranges.push(next, unnamed(next));
         if last < u32::MAX {
-            self.push(last + 1, Decision::Always(Action::KillProcess));
+            ranges.push(last + 1, Decision::Always(Action::KillProcess));
         }
-        self.covered = last;
+        ranges.covered = last;
     }
 
+    /// What happens to each number the profile names, in ascending order, and the highest such number outside the
+    /// closed block.
+    fn decisions(&mut self, architecture: Architecture) -> (Vec<(u32, Decision)>, Option<u32>) {
+        let first = architecture.span().0;
+        let closed = architecture.closed_block();
+        let calls = tables::calls(architecture);
+        let mut highest = None;
+        // Borders may come to them.
+        let mut decisions = Vec::with_capacity(calls.len() + 3);
+        for numbered in calls {
+            let number = first + numbered.number;
+            if self.said[numbered.call.place()].is_named && !closed.contains(&number) {
+                highest = Some(number);
+            }
+            let decision = self.decision(architecture, numbered.call);
+            decisions.extend(decision.map(|decision| (number, decision)));
+        }
+        (decisions, highest)
+    }
+
+    /// What happens to a call, when the profile says something about it.
+    fn decision(&mut self, architecture: Architecture, call: Call) -> Option<Decision> {
+        let said = self.said[call.place()];
+        if let Some(action) = said.always {
+            return Some(Decision::Always(action));
+        }
+        let behind = architecture.behind(call);
+        if !said.is_checked && behind.is_empty() {
+            return None;
+        }
+        let alternatives = self.alternatives(call, behind);
+        if alternatives.is_empty() {
+            return None;
+        }
+        let known = self
+            .checks
+            .iter()
+            .position(|check| check.alternatives == alternatives);
+        let place = known.unwrap_or_else(|| {
+            self.checks.push(Check {
+                alternatives,
+                label: None,
+            });
+            self.checks.len() - 1
+        });
+        // At most one for each call of each architecture.
+        let place = u16::try_from(place).expect("there are few calls");
+        Some(Decision::Check(place))
+    }
+
+    /// All that rules say about a call which none of them names without conditions, and about those behind it.
+    fn alternatives(&self, call: Call, behind: &'static [Behind]) -> Vec<Alternative<'a>> {
+        let mut alternatives = Vec::new();
+        let profile = self.profile;
+        for rule in profile.telling_rules() {
+            let is_exact = rule.conditions.is_empty();
+            // The long lists are those of rules without conditions, and most calls are no doors.
+            if is_exact && behind.is_empty() {
+                continue;
+            }
+            for &named in rule.calls.iter() {
+                if named == call {
+                    alternatives.push((rule.conditions, rule.action));
+                }
+                // Through the older door arguments cannot be seen. So what refuses some calls has to refuse them all
+                // there, and what allows some must not allow any.
+                if (is_exact || !rule.action.lets_pass())
+                    && let Some(behind) = behind.iter().find(|behind| behind.call == named)
+                {
+                    alternatives.push((slice::from_ref(&behind.condition), rule.action));
+                }
+            }
+        }
+        alternatives
+    }
+}
+
+/// Compares one argument, its upper half first. The accumulator has 32 bits.
+fn check(assembler: &mut Assembler, condition: Condition, holds: Label, fails: Label) -> Label {
+    let low = ARGUMENTS + 8 * u32::from(condition.argument.position());
+    let high = low + 4;
+    // "Not equal" is "equal" with its ways exchanged, "less" is "greater or equal" so.
+    let (value, test, holds, fails): (_, fn(u32) -> Test, _, _) = match condition.comparison {
+        Comparison::MaskedEqual { mask, value } => {
+            let mut label = holds;
+            for (offset, mask, value) in [
+                (low, lower(mask), lower(value)),
+                (high, upper(mask), upper(value)),
+            ] {
+                if mask != 0 {
+                    label = assembler.branch(Test::Equal(value & mask), label, fails);
+                    label = assembler.mask(mask, label);
+                    label = assembler.load(offset, label);
+                }
+            }
+            return label;
+        }
+        Comparison::Equal(value) => {
+            let label = assembler.branch(Test::Equal(lower(value)), holds, fails);
+            let label = assembler.load(low, label);
+            let label = assembler.branch(Test::Equal(upper(value)), label, fails);
+            return assembler.load(high, label);
+        }
+        Comparison::NotEqual(value) => {
+            return check(
+                assembler,
+                Condition {
+                    comparison: Comparison::Equal(value),
+                    ..condition
+                },
+                fails,
+                holds,
+            );
+        }
+        Comparison::Greater(value) => (value, Test::Greater, holds, fails),
+        Comparison::LessOrEqual(value) => (value, Test::Greater, fails, holds),
+        Comparison::GreaterOrEqual(value) => (value, Test::GreaterOrEqual, holds, fails),
+        Comparison::Less(value) => (value, Test::GreaterOrEqual, fails, holds),
+    };
+    let label = assembler.branch(test(lower(value)), holds, fails);
+    let label = assembler.load(low, label);
+    let label = assembler.branch(Test::Equal(upper(value)), label, fails);
+    let label = assembler.branch(Test::Greater(upper(value)), holds, label);
+    assembler.load(high, label)
+}
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the lower half is what is wanted"
+)]
+const fn lower(value: u64) -> u32 {
+    value as u32
+}
+
+const fn upper(value: u64) -> u32 {
+    lower(value >> 32)
+}
+
+/// Ranges in the making, in ascending order.
+#[derive(Debug, Default)]
+struct Ranges {
+    list: Vec<Range>,
+    /// The last number that is spoken for.
+    covered: u32,
+}
+
+impl Ranges {
     /// From here on it is this, unless something else is pushed for the same number.
     fn push(&mut self, first: u32, decision: Decision) {
         if self.list.last().is_some_and(|range| range.first == first) {
@@ -280,79 +424,4 @@ impl Ranges {
             self.list.push(Range { first, decision });
         }
     }
-}
-
-/// What the rules say about one number.
-#[derive(Debug, Default)]
-struct Found {
-    always: Option<Action>,
-    alternatives: Vec<(Vec<Condition>, Action)>,
-}
-
-impl Found {
-    fn add(&mut self, conditions: Vec<Condition>, action: Action) {
-        if conditions.is_empty() {
-            self.always.get_or_insert(action);
-        } else {
-            self.alternatives.push((conditions, action));
-        }
-    }
-}
-
-/// What happens to each number the profile names, and the highest such number outside the closed block.
-fn decisions(
-    profile: &Profile,
-    architecture: Architecture,
-) -> (BTreeMap<u32, Decision>, Option<u32>) {
-    let numbers = architecture.numbers();
-    let closed = architecture.closed_block();
-    let mut highest = None;
-    let mut found: BTreeMap<u32, Found> = BTreeMap::new();
-    for rule in &profile.rules {
-        let says_nothing = rule.action == profile.default_action;
-        for name in &rule.names {
-            let number = numbers.get(name.as_ref()).copied();
-            highest = highest.max(number.filter(|number| !closed.contains(number)));
-            if says_nothing {
-                continue;
-            }
-            if let Some(number) = number {
-                found
-                    .entry(number)
-                    .or_default()
-                    .add(rule.conditions.clone(), rule.action);
-            }
-            // Through the older door arguments cannot be seen. So what refuses some calls has to refuse them all there,
-            // and what allows some must not allow any.
-            let is_exact = rule.conditions.is_empty();
-            if let Some(multiplexed) = architecture.multiplexed(name)
-                && (is_exact || !rule.action.lets_pass())
-                && let Some(&door) = numbers.get(multiplexed.door)
-            {
-                let comparison = Comparison::MaskedEqual {
-                    mask: multiplexed.mask,
-                    value: multiplexed.call,
-                };
-                let condition = Condition {
-                    argument: Argument::FIRST,
-                    comparison,
-                };
-                found
-                    .entry(door)
-                    .or_default()
-                    .add(vec![condition], rule.action);
-            }
-        }
-    }
-    let decide = |found: Found| match found.always {
-        Some(action) => Decision::Always(action),
-        None => Decision::Check(found.alternatives, profile.default_action),
-    };
-    (
-        found
-            .into_iter()
-            .map(|(number, found)| (number, decide(found)))
-            .collect(),
-        highest,
-    )
 }

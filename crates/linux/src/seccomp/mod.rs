@@ -1,12 +1,12 @@
 //! System call filters: from rules to BPF, and the profile container runtimes use by default.
 //!
 //! ```text
-//! JSON ─▶ Document ── resolve(circumstances) ──▶ Profile ── compile() ──▶ Program ─▶ loaded by the launcher
-//! RuntimeDefault ── capabilities ──────────────────▲
+//! JSON ─▶ Document ── resolve(circumstances) ──▶ Profile ── names ──▶ KnownProfile ── compile() ──▶ Program
+//! RuntimeDefault ── capabilities ─────────────────────────────────────────▲
 //! ```
 //!
-//! No C library takes part. Filters are compiled in the parent, once for each profile and set of capabilities; loading
-//! one is a single system call in the child.
+//! No C library takes part. Filters are compiled in the parent, once for each profile and set of capabilities; the
+//! launcher loads one by a single system call in the child.
 
 mod architecture;
 mod assemble;
@@ -45,7 +45,8 @@ impl Program {
 
 /// The default profile of container runtimes for a process with these capabilities in its bounding set.
 ///
-/// Takes less than a millisecond, and gives the same for the same capabilities: worth keeping, not worth hiding.
+/// Takes a twentieth of a millisecond, as its calls were looked up when this was compiled, and gives the same for the same
+/// capabilities: worth keeping, not worth hiding.
 #[must_use]
 pub fn runtime_default(capabilities: CapabilitySet) -> Arc<Program> {
     let profile = runtime_default::profile(capabilities, Architecture::native());

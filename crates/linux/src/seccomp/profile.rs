@@ -16,6 +16,7 @@
 use std::borrow::Cow;
 
 use super::architecture::Architecture;
+use super::tables::Call;
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -142,6 +143,49 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// The same with its calls looked up.
+    pub(super) fn known(&self) -> KnownProfile<'_> {
+        let rules = self.rules.iter().map(|rule| KnownRule {
+            calls: rule
+                .names
+                .iter()
+                .filter_map(|name| Call::named(name))
+                .collect(),
+            conditions: &rule.conditions,
+            action: rule.action,
+        });
+        KnownProfile {
+            default_action: self.default_action,
+            architectures: &self.architectures,
+            rules: rules.collect(),
+        }
+    }
+}
+
+/// A [`Rule`] about known calls.
+#[derive(Debug)]
+pub(super) struct KnownRule<'a> {
+    pub(super) calls: Cow<'a, [Call]>,
+    pub(super) conditions: &'a [Condition],
+    pub(super) action: Action,
+}
+
+/// A [`Profile`] about known calls: what filters are compiled from.
+#[derive(Debug)]
+pub(super) struct KnownProfile<'a> {
+    pub(super) default_action: Action,
+    pub(super) architectures: &'a [Architecture],
+    pub(super) rules: Vec<KnownRule<'a>>,
+}
+
+impl<'a> KnownProfile<'a> {
+    /// The rules that say something: that what happens is not what happens anyway.
+    pub(super) fn telling_rules(&self) -> impl Iterator<Item = &KnownRule<'a>> {
+        self.rules
+            .iter()
+            .filter(|rule| rule.action != self.default_action)
+    }
+
     /// What happens to calls newer than the profile; see the head of this file.
     pub(super) const fn action_for_newer(&self) -> Action {
         if self.default_action.lets_pass() {

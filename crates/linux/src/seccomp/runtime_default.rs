@@ -9,16 +9,19 @@
 //! where no filter looks. Refusing it would break old 32-bit programs and those written in Go.
 
 use std::borrow::Cow;
+use std::slice;
 
 use super::architecture::Architecture;
-use super::profile::{Action, Argument, Comparison, Condition, Profile, Rule};
+use super::profile::{Action, Argument, Comparison, Condition, KnownProfile, KnownRule};
+use super::tables::{Call, calls_named};
 use crate::CapabilitySet;
 
 /// Allowed to everybody. Notably absent: `io_uring_*`, `userfaultfd`, `keyctl` and its kin, `kexec_*`, `pivot_root`.
 ///
 /// `ptrace` and `process_vm_*` are among them because before Linux 4.8 a tracer could change a call after the filter
 /// had seen it; podyard needs a newer kernel.
-const ALWAYS: &str = "\
+const ALWAYS: &[Call] = calls_named!(
+    "\
     accept accept4 access adjtimex alarm bind brk cachestat capget capset chdir chmod chown chown32 \
     clock_adjtime clock_adjtime64 clock_getres clock_getres_time64 clock_gettime clock_gettime64 \
     clock_nanosleep clock_nanosleep_time64 close close_range connect copy_file_range creat dup dup2 \
@@ -60,61 +63,88 @@ const ALWAYS: &str = "\
     timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create \
     timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate \
     truncate64 ugetrlimit umask uname unlink unlinkat uretprobe utime utimensat utimensat_time64 \
-    utimes vfork vmsplice wait4 waitid waitpid write writev";
+    utimes vfork vmsplice wait4 waitid waitpid write writev"
+);
 
 /// Allowed on x86 machines.
-const ON_X86: &str = "arch_prctl modify_ldt";
+const ON_X86: &[Call] = calls_named!("arch_prctl modify_ldt");
 
 /// Allowed on ARM machines.
-const ON_ARM: &str =
-    "arm_fadvise64_64 arm_sync_file_range sync_file_range2 breakpoint cacheflush set_tls";
+const ON_ARM: &[Call] = calls_named!(
+    "arm_fadvise64_64 arm_sync_file_range sync_file_range2 breakpoint cacheflush set_tls"
+);
 
 /// Allowed to whoever has the capability: the kernel asks for it anyway, or lets others do less with the call.
-const WITH_CAPABILITY: &[(&str, &str)] = &[
-    ("DAC_READ_SEARCH", "open_by_handle_at"),
+const WITH_CAPABILITY: &[(&str, &[Call])] = &[
+    ("DAC_READ_SEARCH", calls_named!("open_by_handle_at")),
     (
         "SYS_ADMIN",
-        "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount \
-         mount_setattr move_mount open_tree perf_event_open quotactl quotactl_fd setdomainname \
-         sethostname setns syslog umount umount2 unshare",
+        calls_named!(
+            "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount \
+             mount_setattr move_mount open_tree perf_event_open quotactl quotactl_fd setdomainname \
+             sethostname setns syslog umount umount2 unshare"
+        ),
     ),
-    ("SYS_BOOT", "reboot"),
-    ("SYS_CHROOT", "chroot"),
-    ("SYS_MODULE", "delete_module init_module finit_module"),
-    ("SYS_PACCT", "acct"),
+    ("SYS_BOOT", calls_named!("reboot")),
+    ("SYS_CHROOT", calls_named!("chroot")),
+    (
+        "SYS_MODULE",
+        calls_named!("delete_module init_module finit_module"),
+    ),
+    ("SYS_PACCT", calls_named!("acct")),
     (
         "SYS_PTRACE",
-        "kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace",
+        calls_named!("kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace"),
     ),
-    ("SYS_RAWIO", "iopl ioperm"),
+    ("SYS_RAWIO", calls_named!("iopl ioperm")),
     (
         "SYS_TIME",
-        "settimeofday stime clock_settime clock_settime64",
+        calls_named!("settimeofday stime clock_settime clock_settime64"),
     ),
-    ("SYS_TTY_CONFIG", "vhangup"),
+    ("SYS_TTY_CONFIG", calls_named!("vhangup")),
     (
         "SYS_NICE",
-        "get_mempolicy mbind set_mempolicy set_mempolicy_home_node",
+        calls_named!("get_mempolicy mbind set_mempolicy set_mempolicy_home_node"),
     ),
-    ("SYSLOG", "syslog"),
-    ("BPF", "bpf"),
-    ("PERFMON", "perf_event_open"),
+    ("SYSLOG", calls_named!("syslog")),
+    ("BPF", calls_named!("bpf")),
+    ("PERFMON", calls_named!("perf_event_open")),
 ];
 
 /// What personality(2) may be set to: Linux and Linux of 32 bits, both also with the old kernel version number, and the
 /// question what it is. Others turn off address randomization or emulate ancient systems.
-const PERSONALITIES: [u64; 5] = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
+static PERSONALITIES: [Condition; 5] = [
+    first(Comparison::Equal(0)),
+    first(Comparison::Equal(0x8)),
+    first(Comparison::Equal(0x2_0000)),
+    first(Comparison::Equal(0x2_0008)),
+    first(Comparison::Equal(0xffff_ffff)),
+];
 
-/// `CLONE_NEW*` for mount, cgroup, UTS, IPC, user, pid and network namespaces.
-const NEW_NAMESPACES: u64 = 0x7e02_0000;
+/// `CLONE_NEW*` for mount, cgroup, UTS, IPC, user, pid and network namespaces: none of them.
+static NO_NAMESPACES: Condition = first(Comparison::MaskedEqual {
+    mask: 0x7e02_0000,
+    value: 0,
+});
 
 /// The kernel's crypto interface. Blocked since CVE-2026-31431.
 const AF_ALG: u64 = 38;
 /// Sockets between virtual machine and host, which know no network namespace.
 const AF_VSOCK: u64 = 40;
 
+/// What family a socket may have, in any of these ways.
+static SOCKETS: [&[Condition]; 3] = [
+    &[first(Comparison::Less(AF_ALG))],
+    &[first(Comparison::Equal(AF_ALG + 1))],
+    // The second condition is for the bits that the kernel does not look at.
+    &[
+        first(Comparison::Greater(AF_VSOCK)),
+        first(Comparison::LessOrEqual(u32::MAX as u64)),
+    ],
+];
+
 /// The default profile for a process with this bounding set, on this kind of machine.
-pub(super) fn profile(capabilities: CapabilitySet, machine: Architecture) -> Profile {
+pub(super) fn profile(capabilities: CapabilitySet, machine: Architecture) -> KnownProfile<'static> {
     let has = |name: &str| {
         capabilities
             .iter()
@@ -124,67 +154,52 @@ pub(super) fn profile(capabilities: CapabilitySet, machine: Architecture) -> Pro
         Architecture::X86_64 | Architecture::X86 | Architecture::X32 => ON_X86,
         Architecture::Aarch64 | Architecture::Arm => ON_ARM,
     };
-    let mut rules = vec![allow(ALWAYS), allow(of_machine)];
+    let mut rules = Vec::with_capacity(WITH_CAPABILITY.len() + 16);
+    rules.extend([allow(ALWAYS), allow(of_machine)]);
     rules.extend(
         WITH_CAPABILITY
             .iter()
             .filter(|(capability, _)| has(capability))
-            .map(|(_, names)| allow(names)),
+            .map(|(_, calls)| allow(calls)),
     );
-    rules.extend([
-        allow_if("socket", &[Comparison::Less(AF_ALG)]),
-        allow_if("socket", &[Comparison::Equal(AF_ALG + 1)]),
-        // The second condition is for the bits that the kernel does not look at.
-        allow_if(
-            "socket",
-            &[
-                Comparison::Greater(AF_VSOCK),
-                Comparison::LessOrEqual(u64::from(u32::MAX)),
-            ],
-        ),
-    ]);
-    rules.extend(PERSONALITIES.map(|value| allow_if("personality", &[Comparison::Equal(value)])));
+    rules.extend(SOCKETS.map(|conditions| allow_if(calls_named!("socket"), conditions)));
+    rules.extend(
+        PERSONALITIES
+            .iter()
+            .map(|value| allow_if(calls_named!("personality"), slice::from_ref(value))),
+    );
     if !has("SYS_ADMIN") {
-        let no_namespaces = Comparison::MaskedEqual {
-            mask: NEW_NAMESPACES,
-            value: 0,
-        };
-        rules.push(allow_if("clone", &[no_namespaces]));
+        let no_namespaces = slice::from_ref(&NO_NAMESPACES);
+        rules.push(allow_if(calls_named!("clone"), no_namespaces));
         // Its flags lie in memory, where no filter looks. Without the call libraries fall back to `clone`.
-        let action = Action::NO_SUCH_CALL;
-        rules.push(Rule {
-            names: names("clone3"),
-            conditions: Vec::new(),
-            action,
+        rules.push(KnownRule {
+            action: Action::NO_SUCH_CALL,
+            ..allow(calls_named!("clone3"))
         });
     }
-    Profile {
+    KnownProfile {
         default_action: Action::Errno(libc::EPERM as u16),
-        architectures: machine.with_companions().to_vec(),
+        architectures: machine.with_companions(),
         rules,
     }
 }
 
-fn names(names: &'static str) -> Vec<Cow<'static, str>> {
-    names.split_ascii_whitespace().map(Cow::Borrowed).collect()
-}
-
-fn allow(calls: &'static str) -> Rule {
-    Rule {
-        names: names(calls),
-        conditions: Vec::new(),
-        action: Action::Allow,
+const fn first(comparison: Comparison) -> Condition {
+    Condition {
+        argument: Argument::FIRST,
+        comparison,
     }
 }
 
-/// Allows a call when all of this holds for its first argument.
-fn allow_if(call: &'static str, comparisons: &[Comparison]) -> Rule {
-    let condition = |&comparison| Condition {
-        argument: Argument::FIRST,
-        comparison,
-    };
-    Rule {
-        conditions: comparisons.iter().map(condition).collect(),
-        ..allow(call)
+const fn allow(calls: &'static [Call]) -> KnownRule<'static> {
+    allow_if(calls, &[])
+}
+
+/// Allows calls when all of this holds.
+const fn allow_if(calls: &'static [Call], conditions: &'static [Condition]) -> KnownRule<'static> {
+    KnownRule {
+        calls: Cow::Borrowed(calls),
+        conditions,
+        action: Action::Allow,
     }
 }

@@ -82,17 +82,21 @@ pub(super) const CALLS: &[Run] = &[
          ioprio_set ioprio_get inotify_init inotify_add_watch inotify_rm_watch mbind \
          get_mempolicy set_mempolicy openat mkdirat mknodat fchownat futimesat fstatat64 unlinkat \
          renameat linkat symlinkat readlinkat fchmodat faccessat pselect6 ppoll unshare \
-         set_robust_list get_robust_list splice arm_sync_file_range tee vmsplice move_pages \
-         getcpu epoll_pwait kexec_load utimensat signalfd timerfd_create eventfd fallocate \
-         timerfd_settime timerfd_gettime signalfd4 eventfd2 epoll_create1 dup3 pipe2 \
-         inotify_init1 preadv pwritev rt_tgsigqueueinfo perf_event_open recvmmsg accept4 \
-         fanotify_init fanotify_mark prlimit64 name_to_handle_at open_by_handle_at clock_adjtime \
-         syncfs sendmmsg setns process_vm_readv process_vm_writev kcmp finit_module sched_setattr \
-         sched_getattr renameat2 seccomp getrandom memfd_create bpf execveat userfaultfd \
-         membarrier mlock2 copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc pkey_free \
-         statx rseq io_pgetevents migrate_pages kexec_file_load",
+         set_robust_list get_robust_list splice arm_sync_file_range",
     ),
-    (341, "sync_file_range2"),
+    // The kernel has two names for 341.
+    (
+        341,
+        "sync_file_range2 tee vmsplice move_pages getcpu epoll_pwait kexec_load utimensat \
+         signalfd timerfd_create eventfd fallocate timerfd_settime timerfd_gettime signalfd4 \
+         eventfd2 epoll_create1 dup3 pipe2 inotify_init1 preadv pwritev rt_tgsigqueueinfo \
+         perf_event_open recvmmsg accept4 fanotify_init fanotify_mark prlimit64 name_to_handle_at \
+         open_by_handle_at clock_adjtime syncfs sendmmsg setns process_vm_readv process_vm_writev \
+         kcmp finit_module sched_setattr sched_getattr renameat2 seccomp getrandom memfd_create \
+         bpf execveat userfaultfd membarrier mlock2 copy_file_range preadv2 pwritev2 \
+         pkey_mprotect pkey_alloc pkey_free statx rseq io_pgetevents migrate_pages \
+         kexec_file_load",
+    ),
     (
         403,
         "clock_gettime64 clock_settime64 clock_adjtime64 clock_getres_time64 \

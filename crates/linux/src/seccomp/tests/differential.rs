@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::super::runtime_default;
+use super::super::{runtime_default, tables};
 use super::*;
 
 /// Numbers above this one Debian 12's libseccomp (2.5.4) does not know; x32's own ones come much later.
@@ -185,7 +185,7 @@ fn random_profile(dice: &mut Dice, values: &[u64], architectures: &[&str]) -> Va
             &names
         });
         // The older door of 32-bit x86 cannot see arguments, and libseccomp lets everything through it.
-        if X86.multiplexed(name).is_some() || !conditional.insert(name) {
+        if is_behind_a_door(name) || !conditional.insert(name) {
             continue;
         }
         let action = *dice.pick(&["SCMP_ACT_ALLOW", "SCMP_ACT_KILL"]);
@@ -218,6 +218,16 @@ fn random_profile(dice: &mut Dice, values: &[u64], architectures: &[&str]) -> Va
         "architectures": architectures,
         "syscalls": rules,
     })
+}
+
+fn is_behind_a_door(name: &str) -> bool {
+    let call = tables::Call::named(name);
+    let doors = ["socketcall", "ipc"]
+        .into_iter()
+        .filter_map(tables::Call::named);
+    doors
+        .flat_map(|door| X86.behind(door))
+        .any(|behind| Some(behind.call) == call)
 }
 
 fn pairs(values: &[u64]) -> Vec<[u64; 2]> {
@@ -268,7 +278,7 @@ fn the_default_profile_means_what_it_means_to_libseccomp() {
     let profiles: Vec<Value> = sets
         .iter()
         .map(|&capabilities| {
-            let profile = runtime_default::profile(capabilities, X86_64);
+            let profile = default::named(&runtime_default::profile(capabilities, X86_64));
             let is_known = |name: &str| known.contains(&name) || multiplexers.contains(&name);
             let rules: Vec<Value> = profile
                 .rules
