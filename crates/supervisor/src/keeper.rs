@@ -139,7 +139,9 @@ struct Keeper {
 
 struct RunningSupervisor {
     pid: Pid,
-    link: OwnedFd,
+    /// Until its other end is closed. A supervisor that ends does that long before it is dead, and a link that has ended is always ready:
+    /// polled on, it would keep a processor busy all that time.
+    link: Option<OwnedFd>,
     since: Instant,
 }
 
@@ -208,7 +210,7 @@ impl Keeper {
         link::hand_over_listener(&ours, self.listener.as_fd())?;
         Ok(RunningSupervisor {
             pid: Pid::from_raw(pid),
-            link: ours,
+            link: Some(ours),
             since: Instant::now(),
         })
     }
@@ -224,8 +226,8 @@ impl Keeper {
             }
         });
         let mut fds = vec![PollFd::new(&self.child_died, PollFlags::IN)];
-        if let Some(supervisor) = &self.supervisor {
-            fds.push(PollFd::new(&supervisor.link, PollFlags::IN));
+        if let Some(link) = self.supervisor.as_ref().and_then(|it| it.link.as_ref()) {
+            fds.push(PollFd::new(link, PollFlags::IN));
         }
         if or_caller {
             fds.push(PollFd::new(&self.listener, PollFlags::IN));
@@ -244,18 +246,20 @@ impl Keeper {
     }
 
     fn read_link(&mut self) {
-        let Some(supervisor) = &self.supervisor else {
+        let Some(supervisor) = &mut self.supervisor else {
             return;
         };
-        while let Some(message) = link::receive(&supervisor.link) {
-            match message {
-                FromSupervisor::Hold { key, descriptors } => {
+        while let Some(link) = &supervisor.link {
+            match link::receive(link) {
+                Ok(Some(FromSupervisor::Hold { key, descriptors })) => {
                     self.held.insert(key, descriptors);
                 }
-                FromSupervisor::Drop { key } => {
+                Ok(Some(FromSupervisor::Drop { key })) => {
                     self.held.remove(&key);
                 }
-                FromSupervisor::Finished => self.finished = true,
+                Ok(Some(FromSupervisor::Finished)) => self.finished = true,
+                Ok(None) => return,
+                Err(_) => supervisor.link = None,
             }
         }
     }

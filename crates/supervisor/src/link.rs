@@ -75,16 +75,25 @@ pub(crate) fn take_listener(
 }
 
 /// Keeper side: the next message that is already there.
-pub(crate) fn receive(link: &OwnedFd) -> Option<FromSupervisor> {
-    let (message, descriptors) = receive_raw(link.as_fd(), RecvFlags::DONTWAIT).ok()?;
-    let (kind, key) = message.split_first()?;
+///
+/// # Errors
+///
+/// When there will be none any more.
+pub(crate) fn receive(link: &OwnedFd) -> std::io::Result<Option<FromSupervisor>> {
+    let (message, descriptors) = match receive_raw(link.as_fd(), RecvFlags::DONTWAIT) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(None),
+        received => received?,
+    };
+    let Some((kind, key)) = message.split_first() else {
+        return Ok(None);
+    };
     let key = String::from_utf8_lossy(key).into_owned();
-    match kind {
+    Ok(match kind {
         b'H' => Some(FromSupervisor::Hold { key, descriptors }),
         b'D' => Some(FromSupervisor::Drop { key }),
         b'F' => Some(FromSupervisor::Finished),
         _ => None,
-    }
+    })
 }
 
 /// The supervisor's end.
@@ -207,7 +216,8 @@ mod tests {
         link.finished();
         drop(read_end);
 
-        let Some(FromSupervisor::Hold { key, descriptors }) = receive(&keeper) else {
+        let next = || receive(&keeper).expect("it has not ended");
+        let Some(FromSupervisor::Hold { key, descriptors }) = next() else {
             panic!("hold comes first")
         };
         assert_eq!((key.as_str(), descriptors.len()), ("app.1", 1));
@@ -216,8 +226,10 @@ mod tests {
             Ok(1),
             "the read end lives in the keeper"
         );
-        assert!(matches!(receive(&keeper), Some(FromSupervisor::Drop { key }) if key == "app.0"));
-        assert!(matches!(receive(&keeper), Some(FromSupervisor::Finished)));
-        assert!(receive(&keeper).is_none());
+        assert!(matches!(next(), Some(FromSupervisor::Drop { key }) if key == "app.0"));
+        assert!(matches!(next(), Some(FromSupervisor::Finished)));
+        assert!(next().is_none());
+        drop(link);
+        assert!(receive(&keeper).is_err(), "it has ended");
     }
 }
