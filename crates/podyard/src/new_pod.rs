@@ -149,7 +149,7 @@ pub(crate) fn create(context: &Context, new: NewPod) -> Result<PodHandle, CliErr
 pub(crate) fn accepted(handle: &PodHandle) -> Result<(), CliError> {
     let answered = block_on(async {
         let client = handle.client();
-        client.pod().await.map_err(|error| {
+        client.answers().await.map_err(|error| {
             CliError::failed(format!("pod `{}` has no supervisor", handle.name), error)
         })
     });

@@ -20,8 +20,11 @@ mod system;
 mod timeline;
 mod version;
 
+use std::cell::Cell;
 use std::io::{self, Write as _};
 use std::time::SystemTime;
+
+use tokio::runtime::Runtime;
 
 use crate::error::CliError;
 use crate::exit_code::ExitCode;
@@ -101,9 +104,22 @@ fn now() -> Timestamp {
 pub(crate) fn block_on<T>(
     future: impl Future<Output = Result<T, CliError>>,
 ) -> Result<T, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::failed("cannot start the event loop", error))?;
-    tokio::task::LocalSet::new().block_on(&runtime, future)
+    thread_local! {
+        /// Kept, since a command that starts many pods waits for each; never taken apart, since that would wait for whoever still reads a
+        /// terminal.
+        static RUNTIME: Cell<Option<&'static Runtime>> = const { Cell::new(None) };
+    }
+    let runtime = match RUNTIME.get() {
+        Some(runtime) => runtime,
+        None => {
+            let new = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| CliError::failed("cannot start the event loop", error))?;
+            let new: &'static Runtime = Box::leak(Box::new(new));
+            RUNTIME.set(Some(new));
+            new
+        }
+    };
+    tokio::task::LocalSet::new().block_on(runtime, future)
 }

@@ -91,6 +91,16 @@ impl Client {
         self.json(Method::GET, &self.pod_path()).await
     }
 
+    /// Waits for an answer, whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// When the supervisor does not answer.
+    pub async fn answers(&self) -> Result<(), ClientError> {
+        let answer = self.send(Method::GET, &self.pod_path()).await;
+        answer.map(drop)
+    }
+
     /// The pod's Events.
     ///
     /// # Errors
