@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Access, AtFlags, Mode, OFlags};
 
 use super::{CgroupError, Resources};
 
@@ -105,15 +105,22 @@ impl CgroupRoot {
             });
         }
         let mut hierarchies: Vec<Hierarchy> = Vec::new();
+        let mut identities = Vec::new();
         for controller in Controller::ALL {
-            // Controllers mounted together are links to one directory, such as `cpu` to `cpu,cpuacct`.
-            let Ok(path) = directory.join(controller.name()).canonicalize() else {
+            let path = directory.join(controller.name());
+            let Ok(fd) = open(&path) else {
                 continue;
             };
-            if let Some(known) = hierarchies.iter_mut().find(|known| known.path == path) {
-                known.controllers.push(controller);
-            } else if path.join("cgroup.procs").exists() {
-                let fd = open(&path)?;
+            // Controllers mounted together are links to one directory, such as `cpu` to `cpu,cpuacct`.
+            let identity = rustix::fs::fstat(&fd)
+                .map(|status| (status.st_dev, status.st_ino))
+                .map_err(|errno| super::io_error("look at", path.clone(), errno))?;
+            if let Some(known) = identities.iter().position(|known| *known == identity) {
+                hierarchies[known].controllers.push(controller);
+            } else if rustix::fs::accessat(&fd, "cgroup.procs", Access::EXISTS, AtFlags::empty())
+                .is_ok()
+            {
+                identities.push(identity);
                 hierarchies.push(Hierarchy {
                     controllers: vec![controller],
                     unified: false,
