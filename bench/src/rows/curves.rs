@@ -43,7 +43,7 @@ pub(crate) fn measure(lab: &Lab) -> Result<Vec<Row>> {
         layers::with_more_layers(&lab.images.join("busybox.tar"), &archive, MANY_LAYERS, 99)?;
     }
     lab.podyard.import(&archive)?;
-    let runs = lab.runs(9);
+    let runs = lab.runs(25);
     let log_bytes = if lab.quick { 20_000_000 } else { 1_000_000_000 };
     let mut add = |what: &str, before: &[Container], image: Option<&str>| {
         let usual = match wait_until_quiet(QUIET_WITHIN) {

@@ -38,7 +38,7 @@ impl ContainerPlan<'_> {
         }
         let users = self.sandbox.users();
         let rootfs = self.rootfs.prepare(users)?;
-        let mounts = prepare::prepare(&self.mounts, self.cgroup, users.is_some())?;
+        let mounts = prepare::prepare(&self.mounts, self.cgroup, self.sandbox)?;
         let mut sources: attach::Sources = std::iter::repeat_with(|| None)
             .take(attach::slots(&mounts))
             .collect();

@@ -66,6 +66,7 @@ pub(crate) fn open_sources<'p>(
                 options,
                 attributes,
                 early: true,
+                ..
             } => {
                 let tree = file_system(kind, options, *attributes);
                 keep(
@@ -139,12 +140,15 @@ pub(crate) fn attach_all<'p>(
                 options,
                 attributes,
                 early,
+                model,
             } => {
                 let made = if *early {
                     sources
                         .first_mut()
                         .and_then(Option::take)
                         .ok_or(Errno::BADF)
+                } else if let Some(copy) = model.and_then(|model| copy(model, *attributes).ok()) {
+                    Ok(copy)
                 } else {
                     file_system(kind, options, *attributes)
                 };
@@ -280,6 +284,18 @@ fn kind_of(tree: &OwnedFd) -> Result<Make, Errno> {
     } else {
         Make::File
     })
+}
+
+/// A file system that is mounted nowhere, once more.
+fn copy(model: BorrowedFd<'_>, attributes: u32) -> Result<OwnedFd, Errno> {
+    let tree = clone_tree(model, c"", false)?;
+    let own = MountAttr {
+        set: attributes.into(),
+        propagation: libc::MS_PRIVATE,
+        ..MountAttr::default()
+    };
+    mount::set_attributes(tree.as_fd(), c"", false, &own)?;
+    Ok(tree)
 }
 
 /// A new file system, detached.

@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use super::{Access, Mount, MountFlags, MountSource, Propagation, propagation};
 use crate::cgroup::Cgroup;
 use crate::process::LaunchError;
+use crate::sandbox::Sandbox;
 use crate::sys::mount::{self, MountAttr};
 
 /// Files of procfs that may be covered by a mount, as runc allows; everything else below `/proc` could be used to fake the
@@ -66,6 +67,8 @@ pub(crate) enum PreparedSource<'p> {
         attributes: u32,
         /// Made before the user namespace is joined, whose root may not make it.
         early: bool,
+        /// One that can be copied instead of making it.
+        model: Option<BorrowedFd<'p>>,
     },
     Dev {
         attributes: u32,
@@ -79,23 +82,24 @@ pub(crate) enum PreparedSource<'p> {
     SandboxShm,
 }
 
-/// Prepares all mounts of a plan, for a pod with a user namespace of its own or without.
+/// Prepares all mounts of a plan.
 pub(crate) fn prepare<'p>(
     mounts: &'p [Mount],
     cgroup: Option<&'p Cgroup>,
-    user_namespace: bool,
+    sandbox: &'p Sandbox,
 ) -> Result<Vec<PreparedMount<'p>>, LaunchError> {
     mounts
         .iter()
-        .map(|mount| prepare_one(mount, cgroup, user_namespace))
+        .map(|mount| prepare_one(mount, cgroup, sandbox))
         .collect()
 }
 
 fn prepare_one<'p>(
     mount: &'p Mount,
     cgroup: Option<&'p Cgroup>,
-    user_namespace: bool,
+    sandbox: &'p Sandbox,
 ) -> Result<PreparedMount<'p>, LaunchError> {
+    let user_namespace = sandbox.users().is_some();
     if mount.propagation != Propagation::Private {
         propagation::check(mount)?;
     }
@@ -115,6 +119,9 @@ fn prepare_one<'p>(
             options,
             attributes: low_half(flags),
             early: user_namespace && [c"proc", c"sysfs"].contains(&kind.as_c_str()),
+            model: sandbox
+                .sysfs()
+                .filter(|_| kind.as_c_str() == c"sysfs" && options.is_empty()),
         },
         // It stays writable for the launcher; a read-only one is made so when everything is in it.
         MountSource::Dev => PreparedSource::Dev {
@@ -258,6 +265,9 @@ pub(crate) fn descriptors(mounts: &[PreparedMount<'_>]) -> Vec<RawFd> {
     for mount in mounts {
         match &mount.source {
             PreparedSource::Fd { fd, .. } => fds.push(fd.as_raw_fd()),
+            PreparedSource::FileSystem { model, .. } => {
+                fds.extend(model.iter().map(AsRawFd::as_raw_fd));
+            }
             PreparedSource::Cgroup { directories, .. } => {
                 fds.extend(directories.iter().map(|(_, fd)| fd.as_raw_fd()));
             }

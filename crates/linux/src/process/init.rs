@@ -444,19 +444,24 @@ fn make_terminal(
         let place = target::resolve(root, console, Make::File)?;
         attach::move_onto(&tree, &place)?;
     }
-    send_terminal(script.channel, master.as_fd())?;
+    send_with(script.channel, Signal::Terminal, master.as_fd())?;
     for target in 0..3 {
         sys::namespaces::duplicate_onto(terminal.as_fd(), target)?;
     }
     rustix::process::ioctl_tiocsctty(&terminal)
 }
 
-fn send_terminal(channel: BorrowedFd<'_>, master: BorrowedFd<'_>) -> Result<(), Errno> {
+/// Says something and gives a descriptor with it.
+pub(crate) fn send_with(
+    channel: BorrowedFd<'_>,
+    signal: Signal,
+    descriptor: BorrowedFd<'_>,
+) -> Result<(), Errno> {
     let mut buffer = [0; REPORT_LIMIT];
-    let packet = encode_signal(Signal::Terminal, &mut buffer);
+    let packet = encode_signal(signal, &mut buffer);
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [master];
+    let descriptors = [descriptor];
     control.push(SendAncillaryMessage::ScmRights(&descriptors));
     let content = [std::io::IoSlice::new(packet)];
     rustix::net::sendmsg(channel, &content, &mut control, SendFlags::NOSIGNAL).map(drop)

@@ -100,7 +100,8 @@ pub struct Launch {
     channel: OwnedFd,
     /// Where there is one.
     barrier: Option<OwnedFd>,
-    terminal: Option<OwnedFd>,
+    /// What came with a report.
+    descriptor: Option<OwnedFd>,
     ready: bool,
     started: bool,
     finished: bool,
@@ -112,7 +113,7 @@ impl Launch {
             process,
             channel,
             barrier,
-            terminal: None,
+            descriptor: None,
             ready: false,
             started: false,
             finished: false,
@@ -181,7 +182,12 @@ impl Launch {
 
     /// The master side of the terminal, once, for a plan that asked for one. There from [`LaunchEvent::Ready`] on.
     pub const fn take_terminal(&mut self) -> Option<OwnedFd> {
-        self.terminal.take()
+        self.take_descriptor()
+    }
+
+    /// What the child has given away, once.
+    pub(crate) const fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        self.descriptor.take()
     }
 
     /// Blocks until the child waits at the barrier.
@@ -239,7 +245,7 @@ impl Launch {
         let received = rustix::net::recvmsg(&self.channel, &mut content, &mut control, flags)?;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                self.terminal = descriptors.last().or_else(|| self.terminal.take());
+                self.descriptor = descriptors.last().or_else(|| self.descriptor.take());
             }
         }
         Ok(received.bytes)

@@ -173,17 +173,17 @@ fn finish(
         .map_or(Ok(()), |users| give_users(&process, &channel, users, plan));
     let mut launch = Launch::new(process, channel, None);
     let ready = given.and_then(|()| launch.wait_set_up());
+    let sysfs = launch.take_descriptor();
     let Launch { process, .. } = launch;
     let sandbox = match ready {
-        Ok(Ok(())) => {
-            process
-                .try_clone()
-                .and_then(Sandbox::of)
-                .map_err(|source| SandboxError::Parent {
-                    attempt: "open the namespaces",
-                    source,
-                })
-        }
+        Ok(Ok(())) => process
+            .try_clone()
+            .and_then(Sandbox::of)
+            .map(|sandbox| Sandbox { sysfs, ..sandbox })
+            .map_err(|source| SandboxError::Parent {
+                attempt: "open the namespaces",
+                source,
+            }),
         Ok(Err(error)) => Err(SandboxError::Stage(error)),
         Err(source) => Err(SandboxError::Parent {
             attempt: "hear from the process",
@@ -306,9 +306,21 @@ fn become_pause<'s>(script: &'s Script<'_>) -> Result<std::convert::Infallible, 
     for target in 0..3 {
         sys::namespaces::duplicate_onto(script.null, target).during(Stage::Stdio)?;
     }
-    let mut buffer = [0; REPORT_LIMIT];
-    let ready = encode_signal(Signal::Ready, &mut buffer);
-    rustix::net::send(script.channel, ready, SendFlags::NOSIGNAL).during(Stage::Isolate)?;
+    // With users of its own it may not make one.
+    let sysfs = match script.null_mount {
+        None => attach::file_system(c"sysfs", &[], 0).ok(),
+        Some(_) => None,
+    };
+    let told = match &sysfs {
+        Some(sysfs) => init::send_with(script.channel, Signal::Ready, sysfs.as_fd()),
+        None => {
+            let mut buffer = [0; REPORT_LIMIT];
+            let ready = encode_signal(Signal::Ready, &mut buffer);
+            rustix::net::send(script.channel, ready, SendFlags::NOSIGNAL).map(drop)
+        }
+    };
+    told.during(Stage::Isolate)?;
+    drop(sysfs);
 
     // What follows takes time and concerns only this process.
     init::enter_cgroups(&script.cgroups)?;

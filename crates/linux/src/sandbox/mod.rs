@@ -98,6 +98,9 @@ pub struct Sandbox {
     process: Process,
     namespaces: Namespaces,
     users: Option<UserNamespace>,
+    /// A sysfs of its network namespace as a mount that is nowhere, to be copied by containers. Each could make one, but for that the kernel
+    /// looks through those of all pods. Only the sandbox's maker has it, and before Linux 6.15 it cannot be copied.
+    sysfs: Option<OwnedFd>,
 }
 
 /// Why a sandbox could not be made.
@@ -166,6 +169,10 @@ impl Sandbox {
         self.users.as_ref()
     }
 
+    pub(crate) fn sysfs(&self) -> Option<BorrowedFd<'_>> {
+        self.sysfs.as_ref().map(AsFd::as_fd)
+    }
+
     /// Its namespaces.
     #[must_use]
     pub const fn namespaces(&self) -> &Namespaces {
@@ -202,6 +209,7 @@ impl Sandbox {
             process,
             namespaces,
             users,
+            sysfs: None,
         })
     }
 }

@@ -25,7 +25,7 @@ const BEGIN: &str = "/podyard-test/mark/begin";
 const END: &str = "/podyard-test/mark/end";
 
 /// Calls of the process that becomes the container, from its birth to its execve. Lower it when they are fewer.
-const CHILD_LIMIT: usize = 232;
+const CHILD_LIMIT: usize = 224;
 /// Calls of the process that makes it, when the plan is complete.
 const PARENT_LIMIT: usize = 16;
 
