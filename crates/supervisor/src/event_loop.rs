@@ -192,6 +192,7 @@ impl Supervisor {
         asked: Vec<Asked>,
     ) -> Result<(), LoopError> {
         TURNED.set(true);
+        self.world.live.turned.notify_one();
         for observation in &observations {
             self.machine.observe(now, observation);
         }

@@ -1,12 +1,12 @@
 //! What the kubelet looks at every ten seconds: how long the logs have grown, and whether local storage is over a limit
-//! (`pod-lifecycle.md` sections 7.6 and 12). And memory that is not needed is given back.
+//! (`pod-lifecycle.md` sections 7.6 and 12). And memory that is not needed is given back. A pod in which nothing happens is not looked at.
 
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use podyard_lifecycle::Observation;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 
 use super::{World, volumes};
 use crate::event_loop;
@@ -20,15 +20,21 @@ pub(crate) fn start(world: &Rc<World>) {
     let world = Rc::clone(world);
     let is_limited = storage::is_limited(world.spec());
     tokio::task::spawn_local(async move {
-        let mut tick = interval(PERIOD);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first comes at once, when the pod has everything to do.
+        let mut grew = world.logs_grew.subscribe();
         for round in 0_u64.. {
-            tick.tick().await;
-            world.rotate_logs();
-            if round > 0 {
+            // What is limited is written to without anybody telling; and it may have grown while there was no supervisor.
+            if !is_limited {
+                tokio::select! {
+                    _ = grew.changed() => {}
+                    () = world.live.turned.notified() => {}
+                }
+            }
+            if !is_limited || round > 0 {
+                sleep(PERIOD).await;
                 event_loop::rest();
             }
+            grew.mark_unchanged();
+            world.rotate_logs();
             if is_limited && let Some(message) = look(&world).await {
                 world.report(Observation::StorageExceeded { message });
                 return;

@@ -14,7 +14,7 @@ use podyard_linux::cgroup::Resources;
 use podyard_linux::{Cgroup, CgroupRoot, Sandbox};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{OpenTreeFlags, open_tree};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::accounts::{self, AccountFiles};
 use super::containers::{Ahead, Emptied, LiveContainer, NotStarted, Unwritten};
@@ -60,6 +60,8 @@ pub(crate) struct World {
 /// What changes while the pod lives.
 #[derive(Default)]
 pub(crate) struct Live {
+    /// Told of every turn.
+    pub(crate) turned: Notify,
     pub(crate) sandbox: RefCell<Option<Rc<Sandbox>>>,
     pub(crate) pod_ips: RefCell<Vec<String>>,
     /// As of [`World::look_at_objects`].
