@@ -80,9 +80,17 @@ pub(crate) fn take_listener(
 ///
 /// When there will be none any more.
 pub(crate) fn receive(link: &OwnedFd) -> std::io::Result<Option<FromSupervisor>> {
-    let (message, descriptors) = match receive_raw(link.as_fd(), RecvFlags::DONTWAIT) {
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(None),
-        received => received?,
+    use std::io::ErrorKind;
+    let (message, descriptors) = loop {
+        match receive_raw(link.as_fd(), RecvFlags::DONTWAIT) {
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock => return Ok(None),
+                // The latter is told once, before what was sent, if a supervisor leaves something unread.
+                ErrorKind::Interrupted | ErrorKind::ConnectionReset => {}
+                _ => return Err(error),
+            },
+            Ok(received) => break received,
+        }
     };
     let Some((kind, key)) = message.split_first() else {
         return Ok(None);
@@ -230,6 +238,22 @@ mod tests {
         assert!(matches!(next(), Some(FromSupervisor::Finished)));
         assert!(next().is_none());
         drop(link);
+        assert!(receive(&keeper).is_err(), "it has ended");
+    }
+
+    #[test]
+    fn what_was_said_before_the_end_is_heard() {
+        let (keeper, supervisor) = pair().expect("socketpair");
+        let (listener, _) = pair().expect("socketpair");
+        hand_over_listener(&keeper, listener.as_fd()).expect("sent");
+        let link = KeeperLink::new(supervisor);
+        link.finished();
+        // With something unread.
+        drop(link);
+        assert!(matches!(
+            receive(&keeper),
+            Ok(Some(FromSupervisor::Finished))
+        ));
         assert!(receive(&keeper).is_err(), "it has ended");
     }
 }

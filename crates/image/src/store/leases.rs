@@ -86,8 +86,8 @@ impl Store {
         let mut leases = Leases::default();
         for owner in files::list(&directory)? {
             let path = directory.join(&owner);
-            let text = match fs::read_to_string(&path) {
-                Ok(text) => text,
+            let text = match fs::read(&path) {
+                Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
                 // Released meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(source) => return Err(StoreError::io("read", &path, source)),
@@ -139,8 +139,9 @@ fn add_line(path: PathBuf, line: &str) -> Result<(), StoreError> {
             .create(true)
             .mode(0o600)
             .open(&path)?;
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
         if text.lines().any(|known| known == line) && text.ends_with('\n') {
             return Ok(());
         }

@@ -139,12 +139,14 @@ fn leases_that_cannot_be_read_keep_everything() {
     store.remove(&reference("a:1")).unwrap();
     store.remove(&reference("b:1")).unwrap();
     let whole = format!("{}\n", a.manifest_digest.hex());
+    let torn = format!("{whole}places/o");
     for left in [
-        "",
-        "\0\0\0",
-        &whole[..20],
-        whole.trim_end(),
-        &format!("{whole}places/o"),
+        &b""[..],
+        b"\0\0\0",
+        b"\xff\xfe\n",
+        &whole.as_bytes()[..20],
+        whole.trim_end().as_bytes(),
+        torn.as_bytes(),
     ] {
         std::fs::write(store.root().join("leases/pod-1"), left).unwrap();
         assert_eq!(store.leases().unwrap().len(), 2, "{left:?}");
