@@ -13,15 +13,37 @@ const QUIET: f64 = 0.15;
 /// Waits until the machine is quiet, and gives what it uses then, as [`used`].
 pub(crate) fn wait_until_quiet(limit: Duration) -> Result<Duration> {
     let begin = Instant::now();
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let all = LOOK.as_secs_f64() * processors as f64;
     loop {
         let used = used()?;
-        if used.as_secs_f64() <= QUIET * all {
+        if leaves_quiet(used) {
             return Ok(used);
         }
         if begin.elapsed() > limit {
             return Err(format!("the machine is not quiet within {} s", limit.as_secs()).into());
+        }
+    }
+}
+
+/// Whether who uses no more than this within a look leaves the machine quiet.
+fn leaves_quiet(used: Duration) -> bool {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    used.as_secs_f64() <= QUIET * LOOK.as_secs_f64() * processors as f64
+}
+
+/// Waits until the machine has been quiet for so long without a break.
+pub(crate) fn wait_until_settled(quiet: Duration, limit: Duration) -> Result<()> {
+    let begin = Instant::now();
+    loop {
+        let since = Instant::now();
+        let mut is_quiet = true;
+        while is_quiet && since.elapsed() < quiet {
+            is_quiet = leaves_quiet(used()?);
+        }
+        if is_quiet {
+            return Ok(());
+        }
+        if begin.elapsed() > limit {
+            return Err(format!("the machine does not settle within {} s", limit.as_secs()).into());
         }
     }
 }
