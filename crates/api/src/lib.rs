@@ -33,6 +33,7 @@ mod qos;
 pub mod quantity;
 pub mod render;
 pub mod restart_pod;
+pub mod selector;
 pub mod source;
 pub mod status;
 mod suggest;

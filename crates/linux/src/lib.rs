@@ -36,7 +36,7 @@ pub mod seccomp;
 mod sys;
 
 pub use capabilities::{Capability, CapabilitySet, CapabilitySets};
-pub use cgroup::{Cgroup, CgroupRoot};
+pub use cgroup::{Cgroup, CgroupRoot, Usage};
 pub use exec::ExecPlan;
 pub use executable::{protect_own_program, protected_program};
 pub use idmap::UserNamespace;

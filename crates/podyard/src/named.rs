@@ -96,13 +96,22 @@ pub(crate) fn select<T: Named>(
 ) -> Result<Vec<T>, CliError> {
     let kept = kept(context)?;
     match target {
-        Target::All => {
+        Target::All | Target::Selected(_) => {
             let mut all = kept.list::<T>().map_err(|error| {
                 CliError::failed(format!("cannot list the {}s", T::WORD), error)
             })?;
             all.retain(|object| {
                 scope == Scope::AllNamespaces || object.namespace() == context.namespace()
             });
+            if let Target::Selected(selection) = target {
+                if !selection.fields.is_empty() {
+                    return Err(CliError::Usage(format!(
+                        "a {} cannot be selected by its fields, only by its labels",
+                        T::WORD
+                    )));
+                }
+                all.retain(|object| selection.labels.matches(object.metadata().labels.as_ref()));
+            }
             Ok(all)
         }
         Target::Named(_) if scope == Scope::AllNamespaces => Err(CliError::Usage(format!(

@@ -39,7 +39,7 @@ pub(crate) fn select(
             "a pod cannot be named across all namespaces".to_owned(),
         )),
         Target::Named(names) => names.iter().map(|name| find(context, name)).collect(),
-        Target::All => {
+        Target::All | Target::Selected(_) => {
             let listed = podyard_supervisor::pods::list(context.root.as_deref());
             let mut handles =
                 listed.map_err(|error| CliError::failed("cannot list the pods", error))?;
@@ -48,6 +48,9 @@ pub(crate) fn select(
             });
             for handle in &handles {
                 supervise(context, handle);
+            }
+            if let Target::Selected(selection) = target {
+                handles.retain(|handle| handle.pod().is_ok_and(|pod| selection.matches(&pod)));
             }
             Ok(handles)
         }

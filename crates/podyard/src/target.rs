@@ -1,14 +1,49 @@
 //! Which objects a command line names: `pods`, `pod a b`, `pod/a configmap/b`, `pods,secrets`.
 
+use podyard_api::selector::{FieldQuery, LabelQuery};
+
 use crate::error::CliError;
+use crate::objects::Pod;
 
 /// The objects of one kind that are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     /// Every one there is.
     All,
+    /// Those that look like this.
+    Selected(Selection),
     /// These, in this order.
     Named(Vec<String>),
+}
+
+/// What objects have to look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Selection {
+    pub(crate) labels: LabelQuery,
+    pub(crate) fields: FieldQuery,
+}
+
+impl Selection {
+    /// What was asked for, if anything was.
+    pub(crate) fn parse(
+        labels: Option<&str>,
+        fields: Option<&str>,
+    ) -> Result<Option<Self>, CliError> {
+        if labels.is_none() && fields.is_none() {
+            return Ok(None);
+        }
+        let usage =
+            |error: podyard_api::selector::SelectorError| CliError::Usage(error.to_string());
+        Ok(Some(Self {
+            labels: LabelQuery::parse(labels.unwrap_or_default()).map_err(usage)?,
+            fields: FieldQuery::parse(fields.unwrap_or_default()).map_err(usage)?,
+        }))
+    }
+
+    /// Whether the pod is one of them.
+    pub(crate) fn matches(&self, pod: &Pod) -> bool {
+        self.labels.matches(pod.metadata.labels.as_ref()) && self.fields.matches(pod)
+    }
 }
 
 /// A kind of object that podyard keeps.
@@ -94,6 +129,25 @@ impl Wanted {
             target: target.clone(),
         });
         Ok(all.collect())
+    }
+
+    /// As [`Self::parse`], with those that look like `selection` instead of all.
+    pub(crate) fn parse_selected(
+        words: &[String],
+        selection: Option<&Selection>,
+    ) -> Result<Vec<Self>, CliError> {
+        let mut all = Self::parse(words)?;
+        if let Some(selection) = selection {
+            for wanted in &mut all {
+                if let Target::Named(_) = wanted.target {
+                    return Err(CliError::Usage(
+                        "name cannot be provided when a selector is specified".to_owned(),
+                    ));
+                }
+                wanted.target = Target::Selected(selection.clone());
+            }
+        }
+        Ok(all)
     }
 
     fn each(words: &[String]) -> Result<Vec<Self>, CliError> {

@@ -56,5 +56,6 @@ pub use record::{PodRecord, RunOptions};
 pub use role::RoleArguments;
 pub use roots::{PodDirs, Roots};
 pub use socket::client::{
-    Chunks, Client, ClientError, ExecInput, ExecOutput, ExecReader, ExecStream, Lines, WatchEvent,
+    Chunks, Client, ClientError, ContainerMetrics, ContainerUsage, ExecInput, ExecOutput,
+    ExecReader, ExecStream, Lines, PodMetrics, WatchEvent,
 };

@@ -62,7 +62,7 @@ use machine::Machine;
 use netlink::Socket;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 /// One instance's network.
@@ -149,6 +149,22 @@ pub fn loopback(namespace: BorrowedFd<'_>) -> Result<(), NetworkError> {
         .requests(&[link::loopback_up()])
         .map_err(|error| error.during("bring up lo"))?;
     Ok(())
+}
+
+/// A TCP socket in a network namespace, for a connection to `address`, which it does not make. It does not block.
+///
+/// # Errors
+///
+/// When the namespace cannot be entered or has no such sockets.
+pub fn tcp_socket_in(
+    namespace: BorrowedFd<'_>,
+    address: &std::net::SocketAddr,
+) -> std::io::Result<OwnedFd> {
+    let family = match address {
+        std::net::SocketAddr::V4(_) => rustix::net::AddressFamily::INET,
+        std::net::SocketAddr::V6(_) => rustix::net::AddressFamily::INET6,
+    };
+    sys::socket_in(namespace, || sys::tcp_socket(family))
 }
 
 /// The IPv4 addresses of this machine's interfaces, each with the interface's name. The interfaces themselves, of which each pod has one,

@@ -67,7 +67,7 @@ impl Socket {
         namespace: BorrowedFd<'_>,
         protocol: Option<Protocol>,
     ) -> Result<Self, NetworkError> {
-        sys::netlink_socket_in(namespace, protocol)
+        sys::socket_in(namespace, || sys::netlink_socket(protocol))
             .map(Self::from)
             .map_err(|source| NetworkError::Namespace { source })
     }

@@ -21,31 +21,38 @@ pub(super) fn netlink_socket(protocol: Option<Protocol>) -> io::Result<OwnedFd> 
     Ok(socket)
 }
 
-/// A netlink socket in another network namespace. A socket stays in the namespace it was made in, so the caller is
-/// back where it was when this returns.
+/// Makes a socket in another network namespace. It stays in the namespace it was made in, and the caller is back where it was when this
+/// returns.
 ///
-/// The calling thread visits the namespace for the length of three system calls, with nothing between the two `setns`
-/// that could panic. No helper thread: the caller forks, and a thread costs more than the two calls.
+/// The calling thread visits the namespace for as long as `make` takes, which does nothing that could panic. No helper thread: the caller
+/// forks, and a thread costs more than the two calls.
 ///
 /// # Panics
 ///
 /// When the way back fails. The kernel refuses it for a descriptor of the right kind only when the privilege that led
 /// in has vanished in between. A thread in the wrong network would then do its work on the wrong machine as it were,
 /// which is worse than to stop.
-pub(super) fn netlink_socket_in(
+pub(super) fn socket_in(
     namespace: BorrowedFd<'_>,
-    protocol: Option<Protocol>,
+    make: impl FnOnce() -> io::Result<OwnedFd>,
 ) -> io::Result<OwnedFd> {
     // Not /proc/self: that is the main thread's, which may live elsewhere.
     let home = File::open("/proc/thread-self/ns/net")?;
     move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network))?;
-    let socket = netlink_socket(protocol);
+    let socket = make();
     let back = move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::Network));
     assert!(
         back.is_ok(),
         "cannot return to the own network namespace: {back:?}"
     );
     socket
+}
+
+/// A TCP socket that does not block and is not connected, in the calling thread's network namespace.
+pub(super) fn tcp_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    Ok(socket)
 }
 
 /// Asks the kernel to add a sentence to its error numbers. Best effort: without it, only the number is known.

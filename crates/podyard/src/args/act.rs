@@ -1,11 +1,12 @@
-//! Verbs that do something with pods that exist: exec, attach, delete, retry, debug, condition.
+//! Verbs that do something with pods that exist, or wait for them: exec, attach, port-forward, delete,
+//! wait, retry, debug, condition.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{ObjectOutputArg, ScopeArgs};
+use super::{ObjectOutputArg, ScopeArgs, SelectorArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct ExecArgs {
@@ -43,16 +44,43 @@ pub(crate) struct DeleteArgs {
     #[arg(long, conflicts_with_all = ["grace_period", "force"])]
     pub(crate) now: bool,
     /// Every one of the namespace
-    #[arg(long, conflicts_with = "filename")]
+    #[arg(long, conflicts_with_all = ["filename", "selector"])]
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) scope: ScopeArgs,
+    #[command(flatten)]
+    pub(crate) selector: SelectorArgs,
     /// What does not exist is no error
     #[arg(long)]
     pub(crate) ignore_not_found: bool,
     /// `--wait=false`: return before the pods are gone
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_default_value = true, value_name = "BOOL", hide_possible_values = true)]
     pub(crate) wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// `pod NAME…`, `pod/NAME…`, or `pods` with `--all` or `-l`
+    #[arg(value_name = "TYPE [NAME]", required = true)]
+    pub(crate) target: Vec<String>,
+    /// `condition=TYPE[=STATUS]`, `jsonpath={.PATH}[=VALUE]`, `delete` or `create`
+    #[arg(long = "for", value_name = "CONDITION", required = true)]
+    pub(crate) condition: String,
+    /// How long; 0 looks once, and a negative duration means a week
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "30s",
+        allow_hyphen_values = true
+    )]
+    pub(crate) timeout: String,
+    /// Every one of the namespace
+    #[arg(long, conflicts_with = "selector")]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    #[command(flatten)]
+    pub(crate) selector: SelectorArgs,
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +139,23 @@ pub(crate) struct AttachArgs {
     /// stdin is a terminal
     #[arg(short = 't', long)]
     pub(crate) tty: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PortForwardArgs {
+    /// The pod, as NAME or pod/NAME
+    pub(crate) pod: String,
+    /// LOCAL:REMOTE, REMOTE for the same port on both sides, or :REMOTE for any free local port; a name of a container's port works too
+    #[arg(value_name = "[LOCAL:]REMOTE", required = true)]
+    pub(crate) ports: Vec<String>,
+    /// Where to listen: localhost, or addresses of this machine, with commas
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_value = "localhost"
+    )]
+    pub(crate) address: Vec<String>,
 }
 
 #[derive(Debug, Args)]

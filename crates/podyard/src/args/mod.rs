@@ -108,12 +108,18 @@ pub(crate) enum Verb {
     Exec(ExecArgs),
     /// Stop pods and remove them; forget applied objects
     Delete(DeleteArgs),
+    /// Wait until pods are ready, deleted, created, or say something in particular
+    Wait(WaitArgs),
     /// List what has happened to pods
     Events(EventsArgs),
+    /// Show what pods use of the processors and the memory
+    Top(TopArgs),
     /// Show when each container ran, as a waterfall
     Timeline(TimelineArgs),
     /// Connect to the first process of a container that runs
     Attach(AttachArgs),
+    /// Connect ports of this machine with ports of a pod
+    PortForward(PortForwardArgs),
     /// Add a container to a running pod, to look into it; or look into its supervisor
     Debug(DebugArgs),
     /// Set a condition of a pod that others are in charge of, such as a readiness gate
@@ -157,6 +163,20 @@ mod tests {
             "delete pods --all --now",
             "delete -f pod.yaml --wait=false",
             "events web -o json",
+            "get pods -l app=web,tier!=front --show-labels -L app,tier",
+            "get po --selector app=web --field-selector=status.phase=Running --sort-by=.metadata.name",
+            "describe pods -l app",
+            "logs -l app=web --prefix --tail=-1 --all-containers -f",
+            "delete pods,cm -l app=web",
+            "wait pod/web --for=condition=Ready --timeout=60s",
+            "wait --for=delete pod/web pod/other",
+            "wait pods --all --for=jsonpath={.status.phase}=Running -A",
+            "wait pods -l app=web --for=create --timeout=-1s",
+            "port-forward pod/web 8080:80 :9090 http",
+            "top pod",
+            "top pods web --containers",
+            "top po -A -l app=web --sort-by=memory --no-headers",
+            "port-forward web --address localhost,10.0.0.1 80",
             "run pod.yaml",
             "run -f - -d",
             "run web.yaml --skip-unknown",
@@ -193,6 +213,12 @@ mod tests {
             "get",
             "exec web",
             "logs web app -c app",
+            "logs",
+            "logs web -l app=web",
+            "delete pods --all -l app",
+            "wait pod/web",
+            "wait --for=delete",
+            "port-forward web",
             "delete",
             "apply",
             "apply -f x.yaml --dry-run=perhaps",

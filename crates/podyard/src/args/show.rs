@@ -1,4 +1,4 @@
-//! Verbs that show what there is: get, describe, logs, events, timeline.
+//! Verbs that show what there is: get, describe, logs, events, top, timeline.
 
 use std::str::FromStr;
 
@@ -14,9 +14,20 @@ pub(crate) struct GetArgs {
     pub(crate) target: Vec<String>,
     #[command(flatten)]
     pub(crate) scope: ScopeArgs,
+    #[command(flatten)]
+    pub(crate) selector: SelectorArgs,
     /// wide, json, yaml, name, jsonpath=TEMPLATE or custom-columns=TITLE:PATH,…
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<OutputArg>,
+    /// In the order of what this path leads to, such as .metadata.creationTimestamp
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sort_by: Option<String>,
+    /// A column with the value of this label
+    #[arg(short = 'L', long, value_name = "KEY", value_delimiter = ',')]
+    pub(crate) label_columns: Vec<String>,
+    /// A column with all labels
+    #[arg(long)]
+    pub(crate) show_labels: bool,
     /// Go on printing every change
     #[arg(short, long)]
     pub(crate) watch: bool,
@@ -31,6 +42,17 @@ pub(crate) struct ScopeArgs {
     /// In every namespace
     #[arg(short = 'A', long)]
     pub(crate) all_namespaces: bool,
+}
+
+/// Which objects are meant, if not all and none by its name.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SelectorArgs {
+    /// Those with these labels: `app=web`, `app!=web`, `app in (a,b)`, `app`, `!app`; several, with commas
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub(crate) selector: Option<String>,
+    /// Pods with these fields: `status.phase=Running`, `metadata.name!=web`; several, with commas
+    #[arg(long, value_name = "FIELDS")]
+    pub(crate) field_selector: Option<String>,
 }
 
 /// How to print objects.
@@ -92,12 +114,19 @@ pub(crate) struct DescribeArgs {
     pub(crate) target: Vec<String>,
     #[command(flatten)]
     pub(crate) scope: ScopeArgs,
+    /// Those with these labels: `app=web`, `app in (a,b)`, `!app`; several, with commas
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub(crate) selector: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
     /// The pod, as NAME or pod/NAME
-    pub(crate) pod: String,
+    #[arg(required_unless_present = "selector")]
+    pub(crate) pod: Option<String>,
+    /// Of the pods with these labels; the last 10 lines of each, unless `--tail` says otherwise
+    #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "pod")]
+    pub(crate) selector: Option<String>,
     /// The container, if not given by `-c`
     #[arg(conflicts_with_all = ["container", "all_containers"])]
     pub(crate) container_name: Option<String>,
@@ -151,6 +180,35 @@ pub(crate) enum ObjectOutputArg {
     Json,
     /// YAML.
     Yaml,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// `pods`, `pod NAME…` or `pod/NAME…`
+    #[arg(value_name = "TYPE [NAME]", required = true)]
+    pub(crate) target: Vec<String>,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArgs,
+    #[command(flatten)]
+    pub(crate) selector: SelectorArgs,
+    /// A line for each container
+    #[arg(long)]
+    pub(crate) containers: bool,
+    /// The largest first: cpu or memory
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
+    pub(crate) sort_by: Option<TopOrderArg>,
+    /// Without the line of column titles
+    #[arg(long)]
+    pub(crate) no_headers: bool,
+}
+
+/// What decides the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TopOrderArg {
+    /// Processor time.
+    Cpu,
+    /// Memory.
+    Memory,
 }
 
 #[derive(Debug, Args)]

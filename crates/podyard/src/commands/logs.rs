@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use podyard_supervisor::PodHandle;
 use podyard_supervisor::logs::{self, LogError, LogOptions};
+use tokio::task::JoinSet;
 
 use super::{now, print};
 use crate::error::CliError;
@@ -13,11 +14,41 @@ use crate::objects::{Pod, PodExt as _, Timestamp, is_sidecar};
 use crate::output::prefix::Prefixer;
 use crate::output::style::{Palette, Tone};
 use crate::pods;
-use crate::settings::{Context, LogContainers, LogsSettings};
+use crate::settings::{Context, LogContainers, LogsSettings, Scope};
+use crate::target::Target;
 use crate::watcher::PodWatch;
 
 pub(super) fn run(context: &Context, settings: &LogsSettings) -> Result<ExitCode, CliError> {
-    let handle = pods::find(context, &settings.pod)?;
+    let handles = pods::select(context, &settings.target, Scope::Namespace)?;
+    if handles.is_empty() {
+        super::note(format!(
+            "No resources found in {} namespace.",
+            context.namespace()
+        ));
+    }
+    let mut logs = Vec::new();
+    for handle in handles {
+        logs.push(chosen(settings, handle)?);
+    }
+    if settings.follow {
+        super::block_on(follow_all(context, settings, logs))?;
+    } else {
+        for logs in &logs {
+            print_all(context, settings, logs)?;
+        }
+    }
+    Ok(ExitCode::Success)
+}
+
+/// The logs of one pod that were asked for.
+struct PodLogs {
+    handle: PodHandle,
+    pod: Pod,
+    /// Containers, with their instances.
+    instances: Vec<(String, u32)>,
+}
+
+fn chosen(settings: &LogsSettings, handle: PodHandle) -> Result<PodLogs, CliError> {
     let pod = handle
         .pod()
         .map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
@@ -26,29 +57,38 @@ pub(super) fn run(context: &Context, settings: &LogsSettings) -> Result<ExitCode
         LogContainers::All => pods::all_containers(&pod),
         LogContainers::Default => vec![default_container(&pod)],
     };
-    let options = LogOptions {
+    // Of several some may not have started yet; only one that was asked for by itself must have.
+    let of_one = containers.len() == 1 && matches!(settings.target, Target::Named(_));
+    let mut instances = Vec::new();
+    for container in containers {
+        match logs::choose(&pod, &container, settings.previous) {
+            Ok(instance) => instances.push((container, instance)),
+            Err(error) if of_one => return Err(not_available(error)),
+            Err(error) => super::note(error.to_string()),
+        }
+    }
+    Ok(PodLogs {
+        handle,
+        pod,
+        instances,
+    })
+}
+
+fn options(settings: &LogsSettings) -> LogOptions {
+    LogOptions {
         previous: settings.previous,
         tail: settings.tail,
         since: settings.since.map(|since| moment_before(now(), since)),
         timestamps: settings.timestamps,
         limit_bytes: settings.limit_bytes,
-    };
-    // Of several containers some may not have started yet; only one that was asked for by itself must have.
-    let of_one = containers.len() == 1;
-    let mut chosen = Vec::new();
-    for container in containers {
-        match logs::choose(&pod, &container, settings.previous) {
-            Ok(instance) => chosen.push((container, instance)),
-            Err(error) if of_one => return Err(not_available(error)),
-            Err(error) => super::note(error.to_string()),
-        }
     }
-    if settings.follow {
-        super::block_on(follow(context, settings, &handle, &pod, chosen, &options))?;
-        return Ok(ExitCode::Success);
-    }
-    for (container, instance) in chosen {
-        let path = logs::file(&handle.log_directory(), &container, instance);
+}
+
+/// Prints what is there.
+fn print_all(context: &Context, settings: &LogsSettings, logs: &PodLogs) -> Result<(), CliError> {
+    let options = options(settings);
+    for (container, instance) in &logs.instances {
+        let path = logs::file(&logs.handle.log_directory(), container, *instance);
         if !path.exists() {
             return Err(CliError::NotFound(format!(
                 "the log of container `{container}` is gone: somebody has removed `{}`",
@@ -57,7 +97,7 @@ pub(super) fn run(context: &Context, settings: &LogsSettings) -> Result<ExitCode
         }
         let text = logs::read(&path, &options).map_err(not_available)?;
         if settings.prefix {
-            let mut prefixer = Prefixer::new(prefix(&pod, &container, context.stdout));
+            let mut prefixer = Prefixer::new(prefix(&logs.pod, container, context.stdout));
             let mut lines = Vec::new();
             prefixer.push(&text, &mut lines);
             prefixer.finish(&mut lines);
@@ -66,32 +106,47 @@ pub(super) fn run(context: &Context, settings: &LogsSettings) -> Result<ExitCode
             print(text)?;
         }
     }
-    Ok(ExitCode::Success)
+    Ok(())
+}
+
+/// Prints what comes, of all pods beside each other, until each has been followed to its end.
+async fn follow_all(
+    context: &Context,
+    settings: &LogsSettings,
+    logs: Vec<PodLogs>,
+) -> Result<(), CliError> {
+    let mut followed = JoinSet::new();
+    for logs in logs {
+        let prefixes = settings.prefix.then_some(context.stdout);
+        followed.spawn_local(follow(prefixes, logs, options(settings)));
+    }
+    while let Some(end) = followed.join_next().await {
+        end.map_err(|error| CliError::failed("cannot follow the log", error))??;
+    }
+    Ok(())
 }
 
 /// Prints what comes until every chosen instance has ended and its file is read to the end.
 async fn follow(
-    context: &Context,
-    settings: &LogsSettings,
-    handle: &PodHandle,
-    pod: &Pod,
-    chosen: Vec<(String, u32)>,
-    options: &LogOptions,
+    prefixes: Option<Palette>,
+    logs: PodLogs,
+    options: LogOptions,
 ) -> Result<(), CliError> {
+    let PodLogs {
+        handle,
+        pod,
+        instances: chosen,
+    } = logs;
     let mut files = LogFiles::new(handle.log_directory())
         .map_err(|error| CliError::failed("cannot follow the log", error))?;
     for (container, instance) in &chosen {
-        let prefix = if settings.prefix {
-            prefix(pod, container, context.stdout)
-        } else {
-            String::new()
-        };
+        let prefix = prefixes.map_or_else(String::new, |palette| prefix(&pod, container, palette));
         files.open(container, *instance, prefix, options.clone());
     }
-    let mut watch = PodWatch::new(handle.clone());
+    let mut watch = PodWatch::new(handle);
     let mut still_running = chosen
         .iter()
-        .any(|(container, instance)| is_running(pod, container, *instance));
+        .any(|(container, instance)| is_running(&pod, container, *instance));
     loop {
         // Asked first, read after: what an instance wrote before it ended is in its file by the time it counts as ended.
         let mut out = Vec::new();
@@ -141,7 +196,6 @@ fn prefix(pod: &Pod, container: &str, palette: Palette) -> String {
     )
 }
 
-/// Init containers first.
 /// The container of the annotation, or the first one. If there is a choice, says on stderr which was taken.
 pub(super) fn default_container(pod: &Pod) -> String {
     let annotation = pod

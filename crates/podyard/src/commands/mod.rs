@@ -14,11 +14,14 @@ mod get;
 mod image;
 mod logs;
 mod plan;
+mod port_forward;
 mod retry;
 mod run;
 mod system;
 mod timeline;
+mod top;
 mod version;
+mod wait;
 
 use std::cell::Cell;
 use std::io::{self, Write as _};
@@ -44,6 +47,8 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<ExitCode, 
         Command::Logs(settings) => logs::run(context, &settings),
         Command::Exec(settings) => exec::run(context, &settings),
         Command::Delete(settings) => delete::run(context, &settings),
+        Command::Top(settings) => top::run(context, &settings),
+        Command::Wait(settings) => wait::run(context, &settings),
         Command::Events {
             pod,
             scope,
@@ -52,6 +57,7 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<ExitCode, 
         } => events::run(context, pod, scope, format, watch),
         Command::Replay(settings) => debug::replay(context, &settings),
         Command::Attach(settings) => attach::run(context, &settings),
+        Command::PortForward(settings) => port_forward::run(context, &settings),
         Command::Debug(settings) => ephemeral::run(context, &settings),
         Command::Condition { pod, changes } => condition::run(context, &pod, &changes),
         Command::Timeline { pod, format } => timeline::run(context, &pod, format),

@@ -119,18 +119,31 @@ impl Path {
         Ok(path)
     }
 
+    /// What the path leads to, as text.
+    pub(crate) fn texts(&self, object: &Value) -> Vec<String> {
+        let found = self.find(object, object).into_iter();
+        found.filter(|value| !value.is_null()).map(text).collect()
+    }
+
     /// The values of a custom column: joined by commas, `<none>` if there are none.
     pub(crate) fn column(&self, object: &Value) -> String {
-        let found = self.find(object, object);
-        let texts: Vec<String> = found
-            .into_iter()
-            .filter(|value| !value.is_null())
-            .map(text)
-            .collect();
+        let texts = self.texts(object);
         if texts.is_empty() {
             "<none>".to_owned()
         } else {
             texts.join(",")
+        }
+    }
+
+    /// The order of two objects by the first thing that the path leads to in each: numbers by their size, all else as text, nothing first.
+    pub(crate) fn compare(&self, one: &Value, other: &Value) -> std::cmp::Ordering {
+        let first = |object| self.find(object, object).into_iter().next();
+        match (first(one), first(other)) {
+            (Some(Value::Number(one)), Some(Value::Number(other))) => {
+                let of = |number: &serde_json::Number| number.as_f64().unwrap_or_default();
+                of(one).total_cmp(&of(other))
+            }
+            (one, other) => one.map(text).cmp(&other.map(text)),
         }
     }
 

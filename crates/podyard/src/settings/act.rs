@@ -1,14 +1,21 @@
-//! Verbs that do something with pods that exist: exec, attach, delete, debug, condition.
+//! Verbs that do something with pods that exist, or wait for them: exec, attach, port-forward, delete, wait, debug, condition.
 
 use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::{Command, Format, Scope};
-use crate::args::{ConditionArgs, DebugArgs, DebugVerb, DeleteArgs, ExecArgs};
+use super::{Command, Format, Scope, selection};
+use crate::args::{
+    ConditionArgs, DebugArgs, DebugVerb, DeleteArgs, ExecArgs, PortForwardArgs, WaitArgs,
+};
+use crate::duration;
 use crate::error::CliError;
-use crate::target::Target;
-use crate::target::Wanted;
-use crate::target::pod_name;
+use crate::output::jsonpath::Path;
+use crate::target::{Resource, Target, Wanted, pod_name};
+
+/// What a negative `--timeout` means, as for kubectl.
+const A_WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What `debug replay` shows.
 #[derive(Debug)]
@@ -26,6 +33,31 @@ pub(crate) struct AttachSettings {
     pub(crate) container: Option<String>,
     pub(crate) stdin: bool,
     pub(crate) tty: bool,
+}
+
+/// Ports that lead into a pod.
+#[derive(Debug)]
+pub(crate) struct PortForwardSettings {
+    pub(crate) pod: String,
+    pub(crate) ports: Vec<ForwardedPort>,
+    pub(crate) addresses: Vec<IpAddr>,
+    /// The addresses are those of localhost, of which one is enough.
+    pub(crate) is_localhost: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ForwardedPort {
+    /// 0 is any; None is the number of the other one.
+    pub(crate) local: Option<u16>,
+    pub(crate) remote: PodPort,
+}
+
+/// A port of a pod.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum PodPort {
+    Number(u16),
+    /// As a container calls it.
+    Name(String),
 }
 
 /// A container that is added to a running pod.
@@ -91,6 +123,103 @@ pub(crate) enum Stop {
     Kill,
 }
 
+/// What is to become true of which pods.
+#[derive(Debug)]
+pub(crate) struct WaitSettings {
+    /// Pods only.
+    pub(crate) target: Target,
+    pub(crate) scope: Scope,
+    pub(crate) condition: WaitFor,
+    pub(crate) timeout: Duration,
+}
+
+/// What `wait` waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum WaitFor {
+    /// The pod is there.
+    Create,
+    /// Nothing is left of it.
+    Delete,
+    /// A condition of its status, in any case of letters.
+    Condition { kind: String, status: String },
+    /// The path leads to this value; without one, to anything.
+    Path { path: Path, value: Option<String> },
+}
+
+pub(super) fn wait(args: &WaitArgs) -> Result<WaitSettings, CliError> {
+    let wanted = Wanted::parse_selected(&args.target, selection(&args.selector)?.as_ref())?;
+    let [
+        Wanted {
+            resource: Resource::Pods,
+            target,
+        },
+    ] = &wanted[..]
+    else {
+        return Err(CliError::Usage("only pods can be waited for".to_owned()));
+    };
+    match (target, args.all) {
+        (Target::All, false) => {
+            return Err(CliError::Usage(
+                "name whom to wait for, select them by their labels (-l), or add --all".to_owned(),
+            ));
+        }
+        (Target::Named(_), true) => {
+            return Err(CliError::Usage("either give names or use --all".to_owned()));
+        }
+        _ => {}
+    }
+    let timeout = match args.timeout.strip_prefix('-') {
+        Some(rest) => duration::parse(rest).map(|_| A_WEEK),
+        None => duration::parse(&args.timeout),
+    };
+    Ok(WaitSettings {
+        target: target.clone(),
+        scope: args.scope.into(),
+        condition: wait_for(&args.condition)?,
+        timeout: timeout.ok_or_else(|| {
+            CliError::Usage(format!(
+                "--timeout takes a duration such as 10s, 5m or 2h, not `{}`",
+                args.timeout
+            ))
+        })?,
+    })
+}
+
+fn wait_for(text: &str) -> Result<WaitFor, CliError> {
+    match text.split_once('=') {
+        None if text.eq_ignore_ascii_case("delete") => return Ok(WaitFor::Delete),
+        None if text.eq_ignore_ascii_case("create") => return Ok(WaitFor::Create),
+        Some(("condition", condition)) if !condition.is_empty() => {
+            let (kind, status) = condition.split_once('=').unwrap_or((condition, "True"));
+            return Ok(WaitFor::Condition {
+                kind: kind.to_owned(),
+                status: status.to_owned(),
+            });
+        }
+        Some(("jsonpath", expression)) if !expression.is_empty() => {
+            return wait_for_path(expression);
+        }
+        _ => {}
+    }
+    Err(CliError::Usage(format!(
+        "--for takes condition=TYPE, condition=TYPE=STATUS, jsonpath={{.PATH}}=VALUE, delete or create, not `{text}`"
+    )))
+}
+
+/// `{.PATH}`, `{.PATH}=VALUE` or the same without braces; quotes around either are not part of it.
+fn wait_for_path(text: &str) -> Result<WaitFor, CliError> {
+    let bare = |text: &str| text.trim_matches(['\'', '"']).to_owned();
+    // Inside the braces there may be comparisons; behind them is one `=`.
+    let end = text.find('}').map_or(0, |brace| brace + 1);
+    let (path, value) = match text[end..].split_once('=') {
+        Some((rest, value)) => (&text[..end + rest.len()], Some(bare(value))),
+        None => (text, None),
+    };
+    let path = Path::parse(&bare(path))
+        .map_err(|problem| CliError::Usage(format!("--for=jsonpath: {problem}")))?;
+    Ok(WaitFor::Path { path, value })
+}
+
 pub(super) fn exec(args: ExecArgs) -> Result<ExecSettings, CliError> {
     Ok(ExecSettings {
         pod: pod_name(&args.pod)?,
@@ -99,6 +228,64 @@ pub(super) fn exec(args: ExecArgs) -> Result<ExecSettings, CliError> {
         tty: args.tty,
         command: args.command,
     })
+}
+
+pub(super) fn port_forward(args: &PortForwardArgs) -> Result<PortForwardSettings, CliError> {
+    let address = |text: &String| {
+        let address = text.parse();
+        address.map_err(|_| {
+            CliError::Usage(format!(
+                "--address takes localhost or IP addresses, not `{text}`"
+            ))
+        })
+    };
+    let is_localhost = args.address.iter().all(|text| text == "localhost");
+    let addresses = match is_localhost {
+        true => vec![
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ],
+        false => {
+            let named = args.address.iter();
+            // localhost among others is what most mean by it.
+            let plain = named.map(|text| match text.as_str() {
+                "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+                _ => address(text),
+            });
+            plain.collect::<Result<_, _>>()?
+        }
+    };
+    Ok(PortForwardSettings {
+        pod: pod_name(&args.pod)?,
+        ports: args
+            .ports
+            .iter()
+            .map(|text| forwarded_port(text))
+            .collect::<Result<_, _>>()?,
+        addresses,
+        is_localhost,
+    })
+}
+
+/// `REMOTE`, `LOCAL:REMOTE` or `:REMOTE`.
+fn forwarded_port(text: &str) -> Result<ForwardedPort, CliError> {
+    let wrong = || {
+        CliError::Usage(format!(
+            "a port is REMOTE, LOCAL:REMOTE or :REMOTE, with numbers up to 65535 or the name of a port in the pod, not `{text}`"
+        ))
+    };
+    let (local, remote) = match text.split_once(':') {
+        Some(("", remote)) => (Some(0), remote),
+        Some((local, remote)) => (Some(local.parse().map_err(|_| wrong())?), remote),
+        None => (None, text),
+    };
+    let is_number = remote.bytes().all(|byte| byte.is_ascii_digit());
+    let remote = match remote.parse() {
+        Ok(number) if number > 0 => PodPort::Number(number),
+        Err(_) if !is_number && !remote.contains(':') => PodPort::Name(remote.to_owned()),
+        _ => return Err(wrong()),
+    };
+    Ok(ForwardedPort { local, remote })
 }
 
 pub(super) fn debug(args: DebugArgs) -> Result<Command, CliError> {
@@ -173,15 +360,15 @@ pub(super) fn delete(args: DeleteArgs) -> Result<DeleteSettings, CliError> {
         (false, grace) => Stop::Graceful(grace),
     };
     let target = if args.filename.is_empty() {
-        let wanted = Wanted::parse(&args.target)?;
-        // Either all of them have names, or none has.
-        let are_named = wanted
+        let wanted = Wanted::parse_selected(&args.target, selection(&args.selector)?.as_ref())?;
+        // Either all of them have names or are selected, or none is.
+        let are_told = wanted
             .iter()
-            .any(|wanted| matches!(wanted.target, Target::Named(_)));
-        match (are_named, args.all) {
+            .any(|wanted| !matches!(wanted.target, Target::All));
+        match (are_told, args.all) {
             (false, false) => {
                 return Err(CliError::Usage(
-                    "name what to delete, or add --all".to_owned(),
+                    "name what to delete, select it by its labels (-l), or add --all".to_owned(),
                 ));
             }
             (true, true) => {

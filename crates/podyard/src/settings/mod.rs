@@ -8,19 +8,19 @@ mod show;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use crate::args::{Cli, ColorArg, GlobalArgs, ObjectOutputArg, ScopeArgs, Verb};
+use crate::args::{Cli, ColorArg, GlobalArgs, ObjectOutputArg, ScopeArgs, SelectorArgs, Verb};
 use crate::error::CliError;
 use crate::output::style::Palette;
-use crate::target::{Wanted, pod_name};
+use crate::target::{Selection, Wanted, pod_name};
 
 pub(crate) use act::*;
-use act::{conditions, debug, delete, exec};
+use act::{conditions, debug, delete, exec, port_forward, wait};
 pub(crate) use machine::*;
 use machine::{image, system};
 pub(crate) use manifests::*;
 use manifests::{apply, check, plan, run};
 pub(crate) use show::*;
-use show::{get, logs};
+use show::{get, logs, top};
 
 /// What everybody's programs read from the environment.
 #[derive(Debug, Clone, Default)]
@@ -113,6 +113,8 @@ pub(crate) enum Command {
     Logs(LogsSettings),
     Exec(ExecSettings),
     Delete(DeleteSettings),
+    Wait(WaitSettings),
+    Top(TopSettings),
     Events {
         pod: Option<String>,
         scope: Scope,
@@ -121,6 +123,7 @@ pub(crate) enum Command {
     },
     Replay(ReplaySettings),
     Attach(AttachSettings),
+    PortForward(PortForwardSettings),
     Debug(DebugSettings),
     Condition {
         pod: String,
@@ -158,12 +161,17 @@ pub(crate) fn resolve(cli: Cli, environment: &Environment) -> Result<(Context, C
         Verb::Check(args) => Command::Check(check(args)),
         Verb::Get(args) => Command::Get(get(args)?),
         Verb::Describe(args) => Command::Describe {
-            wanted: Wanted::parse(&args.target)?,
+            wanted: Wanted::parse_selected(
+                &args.target,
+                Selection::parse(args.selector.as_deref(), None)?.as_ref(),
+            )?,
             scope: args.scope.into(),
         },
         Verb::Logs(args) => Command::Logs(logs(args)?),
         Verb::Exec(args) => Command::Exec(exec(args)?),
         Verb::Delete(args) => Command::Delete(delete(args)?),
+        Verb::Top(args) => Command::Top(top(&args)?),
+        Verb::Wait(args) => Command::Wait(wait(&args)?),
         Verb::Events(args) => Command::Events {
             pod: args.pod.as_deref().map(pod_name).transpose()?,
             scope: args.scope.into(),
@@ -176,6 +184,7 @@ pub(crate) fn resolve(cli: Cli, environment: &Environment) -> Result<(Context, C
             stdin: args.stdin,
             tty: args.tty,
         }),
+        Verb::PortForward(args) => Command::PortForward(port_forward(&args)?),
         Verb::Debug(args) => debug(args)?,
         Verb::Condition(args) => Command::Condition {
             pod: pod_name(&args.pod)?,
@@ -225,6 +234,11 @@ fn palette(color: ColorArg, environment: &Environment, is_terminal: bool) -> Pal
     })
 }
 
+/// What objects have to look like, if that was asked for.
+fn selection(args: &SelectorArgs) -> Result<Option<Selection>, CliError> {
+    Selection::parse(args.selector.as_deref(), args.field_selector.as_deref())
+}
+
 impl From<ScopeArgs> for Scope {
     fn from(args: ScopeArgs) -> Self {
         if args.all_namespaces {
@@ -246,6 +260,8 @@ impl From<ObjectOutputArg> for Format {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use clap::Parser as _;
 
@@ -280,6 +296,105 @@ mod tests {
         ] {
             assert!(resolved(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn conditions_that_are_waited_for() {
+        let waited = |line: &str| match resolved(&format!("wait {line}")) {
+            Ok(Command::Wait(settings)) => Ok(settings),
+            Ok(other) => panic!("{line}: {other:?}"),
+            Err(error) => Err(error),
+        };
+        let condition = |kind: &str, status: &str| WaitFor::Condition {
+            kind: kind.to_owned(),
+            status: status.to_owned(),
+        };
+        let path = |path: &str, value: Option<&str>| WaitFor::Path {
+            path: crate::output::jsonpath::Path::parse(path).expect("a path"),
+            value: value.map(str::to_owned),
+        };
+        for (text, expected) in [
+            ("condition=Ready", condition("Ready", "True")),
+            ("condition=Ready=False", condition("Ready", "False")),
+            ("delete", WaitFor::Delete),
+            ("Create", WaitFor::Create),
+            (
+                "jsonpath={.status.phase}=Running",
+                path(".status.phase", Some("Running")),
+            ),
+            ("jsonpath='{.status.podIP}'", path(".status.podIP", None)),
+            (
+                "jsonpath={.a[?(@.b==\"c\")].d}=e",
+                path(".a[?(@.b==\"c\")].d", Some("e")),
+            ),
+            (
+                "jsonpath=.status.phase=\"x\"",
+                path(".status.phase", Some("x")),
+            ),
+        ] {
+            let settings = waited(&format!("pod/a --for={text}")).expect(text);
+            assert_eq!(settings.condition, expected, "{text}");
+            assert_eq!(settings.timeout, Duration::from_secs(30));
+        }
+        let timeout = |text: &str| {
+            let settings = waited(&format!("pod/a --for=delete --timeout={text}"));
+            settings.map(|settings| settings.timeout).ok()
+        };
+        assert_eq!(timeout("0"), Some(Duration::ZERO));
+        assert_eq!(timeout("2m"), Some(Duration::from_secs(120)));
+        assert_eq!(timeout("-1s"), Some(Duration::from_secs(7 * 24 * 3600)));
+        assert_eq!(timeout("soon"), None);
+        for wrong in [
+            "pods --for=delete",
+            "pod/a --for=ready",
+            "pod/a --for=condition=",
+            "pod/a --for=jsonpath=",
+            "pod/a --for=delete -l app=web",
+            "pod/a cm/a --for=delete",
+            "cm/a --for=delete",
+            "pods -l app=a=b --for=delete",
+        ] {
+            assert!(waited(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ports_are_read_as_kubectl_does() {
+        let ports = |line: &str| match resolved(&format!("port-forward web {line}")) {
+            Ok(Command::PortForward(settings)) => Some(settings),
+            _ => None,
+        };
+        let port = |local, remote| ForwardedPort { local, remote };
+        let number = PodPort::Number;
+        for (text, expected) in [
+            ("80", port(None, number(80))),
+            ("8080:80", port(Some(8080), number(80))),
+            (":80", port(Some(0), number(80))),
+            ("0:80", port(Some(0), number(80))),
+            (
+                "8080:http",
+                port(Some(8080), PodPort::Name("http".to_owned())),
+            ),
+            ("http", port(None, PodPort::Name("http".to_owned()))),
+        ] {
+            let settings = ports(text).expect(text);
+            assert_eq!(settings.ports, [expected], "{text}");
+            assert!(settings.is_localhost);
+            assert_eq!(settings.addresses.len(), 2);
+        }
+        for wrong in [
+            "0",
+            "80:0",
+            "70000",
+            "a:80",
+            "80:",
+            "1:2:3",
+            "80 --address=nowhere",
+        ] {
+            assert!(ports(wrong).is_none(), "{wrong}");
+        }
+        let some = ports("80 --address=127.0.0.1,::1").expect("addresses");
+        assert!(!some.is_localhost);
     }
 
     #[test]

@@ -1,38 +1,54 @@
-//! Verbs that show what there is: get, logs.
+//! Verbs that show what there is: get, logs, top.
 
 use std::time::Duration;
 
-use super::{Format, Scope};
-use crate::args::{GetArgs, LogsArgs, OutputArg};
+use super::{Format, Scope, selection};
+use crate::args::{GetArgs, LogsArgs, OutputArg, TopArgs, TopOrderArg};
 use crate::duration;
 use crate::error::CliError;
 use crate::output::jsonpath::Path;
 use crate::output::jsonpath::Template;
-use crate::target::Wanted;
-use crate::target::pod_name;
+use crate::target::{Resource, Selection, Target, Wanted, pod_name};
+
+/// Lines that `logs -l` prints of each log, unless `--tail` says otherwise.
+const LINES_OF_SELECTED: usize = 10;
 
 #[derive(Debug)]
 pub(crate) struct GetSettings {
     pub(crate) wanted: Vec<Wanted>,
     pub(crate) scope: Scope,
     pub(crate) listing: Listing,
+    /// Objects are in the order of what this leads to.
+    pub(crate) sort_by: Option<Path>,
     pub(crate) watch: bool,
     pub(crate) headers: bool,
 }
 
-/// How `get` prints pods.
+/// How `get` prints objects.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Listing {
-    Table { wide: bool },
+    Table(TableForm),
     Names,
     Objects(Format),
     Template(Template),
     Columns(Vec<(String, Path)>),
 }
 
+/// What a table shows of each object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TableForm {
+    /// Columns that do not fit on every screen.
+    pub(crate) wide: bool,
+    /// Labels that have a column each.
+    pub(crate) label_columns: Vec<String>,
+    /// A column with all labels.
+    pub(crate) show_labels: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct LogsSettings {
-    pub(crate) pod: String,
+    /// Pods only.
+    pub(crate) target: Target,
     pub(crate) containers: LogContainers,
     pub(crate) follow: bool,
     pub(crate) previous: bool,
@@ -54,27 +70,83 @@ pub(crate) enum LogContainers {
     All,
 }
 
+#[derive(Debug)]
+pub(crate) struct TopSettings {
+    /// Pods only.
+    pub(crate) target: Target,
+    pub(crate) scope: Scope,
+    /// A line for each container.
+    pub(crate) containers: bool,
+    /// By name, if nothing else is said.
+    pub(crate) order: Option<TopOrder>,
+    pub(crate) headers: bool,
+}
+
+/// Largest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TopOrder {
+    Cpu,
+    Memory,
+}
+
+pub(super) fn top(args: &TopArgs) -> Result<TopSettings, CliError> {
+    let wanted = Wanted::parse_selected(&args.target, selection(&args.selector)?.as_ref())?;
+    let [
+        Wanted {
+            resource: Resource::Pods,
+            target,
+        },
+    ] = &wanted[..]
+    else {
+        return Err(CliError::Usage("only pods are measured".to_owned()));
+    };
+    Ok(TopSettings {
+        target: target.clone(),
+        scope: args.scope.into(),
+        containers: args.containers,
+        order: args.sort_by.map(|order| match order {
+            TopOrderArg::Cpu => TopOrder::Cpu,
+            TopOrderArg::Memory => TopOrder::Memory,
+        }),
+        headers: !args.no_headers,
+    })
+}
+
 pub(super) fn get(args: GetArgs) -> Result<GetSettings, CliError> {
+    let table = |wide| {
+        Listing::Table(TableForm {
+            wide,
+            label_columns: args.label_columns.clone(),
+            show_labels: args.show_labels,
+        })
+    };
     let listing = match args.output {
-        None => Listing::Table { wide: false },
-        Some(OutputArg::Wide) => Listing::Table { wide: true },
+        None => table(false),
+        Some(OutputArg::Wide) => table(true),
         Some(OutputArg::Name) => Listing::Names,
         Some(OutputArg::Json) => Listing::Objects(Format::Json),
         Some(OutputArg::Yaml) => Listing::Objects(Format::Yaml),
         Some(OutputArg::JsonPath(template)) => Listing::Template(template),
         Some(OutputArg::CustomColumns(columns)) => Listing::Columns(columns),
     };
+    let sort_by = args.sort_by.as_deref().map(|path| {
+        Path::parse(path).map_err(|problem| CliError::Usage(format!("--sort-by: {problem}")))
+    });
     Ok(GetSettings {
-        wanted: Wanted::parse(&args.target)?,
+        wanted: Wanted::parse_selected(&args.target, selection(&args.selector)?.as_ref())?,
         scope: args.scope.into(),
         listing,
+        sort_by: sort_by.transpose()?,
         watch: args.watch,
         headers: !args.no_headers,
     })
 }
 
 pub(super) fn logs(args: LogsArgs) -> Result<LogsSettings, CliError> {
+    let selection = Selection::parse(args.selector.as_deref(), None)?;
     let tail = match args.tail {
+        // As kubectl: of many pods, not everything.
+        None if selection.is_some() => Some(LINES_OF_SELECTED),
         None | Some(-1) => None,
         Some(lines) => {
             let lines = usize::try_from(lines).map_err(|_| {
@@ -101,7 +173,10 @@ pub(super) fn logs(args: LogsArgs) -> Result<LogsSettings, CliError> {
         ));
     }
     Ok(LogsSettings {
-        pod: pod_name(&args.pod)?,
+        target: match selection {
+            Some(selection) => Target::Selected(selection),
+            None => Target::Named(vec![pod_name(&args.pod.unwrap_or_default())?]),
+        },
         containers,
         follow: args.follow,
         previous: args.previous,

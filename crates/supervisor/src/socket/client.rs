@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::exec;
+use super::channels;
 use crate::logs::LogOptions;
 use crate::query::Query;
 
@@ -59,6 +59,31 @@ pub struct WatchEvent {
     /// All its Events until then, when they were asked for.
     #[serde(default)]
     pub events: Option<Vec<Event>>,
+}
+
+/// What a pod's containers use, as the metrics API of Kubernetes tells it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PodMetrics {
+    /// Those that run.
+    pub containers: Vec<ContainerMetrics>,
+}
+
+/// What one container uses.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ContainerMetrics {
+    /// Its name.
+    pub name: String,
+    /// How much.
+    pub usage: ContainerUsage,
+}
+
+/// Quantities of Kubernetes.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ContainerUsage {
+    /// Processors, over the last moments.
+    pub cpu: String,
+    /// Bytes that cannot be reclaimed easily.
+    pub memory: String,
 }
 
 /// Talks to one pod's supervisor.
@@ -118,6 +143,19 @@ impl Client {
             )
             .await?;
         Ok(list.items)
+    }
+
+    /// What its containers use. Takes as long as it is measured, about a second.
+    ///
+    /// # Errors
+    ///
+    /// When the supervisor does not answer.
+    pub async fn metrics(&self) -> Result<PodMetrics, ClientError> {
+        let path = format!(
+            "/apis/metrics.k8s.io/v1beta1/namespaces/{}/pods/{}",
+            self.namespace, self.name
+        );
+        self.json(Method::GET, &path).await
     }
 
     /// The pod as it is, then every change, until it has ended; with its Events or without.
@@ -339,6 +377,18 @@ impl Client {
             .await
     }
 
+    /// Connects to a port of the pod from inside its network. What is sent is the stream's input, and its output what comes back; the connection
+    /// is refused by [`ExecOutput::Failed`], and has ended with [`ExecOutput::Exit`].
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers.
+    pub async fn port_forward(&self, port: u16) -> Result<ExecStream, ClientError> {
+        let query = Query::default().with("port", port);
+        self.upgrade(&format!("{}/portforward?{query}", self.pod_path()))
+            .await
+    }
+
     async fn upgrade(&self, path: &str) -> Result<ExecStream, ClientError> {
         let mut request = request(Method::GET, path);
         let headers = request.headers_mut();
@@ -350,7 +400,7 @@ impl Client {
         );
         headers.insert(
             header::SEC_WEBSOCKET_PROTOCOL,
-            HeaderValue::from_static(exec::PROTOCOL),
+            HeaderValue::from_static(channels::PROTOCOL),
         );
         if let Ok(key) = HeaderValue::from_str(&generate_key()) {
             headers.insert(header::SEC_WEBSOCKET_KEY, key);
@@ -533,7 +583,7 @@ impl ExecInput {
     ///
     /// When the connection is gone.
     pub async fn stdin(&mut self, data: &[u8]) -> Result<(), std::io::Error> {
-        self.frame(exec::STDIN, data).await
+        self.frame(channels::STDIN, data).await
     }
 
     /// Says that there is no more.
@@ -542,7 +592,7 @@ impl ExecInput {
     ///
     /// When the connection is gone.
     pub async fn close_stdin(&mut self) -> Result<(), std::io::Error> {
-        self.frame(exec::CLOSE, &[exec::STDIN]).await
+        self.frame(channels::CLOSE, &[channels::STDIN]).await
     }
 
     /// Tells the size of the terminal, in characters.
@@ -552,7 +602,7 @@ impl ExecInput {
     /// When the connection is gone.
     pub async fn resize(&mut self, columns: u16, rows: u16) -> Result<(), std::io::Error> {
         self.frame(
-            exec::RESIZE,
+            channels::RESIZE,
             format!(r#"{{"Width":{columns},"Height":{rows}}}"#).as_bytes(),
         )
         .await
@@ -575,9 +625,9 @@ impl ExecReader {
                 continue;
             };
             return Some(match bytes.split_first() {
-                Some((&exec::STDOUT, data)) => ExecOutput::Stdout(data.to_vec()),
-                Some((&exec::STDERR, data)) => ExecOutput::Stderr(data.to_vec()),
-                Some((&exec::ERROR, data)) => end_of(data),
+                Some((&channels::STDOUT, data)) => ExecOutput::Stdout(data.to_vec()),
+                Some((&channels::STDERR, data)) => ExecOutput::Stderr(data.to_vec()),
+                Some((&channels::ERROR, data)) => end_of(data),
                 _ => continue,
             });
         }

@@ -10,7 +10,9 @@
 //! | `…/pods/<name>/log` | GET | `container`, `follow`, `timestamps`, `previous`, `tailLines`, `instance` |
 //! | `…/pods/<name>/exec` | GET, WebSocket | `command` (repeated), `container`, `stdin`, `stdout`, `stderr`, `tty` |
 //! | `…/pods/<name>/attach` | GET, WebSocket | `container`, `stdin`, `stdout`, `stderr`, `tty` |
+//! | `…/pods/<name>/portforward` | GET, WebSocket | `port`: one connection to it |
 //! | `…/events` | GET | the pod's Events |
+//! | `/apis/metrics.k8s.io/v1beta1/namespaces/<namespace>/pods/<name>` | GET | what its containers use |
 //! | `/podyard/v1/retry` | POST | `container`: end a back-off now |
 
 use std::convert::Infallible;
@@ -25,7 +27,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::change;
-use super::exec;
+use super::channels;
+use super::metrics;
 use super::stream;
 use crate::drivers::World;
 use crate::event_loop::{Asked, Published};
@@ -138,10 +141,13 @@ async fn route(service: &Rc<Service>, request: HttpRequest<Incoming>) -> Respons
             stream::logs(service, &query)
         }
         (&Method::GET, ["api", "v1", "namespaces", _, "pods", _, "exec"]) => {
-            exec::exec(service, request, &query)
+            channels::exec(service, request, &query)
         }
         (&Method::GET, ["api", "v1", "namespaces", _, "pods", _, "attach"]) => {
-            exec::attach(service, request, &query)
+            channels::attach(service, request, &query)
+        }
+        (&Method::GET, ["api", "v1", "namespaces", _, "pods", _, "portforward"]) => {
+            channels::port_forward(service, request, &query)
         }
         (&Method::GET, ["api", "v1", "namespaces", _, "events"]) => {
             let events = Rc::clone(&service.published.borrow().events);
@@ -152,6 +158,18 @@ async fn route(service: &Rc<Service>, request: HttpRequest<Incoming>) -> Respons
                 ),
             )
         }
+        (
+            &Method::GET,
+            [
+                "apis",
+                "metrics.k8s.io",
+                "v1beta1",
+                "namespaces",
+                _,
+                "pods",
+                _,
+            ],
+        ) => metrics::pod(service).await,
         (&Method::POST, ["podyard", "v1", "retry"]) => match query.get("container") {
             None => ask(service, Request::Retry { container: None }).await,
             Some(name) => match service.world.container_index(name) {

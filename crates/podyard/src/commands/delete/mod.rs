@@ -104,7 +104,7 @@ fn pods_of(
             .iter()
             .filter_map(|name| lenient(settings, crate::pods::find(context, name)))
             .collect(),
-        Target::All => crate::pods::select(context, target, settings.scope),
+        Target::All | Target::Selected(_) => crate::pods::select(context, target, settings.scope),
     }
 }
 
@@ -114,7 +114,7 @@ fn kept_of<T: Named>(
     target: &Target,
 ) -> Result<Vec<(String, String)>, CliError> {
     let each: Vec<Target> = match target {
-        Target::All => vec![Target::All],
+        Target::All | Target::Selected(_) => vec![target.clone()],
         Target::Named(names) => names
             .iter()
             .map(|name| Target::Named(vec![name.clone()]))

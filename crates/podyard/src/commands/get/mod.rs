@@ -1,5 +1,6 @@
 //! `get`: pods and the objects that are kept for them, in tables or as objects, once or at every change.
 
+mod labels;
 mod pods;
 
 use serde_json::{Value, json};
@@ -12,17 +13,24 @@ use crate::objects::core::{ConfigMap, PersistentVolumeClaim, Secret};
 use crate::output::jsonpath::Path;
 use crate::output::named::Listed;
 use crate::output::table::Table;
-use crate::settings::{Context, GetSettings, Listing, Scope};
+use crate::settings::{Context, GetSettings, Listing, Scope, TableForm};
 use crate::target::{Resource, Target, Wanted};
 
 pub(super) fn run(context: &Context, settings: &GetSettings) -> Result<ExitCode, CliError> {
-    let wide = settings.listing == Listing::Table { wide: true };
+    let form = match &settings.listing {
+        Listing::Table(form) => form.clone(),
+        _ => TableForm::default(),
+    };
     if settings.watch {
-        return watch(context, settings, wide);
+        return watch(context, settings, &form);
     }
     let mut groups = Vec::new();
     for wanted in &settings.wanted {
-        groups.push(group(context, wanted, settings.scope, wide)?);
+        let mut group = group(context, wanted, settings.scope, &form)?;
+        if let Some(path) = &settings.sort_by {
+            group.sort_by(path);
+        }
+        groups.push(group);
     }
     show(context, settings, &groups)?;
     Ok(ExitCode::Success)
@@ -31,20 +39,35 @@ pub(super) fn run(context: &Context, settings: &GetSettings) -> Result<ExitCode,
 /// The objects of one kind, with what a table says about each.
 struct Group {
     resource: Resource,
-    titles: Vec<&'static str>,
+    titles: Vec<String>,
     rows: Vec<Vec<String>>,
     objects: Vec<Value>,
 }
 
-fn group(context: &Context, wanted: &Wanted, scope: Scope, wide: bool) -> Result<Group, CliError> {
+impl Group {
+    /// Puts the objects in the order of what `path` leads to; those where it leads nowhere come first.
+    fn sort_by(&mut self, path: &Path) {
+        let mut order: Vec<usize> = (0..self.objects.len()).collect();
+        order.sort_by(|&a, &b| path.compare(&self.objects[a], &self.objects[b]));
+        self.rows = order.iter().map(|&at| self.rows[at].clone()).collect();
+        self.objects = order.iter().map(|&at| self.objects[at].clone()).collect();
+    }
+}
+
+fn group(
+    context: &Context,
+    wanted: &Wanted,
+    scope: Scope,
+    form: &TableForm,
+) -> Result<Group, CliError> {
     match wanted.resource {
         Resource::Pods => {
             let handles = crate::pods::select(context, &wanted.target, scope)?;
-            Ok(pods::group(&handles, scope, wide)?.1)
+            Ok(pods::group(&handles, scope, form)?.1)
         }
-        Resource::ConfigMaps => kept_group::<ConfigMap>(context, wanted, scope, wide),
-        Resource::Secrets => kept_group::<Secret>(context, wanted, scope, wide),
-        Resource::Claims => kept_group::<PersistentVolumeClaim>(context, wanted, scope, wide),
+        Resource::ConfigMaps => kept_group::<ConfigMap>(context, wanted, scope, form),
+        Resource::Secrets => kept_group::<Secret>(context, wanted, scope, form),
+        Resource::Claims => kept_group::<PersistentVolumeClaim>(context, wanted, scope, form),
     }
 }
 
@@ -52,19 +75,27 @@ fn kept_group<T: Named + Listed>(
     context: &Context,
     wanted: &Wanted,
     scope: Scope,
-    wide: bool,
+    form: &TableForm,
 ) -> Result<Group, CliError> {
     let listed = named::select::<T>(context, &wanted.target, scope)?;
     let everywhere = scope == Scope::AllNamespaces;
     let now = now();
     let row = |object: &T| {
         let namespace = everywhere.then(|| object.namespace().to_owned());
-        namespace.into_iter().chain(object.row(wide, now)).collect()
+        namespace
+            .into_iter()
+            .chain(object.row(form.wide, now))
+            .chain(labels::cells(form, object.metadata().labels.as_ref()))
+            .collect()
     };
     let namespace = everywhere.then_some("NAMESPACE");
+    let titles = namespace.into_iter().chain(T::titles(form.wide));
     Ok(Group {
         resource: wanted.resource,
-        titles: namespace.into_iter().chain(T::titles(wide)).collect(),
+        titles: titles
+            .map(str::to_owned)
+            .chain(labels::titles(form))
+            .collect(),
         rows: listed.iter().map(row).collect(),
         objects: listed.iter().map(value).collect::<Result<_, _>>()?,
     })
@@ -95,11 +126,11 @@ fn show(context: &Context, settings: &GetSettings, groups: &[Group]) -> Result<(
                 print(format!("{kind}/{name}\n"))
             })
         }),
-        Listing::Table { .. } if objects.is_empty() => {
+        Listing::Table(_) if objects.is_empty() => {
             super::note(nothing(context, settings.scope));
             Ok(())
         }
-        Listing::Table { .. } => show_tables(settings, groups),
+        Listing::Table(_) => show_tables(settings, groups),
     }
 }
 
@@ -109,7 +140,7 @@ fn show_tables(settings: &GetSettings, groups: &[Group]) -> Result<(), CliError>
     let name = usize::from(settings.scope == Scope::AllNamespaces);
     let filled = groups.iter().filter(|group| !group.rows.is_empty());
     for (position, group) in filled.enumerate() {
-        let mut table = Table::new(group.titles.iter().copied());
+        let mut table = Table::new(group.titles.iter().map(String::as_str));
         for row in &group.rows {
             let mut row = row.clone();
             if are_several {
@@ -138,7 +169,11 @@ fn asks_for_one(wanted: &[Wanted]) -> bool {
 }
 
 /// What there is, and then what changes.
-fn watch(context: &Context, settings: &GetSettings, wide: bool) -> Result<ExitCode, CliError> {
+fn watch(
+    context: &Context,
+    settings: &GetSettings,
+    form: &TableForm,
+) -> Result<ExitCode, CliError> {
     let [
         Wanted {
             resource: Resource::Pods,
@@ -150,14 +185,17 @@ fn watch(context: &Context, settings: &GetSettings, wide: bool) -> Result<ExitCo
             "only pods can be watched, and nothing beside them".to_owned(),
         ));
     };
+    if settings.sort_by.is_some() {
+        super::note("warning: --watch requested, --sort-by will be ignored");
+    }
     let handles = crate::pods::select(context, target, settings.scope)?;
-    let (listed, group) = pods::group(&handles, settings.scope, wide)?;
+    let (listed, group) = pods::group(&handles, settings.scope, form)?;
     let prints_each = matches!(settings.listing, Listing::Objects(_) | Listing::Template(_));
     // As a list, they come one by one in any case.
     if !prints_each || asks_for_one(&settings.wanted) {
         show(context, settings, &[group])?;
     }
-    block_on(pods::watch(context, settings, target, handles, &listed))?;
+    block_on(pods::watch(context, settings, target, form, &listed))?;
     Ok(ExitCode::Success)
 }
 

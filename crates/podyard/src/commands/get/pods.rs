@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use podyard_supervisor::PodHandle;
 use tokio::sync::mpsc;
 
-use super::{Group, custom_table, print_table, value};
+use super::{Group, custom_table, labels, print_table, value};
 use crate::commands::{now, print, print_object};
 use crate::error::CliError;
 use crate::objects::{Pod, PodExt as _, Timestamp};
@@ -13,7 +13,7 @@ use crate::output::age;
 use crate::output::status_column::Summary;
 use crate::output::table::Table;
 use crate::pods;
-use crate::settings::{Context, GetSettings, Listing, Scope};
+use crate::settings::{Context, GetSettings, Listing, Scope, TableForm};
 use crate::target::{Resource, Target};
 use crate::watcher::{Changes, watch_pod};
 
@@ -21,7 +21,7 @@ use crate::watcher::{Changes, watch_pod};
 pub(super) fn group(
     handles: &[PodHandle],
     scope: Scope,
-    wide: bool,
+    form: &TableForm,
 ) -> Result<(Vec<Pod>, Group), CliError> {
     let listed: Vec<Pod> = handles
         .iter()
@@ -30,20 +30,20 @@ pub(super) fn group(
     let now = now();
     let group = Group {
         resource: Resource::Pods,
-        titles: titles(scope, wide),
+        titles: titles(scope, form),
         rows: listed
             .iter()
-            .map(|pod| row(pod, scope, wide, now))
+            .map(|pod| row(pod, scope, form, now))
             .collect(),
         objects: listed.iter().map(value).collect::<Result<_, _>>()?,
     };
     Ok((listed, group))
 }
 
-fn titles(scope: Scope, wide: bool) -> Vec<&'static str> {
+fn titles(scope: Scope, form: &TableForm) -> Vec<String> {
     let namespace = (scope == Scope::AllNamespaces).then_some("NAMESPACE");
     let columns = ["NAME", "READY", "STATUS", "RESTARTS", "AGE"];
-    let more: &[&str] = if wide {
+    let more: &[&str] = if form.wide {
         &["IP", "NODE", "NOMINATED NODE", "READINESS GATES"]
     } else {
         &[]
@@ -52,18 +52,20 @@ fn titles(scope: Scope, wide: bool) -> Vec<&'static str> {
         .into_iter()
         .chain(columns)
         .chain(more.iter().copied())
+        .map(str::to_owned)
+        .chain(labels::titles(form))
         .collect()
 }
 
-fn table(pods: &[Pod], scope: Scope, wide: bool, now: Timestamp) -> Table {
-    let mut table = Table::new(titles(scope, wide));
+fn table(pods: &[Pod], scope: Scope, form: &TableForm, now: Timestamp) -> Table {
+    let mut table = Table::new(titles(scope, form));
     for pod in pods {
-        table.push(row(pod, scope, wide, now));
+        table.push(row(pod, scope, form, now));
     }
     table
 }
 
-fn row(pod: &Pod, scope: Scope, wide: bool, now: Timestamp) -> Vec<String> {
+fn row(pod: &Pod, scope: Scope, form: &TableForm, now: Timestamp) -> Vec<String> {
     let summary = Summary::of(pod);
     let mut row = Vec::new();
     if scope == Scope::AllNamespaces {
@@ -79,7 +81,7 @@ fn row(pod: &Pod, scope: Scope, wide: bool, now: Timestamp) -> Vec<String> {
             now,
         ),
     ]);
-    if wide {
+    if form.wide {
         let or_none = |text: Option<&str>| {
             text.filter(|text| !text.is_empty())
                 .unwrap_or("<none>")
@@ -93,6 +95,7 @@ fn row(pod: &Pod, scope: Scope, wide: bool, now: Timestamp) -> Vec<String> {
             readiness_gates(pod),
         ]);
     }
+    row.extend(labels::cells(form, pod.metadata.labels.as_ref()));
     row
 }
 
@@ -113,18 +116,18 @@ fn readiness_gates(pod: &Pod) -> String {
     format!("{passed}/{}", gates.len())
 }
 
-/// Prints a row, or an object, whenever one of the pods changes. Pods that appear later are seen too, unless they were named.
+/// Prints a row, or an object, whenever one of the pods changes. Pods that appear later are seen too, unless they were named; so are those that
+/// become what is looked for.
 pub(super) async fn watch(
     context: &Context,
     settings: &GetSettings,
     target: &Target,
-    handles: Vec<PodHandle>,
+    form: &TableForm,
     listed: &[Pod],
 ) -> Result<(), CliError> {
-    let wide = settings.listing == Listing::Table { wide: true };
-    let is_table = matches!(settings.listing, Listing::Table { .. });
+    let is_table = matches!(settings.listing, Listing::Table(_));
     let mut has_titles = settings.headers && listed.is_empty();
-    let mut widths = table(listed, settings.scope, wide, now()).widths();
+    let mut widths = table(listed, settings.scope, form, now()).widths();
     let mut has_header = is_table && settings.headers && !listed.is_empty();
     // What was printed last of each pod, without its age: only what says something new is printed again.
     let mut printed: HashMap<String, Vec<String>> = HashMap::new();
@@ -134,7 +137,7 @@ pub(super) async fn watch(
             .creation_timestamp
             .as_ref()
             .map_or(Timestamp::UNIX_EPOCH, |time| time.0);
-        row(pod, settings.scope, wide, at_its_creation)
+        row(pod, settings.scope, form, at_its_creation)
     };
     for pod in listed
         .iter()
@@ -156,12 +159,22 @@ pub(super) async fn watch(
             }
         }
     };
-    follow(handles);
-    let sees_new_ones = *target == Target::All && names.add(&directory).is_ok();
+    let everyone = match target {
+        Target::Selected(_) => &Target::All,
+        target => target,
+    };
+    // Watched first, looked at second: nobody appears in between.
+    let sees_new_ones = *everyone == Target::All && names.add(&directory).is_ok();
+    follow(pods::select(context, everyone, settings.scope)?);
     loop {
         tokio::select! {
             pod = changes.recv() => {
                 let Some(pod): Option<Pod> = pod else { return Ok(()) };
+                if let Target::Selected(selection) = target
+                    && !selection.matches(&pod)
+                {
+                    continue;
+                }
                 let uid = pod.metadata.uid.clone().unwrap_or_default();
                 let shown = shown(&pod);
                 if is_table && printed.get(&uid) == Some(&shown) {
@@ -176,8 +189,8 @@ pub(super) async fn watch(
                         print_table(&custom_table(columns, &[value(&pod)?]), titles)?;
                     }
                     Listing::Names => print(format!("pod/{}\n", pod.name()))?,
-                    Listing::Table { .. } => {
-                        let one = table(std::slice::from_ref(&pod), settings.scope, wide, now());
+                    Listing::Table(_) => {
+                        let one = table(std::slice::from_ref(&pod), settings.scope, form, now());
                         if has_header || !settings.headers {
                             print(one.render_rows(&mut widths))?;
                         } else {
@@ -188,7 +201,7 @@ pub(super) async fn watch(
                     }
                 }
             }
-            () = names.changed(), if sees_new_ones => follow(pods::select(context, target, settings.scope)?),
+            () = names.changed(), if sees_new_ones => follow(pods::select(context, everyone, settings.scope)?),
         }
     }
 }
@@ -202,7 +215,11 @@ mod tests {
     fn the_wide_table_has_kubectls_columns() {
         let mut web = pod("Running", [app("a", running())]).ready();
         web.status.as_mut().expect("a status").pod_ip = Some("10.88.0.2".to_owned());
-        let text = table(&[web], Scope::AllNamespaces, true, time(START + 65).0).render();
+        let form = TableForm {
+            wide: true,
+            ..TableForm::default()
+        };
+        let text = table(&[web], Scope::AllNamespaces, &form, time(START + 65).0).render();
         assert_eq!(
             text,
             "NAMESPACE   NAME   READY   STATUS    RESTARTS   AGE   IP          NODE     NOMINATED NODE   READINESS GATES\n\

@@ -1,5 +1,6 @@
-//! Exec and attach over a WebSocket: Kubernetes' subprotocol `v5.channel.k8s.io`. Each message begins with its channel: 0 standard input, 1 output,
-//! 2 error, 3 the result as a `v1.Status`, 4 terminal size as `{"Width","Height"}`, 255 closes the channel named by the next byte.
+//! Exec, attach and connections to ports over a WebSocket: Kubernetes' subprotocol `v5.channel.k8s.io`. Each message begins with its channel:
+//! 0 standard input, 1 output, 2 error, 3 the result as a `v1.Status`, 4 terminal size as `{"Width","Height"}`, 255 closes the channel named by the
+//! next byte. A connection to a port uses 0 and 1, and 3 at its end.
 
 use std::rc::Rc;
 
@@ -16,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::serve::{Body, Service, status};
 use super::stream;
-use crate::drivers::{AttachSession, ExecRequest, ExecSession};
+use crate::drivers::{AttachSession, ExecRequest, ExecSession, ForwardSession};
 use crate::query::Query;
 
 /// The subprotocol.
@@ -32,6 +33,7 @@ pub(crate) const CLOSE: u8 = 255;
 enum Session {
     Exec(ExecSession),
     Attach(AttachSession),
+    Forward(ForwardSession),
 }
 
 pub(super) fn exec(
@@ -74,6 +76,20 @@ pub(super) fn attach(
     })
 }
 
+pub(super) fn port_forward(
+    service: &Rc<Service>,
+    request: HttpRequest<Incoming>,
+    query: &Query,
+) -> Response<Body> {
+    let port = query.get("port").and_then(|text| text.parse().ok());
+    match port.filter(|port| *port > 0) {
+        Some(port) => upgrade(request, || {
+            Ok(Session::Forward(ForwardSession::new(&service.world, port)))
+        }),
+        None => bad("a port between 1 and 65535 must be specified"),
+    }
+}
+
 fn bad(message: &str) -> Response<Body> {
     status(StatusCode::BAD_REQUEST, "BadRequest", message)
 }
@@ -83,7 +99,7 @@ fn upgrade(
     start: impl FnOnce() -> Result<Session, String>,
 ) -> Response<Body> {
     let Some(key) = request.headers().get(header::SEC_WEBSOCKET_KEY).cloned() else {
-        return bad("exec and attach need a WebSocket with the subprotocol v5.channel.k8s.io");
+        return bad("this needs a WebSocket with the subprotocol v5.channel.k8s.io");
     };
     let session = match start() {
         Ok(session) => session,
@@ -113,19 +129,38 @@ fn upgrade(
 }
 
 impl Session {
+    /// What has to be done before anything can go through.
+    async fn open(&mut self) -> Result<(), String> {
+        match self {
+            Self::Exec(session) => session.open_terminal().await,
+            Self::Attach(_) => Ok(()),
+            Self::Forward(session) => session.open().await,
+        }
+    }
+
+    /// After [`Self::open`] has failed.
+    async fn give_up(&self) {
+        if let Self::Exec(session) = self {
+            session.kill();
+            let _ = session.wait().await;
+        }
+    }
+
     async fn write_stdin(&self, data: &[u8]) {
         // Whoever has closed its input does not want the rest.
         let _ = match self {
             Self::Exec(session) => session.write_stdin(data).await,
             Self::Attach(session) => session.write_stdin(data).await,
+            Self::Forward(session) => session.write(data).await,
         };
     }
 
     /// A command reads the end of its input then; a container only if nobody else may attach to it later.
-    fn close_stdin(&self) {
+    async fn close_stdin(&self) {
         match self {
             Self::Exec(session) => session.close_stdin(),
             Self::Attach(session) => session.close_stdin(),
+            Self::Forward(session) => session.finish().await,
         }
     }
 
@@ -148,6 +183,7 @@ impl Session {
         match self {
             Self::Exec(session) => session.resize(size),
             Self::Attach(session) => session.resize(size),
+            Self::Forward(_) => {}
         }
     }
 
@@ -155,7 +191,8 @@ impl Session {
         match self {
             Self::Exec(session) => session.read_output(channel).await,
             Self::Attach(session) if channel == STDOUT => session.read_output().await,
-            Self::Attach(_) => None,
+            Self::Forward(session) if channel == STDOUT => session.read().await,
+            Self::Attach(_) | Self::Forward(_) => None,
         }
     }
 
@@ -166,12 +203,14 @@ impl Session {
                 session.wait().await;
                 Ok(0)
             }
+            // It ends with what comes out of it.
+            Self::Forward(_) => Ok(0),
         }
     }
 
-    /// The client is gone. A command goes on, as in Kubernetes, but nobody will write to it; of an attachment nothing is left.
+    /// The client is gone. A command goes on, as in Kubernetes, but nobody will write to it; of an attachment or a connection nothing is left.
     async fn leave(&self) {
-        self.close_stdin();
+        self.close_stdin().await;
         if let Self::Exec(_) = self {
             std::future::pending::<()>().await;
         }
@@ -183,14 +222,11 @@ where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
 {
     let (mut sink, mut source) = socket.split();
-    if let Session::Exec(exec) = &mut session
-        && let Err(message) = exec.open_terminal().await
-    {
-        exec.kill();
+    if let Err(message) = session.open().await {
         let mut last = vec![ERROR];
         last.extend_from_slice(result(&Err(message)).as_bytes());
         let _ = sink.send(Message::Binary(last.into())).await;
-        let _ = exec.wait().await;
+        session.give_up().await;
         return;
     }
     let (frames, mut received) = mpsc::channel::<Vec<u8>>(16);
@@ -207,7 +243,7 @@ where
                 match bytes.split_first() {
                     Some((&STDIN, data)) => session.write_stdin(data).await,
                     Some((&RESIZE, data)) => session.resize(data),
-                    Some((&CLOSE, [STDIN, ..])) => session.close_stdin(),
+                    Some((&CLOSE, [STDIN, ..])) => session.close_stdin().await,
                     _ => {}
                 }
             }
