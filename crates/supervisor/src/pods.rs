@@ -139,21 +139,8 @@ pub fn create(root: Option<&Path>, new: NewPod) -> Result<PodHandle, PodError> {
         name: name.clone(),
     };
 
-    let private = |path: &Path| {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(io("create the directory", path))
-    };
-    for (parent, mode) in [
-        (dirs.data.parent(), 0o700),
-        (dirs.run.parent(), 0o700),
-        (Some(roots.logs()), 0o755),
-    ] {
-        let parent = parent.unwrap_or_else(|| Path::new("/"));
-        spread::make_parent(parent, mode).map_err(io("create the directory", parent))?;
-    }
+    let private =
+        |path: &Path| spread::make(path, 0o700, 0o700).map_err(io("create the directory", path));
     private(&dirs.data)?;
     let written = (|| {
         let text = serde_json::to_vec(&record)
@@ -161,6 +148,8 @@ pub fn create(root: Option<&Path>, new: NewPod) -> Result<PodHandle, PodError> {
             .map_err(io("write", &dirs.record()))?;
         atomic::write(&dirs.record(), &text).map_err(io("write", &dirs.record()))?;
         private(&dirs.run)?;
+        let logs = handle.log_directory();
+        spread::make(&logs, 0o755, 0o755).map_err(io("create the directory", &logs))?;
         handle.reserve_name()
     })();
     let started = written.and_then(|()| handle.start_keeper());
