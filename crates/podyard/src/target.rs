@@ -150,6 +150,19 @@ impl Wanted {
         Ok(all)
     }
 
+    /// The pods that are meant, where nothing else can be; `what` says so.
+    pub(crate) fn only_pods(wanted: &[Self], what: &str) -> Result<Target, CliError> {
+        match wanted {
+            [
+                Self {
+                    resource: Resource::Pods,
+                    target,
+                },
+            ] => Ok(target.clone()),
+            _ => Err(CliError::Usage(what.to_owned())),
+        }
+    }
+
     fn each(words: &[String]) -> Result<Vec<Self>, CliError> {
         let mut all: Vec<Self> = Vec::new();
         for word in words {

@@ -8,10 +8,11 @@ use std::process::{Command, Stdio};
 
 use podyard_api::core::{Event, Pod};
 use podyard_api::meta::Time;
+use podyard_linux::Process;
 
 use crate::failed_probes::{self, FailedProbe};
 use crate::journal::Turn;
-use crate::record::{PodRecord, RunOptions};
+use crate::record::{InstanceRecord, PodRecord, RunOptions};
 use crate::role::RoleArguments;
 use crate::roots::{PodDirs, Roots};
 use crate::socket::client::Client;
@@ -320,6 +321,19 @@ impl PodHandle {
             "{}_{}_{}",
             self.namespace, self.name, self.dirs.uid
         ))
+    }
+
+    /// The first process of a container that runs, as the pod's files tell; works without a supervisor.
+    #[must_use]
+    pub fn process_of(&self, container: &str) -> Option<Process> {
+        let entries = std::fs::read_dir(self.dirs.run.join("containers")).ok()?;
+        let mut instances: Vec<InstanceRecord> = entries
+            .filter_map(|entry| record::read(&entry.ok()?.path().join("record.json")))
+            .filter(|instance: &InstanceRecord| instance.container == container)
+            .collect();
+        instances.sort_by_key(|instance| std::cmp::Reverse(instance.attempt));
+        let alive = |instance: InstanceRecord| Process::adopt(instance.process).ok().flatten();
+        instances.into_iter().find_map(alive)
     }
 
     /// Whether its story is over: what is left are files.

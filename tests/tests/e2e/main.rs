@@ -6,6 +6,7 @@ mod changes;
 mod check;
 mod commands;
 mod conditions;
+mod copies;
 mod crash;
 mod ephemeral;
 mod errors;

@@ -1,4 +1,4 @@
-//! Verbs that do something with pods that exist, or wait for them: exec, attach, port-forward, delete,
+//! Verbs that do something with pods that exist, or wait for them: exec, attach, cp, port-forward, delete,
 //! wait, retry, debug, condition.
 
 use std::ffi::OsString;
@@ -139,6 +139,22 @@ pub(crate) struct AttachArgs {
     /// stdin is a terminal
     #[arg(short = 't', long)]
     pub(crate) tty: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CpArgs {
+    /// POD:PATH or NAMESPACE/POD:PATH, or a path on this machine (one with a colon, as ./PATH)
+    #[arg(value_name = "FROM")]
+    pub(crate) from: String,
+    /// Likewise. A file comes into a directory that is there, under its own name
+    #[arg(value_name = "TO")]
+    pub(crate) to: String,
+    /// The container; without it the annotation's default, or the first one
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// What comes into a container belongs to its user, whoever owns it here
+    #[arg(long)]
+    pub(crate) no_preserve: bool,
 }
 
 #[derive(Debug, Args)]

@@ -118,6 +118,8 @@ pub(crate) enum Verb {
     Timeline(TimelineArgs),
     /// Connect to the first process of a container that runs
     Attach(AttachArgs),
+    /// Copy files into a container, or out of it
+    Cp(CpArgs),
     /// Connect ports of this machine with ports of a pod
     PortForward(PortForwardArgs),
     /// Add a container to a running pod, to look into it; or look into its supervisor
@@ -173,6 +175,8 @@ mod tests {
             "wait pods --all --for=jsonpath={.status.phase}=Running -A",
             "wait pods -l app=web --for=create --timeout=-1s",
             "port-forward pod/web 8080:80 :9090 http",
+            "cp web:/var/log ./log -c app",
+            "cp a.txt other/web:/tmp/ --no-preserve",
             "top pod",
             "top pods web --containers",
             "top po -A -l app=web --sort-by=memory --no-headers",
@@ -219,6 +223,7 @@ mod tests {
             "wait pod/web",
             "wait --for=delete",
             "port-forward web",
+            "cp web:/a",
             "delete",
             "apply",
             "apply -f x.yaml --dry-run=perhaps",

@@ -21,10 +21,7 @@ use crate::watcher::PodWatch;
 pub(super) fn run(context: &Context, settings: &LogsSettings) -> Result<ExitCode, CliError> {
     let handles = pods::select(context, &settings.target, Scope::Namespace)?;
     if handles.is_empty() {
-        super::note(format!(
-            "No resources found in {} namespace.",
-            context.namespace()
-        ));
+        super::note_nothing(context, Scope::Namespace);
     }
     let mut logs = Vec::new();
     for handle in handles {

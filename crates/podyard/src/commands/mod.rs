@@ -4,6 +4,7 @@ mod apply;
 mod attach;
 mod check;
 mod condition;
+mod cp;
 mod debug;
 mod delete;
 mod describe;
@@ -33,7 +34,8 @@ use crate::error::CliError;
 use crate::exit_code::ExitCode;
 use crate::objects::Timestamp;
 use crate::output::object;
-use crate::settings::{Command, Context, Format};
+use crate::output::table::Table;
+use crate::settings::{Command, Context, Format, Scope};
 
 /// Runs one command.
 pub(crate) fn dispatch(context: &Context, command: Command) -> Result<ExitCode, CliError> {
@@ -57,6 +59,7 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<ExitCode, 
         } => events::run(context, pod, scope, format, watch),
         Command::Replay(settings) => debug::replay(context, &settings),
         Command::Attach(settings) => attach::run(context, &settings),
+        Command::Copy(settings) => cp::run(context, &settings),
         Command::PortForward(settings) => port_forward::run(context, &settings),
         Command::Debug(settings) => ephemeral::run(context, &settings),
         Command::Condition { pod, changes } => condition::run(context, &pod, &changes),
@@ -79,6 +82,24 @@ fn print(text: impl AsRef<[u8]>) -> Result<(), CliError> {
 #[expect(clippy::print_stderr, reason = "this is the crate that prints")]
 pub(crate) fn note(text: impl AsRef<str>) {
     eprintln!("{}", text.as_ref());
+}
+
+/// Says that what was asked for is not there, as kubectl does.
+fn note_nothing(context: &Context, scope: Scope) {
+    note(match scope {
+        Scope::AllNamespaces => "No resources found".to_owned(),
+        Scope::Namespace => format!("No resources found in {} namespace.", context.namespace()),
+    });
+}
+
+/// Prints a listing, with the line of its column titles or without.
+fn print_table(table: &Table, headers: bool) -> Result<(), CliError> {
+    let text = table.render();
+    print(if headers {
+        text.as_str()
+    } else {
+        text.split_once('\n').map_or("", |(_, rows)| rows)
+    })
 }
 
 /// Prints one object.

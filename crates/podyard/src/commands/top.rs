@@ -4,7 +4,7 @@ use podyard_api::quantity;
 use podyard_supervisor::{PodHandle, PodMetrics};
 use tokio::task::JoinSet;
 
-use super::{block_on, note, print};
+use super::{block_on, note_nothing, print_table};
 use crate::error::CliError;
 use crate::exit_code::ExitCode;
 use crate::output::table::Table;
@@ -28,19 +28,10 @@ pub(super) fn run(context: &Context, settings: &TopSettings) -> Result<ExitCode,
     let mut uses = block_on(measure(handles))?;
     uses.retain(|pod| !pod.containers.is_empty());
     if uses.is_empty() {
-        note(match settings.scope {
-            Scope::AllNamespaces => "No resources found".to_owned(),
-            Scope::Namespace => {
-                format!("No resources found in {} namespace.", context.namespace())
-            }
-        });
-        return Ok(ExitCode::Success);
+        note_nothing(context, settings.scope);
+    } else {
+        print_table(&table(&uses, settings), settings.headers)?;
     }
-    let text = table(&uses, settings).render();
-    print(match settings.headers {
-        true => text.as_str(),
-        false => text.split_once('\n').map_or("", |(_, rows)| rows),
-    })?;
     Ok(ExitCode::Success)
 }
 

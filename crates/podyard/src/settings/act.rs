@@ -1,4 +1,5 @@
-//! Verbs that do something with pods that exist, or wait for them: exec, attach, port-forward, delete, wait, debug, condition.
+//! Verbs that do something with pods that exist, or wait for them: exec, attach, cp, port-forward, delete,
+//! wait, debug, condition.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,12 +8,12 @@ use std::time::Duration;
 
 use super::{Command, Format, Scope, selection};
 use crate::args::{
-    ConditionArgs, DebugArgs, DebugVerb, DeleteArgs, ExecArgs, PortForwardArgs, WaitArgs,
+    ConditionArgs, CpArgs, DebugArgs, DebugVerb, DeleteArgs, ExecArgs, PortForwardArgs, WaitArgs,
 };
 use crate::duration;
 use crate::error::CliError;
 use crate::output::jsonpath::Path;
-use crate::target::{Resource, Target, Wanted, pod_name};
+use crate::target::{Target, Wanted, pod_name};
 
 /// What a negative `--timeout` means, as for kubectl.
 const A_WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -33,6 +34,29 @@ pub(crate) struct AttachSettings {
     pub(crate) container: Option<String>,
     pub(crate) stdin: bool,
     pub(crate) tty: bool,
+}
+
+/// Files that are copied.
+#[derive(Debug)]
+pub(crate) struct CopySettings {
+    pub(crate) from: Side,
+    pub(crate) to: Side,
+    pub(crate) container: Option<String>,
+    /// What comes into a container belongs to its user.
+    pub(crate) no_preserve: bool,
+}
+
+/// Where files are.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// On this machine.
+    Local(PathBuf),
+    /// In a container of a pod; a relative path begins at its working directory.
+    Pod {
+        namespace: Option<String>,
+        pod: String,
+        path: PathBuf,
+    },
 }
 
 /// Ports that lead into a pod.
@@ -148,16 +172,8 @@ pub(crate) enum WaitFor {
 
 pub(super) fn wait(args: &WaitArgs) -> Result<WaitSettings, CliError> {
     let wanted = Wanted::parse_selected(&args.target, selection(&args.selector)?.as_ref())?;
-    let [
-        Wanted {
-            resource: Resource::Pods,
-            target,
-        },
-    ] = &wanted[..]
-    else {
-        return Err(CliError::Usage("only pods can be waited for".to_owned()));
-    };
-    match (target, args.all) {
+    let target = Wanted::only_pods(&wanted, "only pods can be waited for")?;
+    match (&target, args.all) {
         (Target::All, false) => {
             return Err(CliError::Usage(
                 "name whom to wait for, select them by their labels (-l), or add --all".to_owned(),
@@ -173,7 +189,7 @@ pub(super) fn wait(args: &WaitArgs) -> Result<WaitSettings, CliError> {
         None => duration::parse(&args.timeout),
     };
     Ok(WaitSettings {
-        target: target.clone(),
+        target,
         scope: args.scope.into(),
         condition: wait_for(&args.condition)?,
         timeout: timeout.ok_or_else(|| {
@@ -227,6 +243,40 @@ pub(super) fn exec(args: ExecArgs) -> Result<ExecSettings, CliError> {
         stdin: args.stdin,
         tty: args.tty,
         command: args.command,
+    })
+}
+
+pub(super) fn copy(args: CpArgs) -> Result<CopySettings, CliError> {
+    Ok(CopySettings {
+        from: side(&args.from)?,
+        to: side(&args.to)?,
+        container: args.container,
+        no_preserve: args.no_preserve,
+    })
+}
+
+/// `[NAMESPACE/]POD:PATH`, or a path of this machine.
+fn side(text: &str) -> Result<Side, CliError> {
+    let Some((pod, path)) = text
+        .split_once(':')
+        .filter(|_| !text.starts_with(['/', '.']))
+    else {
+        return Ok(Side::Local(text.into()));
+    };
+    let (namespace, pod) = match pod.split_once('/') {
+        Some((namespace, pod)) => (Some(namespace), pod),
+        None => (None, pod),
+    };
+    let is_told = !pod.is_empty() && !pod.contains('/') && !path.is_empty();
+    if !is_told || namespace.is_some_and(str::is_empty) {
+        return Err(CliError::Usage(format!(
+            "a file in a pod is POD:PATH or NAMESPACE/POD:PATH, not `{text}`"
+        )));
+    }
+    Ok(Side::Pod {
+        namespace: namespace.map(str::to_owned),
+        pod: pod.to_owned(),
+        path: path.into(),
     })
 }
 

@@ -14,7 +14,7 @@ use crate::output::style::Palette;
 use crate::target::{Selection, Wanted, pod_name};
 
 pub(crate) use act::*;
-use act::{conditions, debug, delete, exec, port_forward, wait};
+use act::{conditions, copy, debug, delete, exec, port_forward, wait};
 pub(crate) use machine::*;
 use machine::{image, system};
 pub(crate) use manifests::*;
@@ -123,6 +123,7 @@ pub(crate) enum Command {
     },
     Replay(ReplaySettings),
     Attach(AttachSettings),
+    Copy(CopySettings),
     PortForward(PortForwardSettings),
     Debug(DebugSettings),
     Condition {
@@ -184,6 +185,7 @@ pub(crate) fn resolve(cli: Cli, environment: &Environment) -> Result<(Context, C
             stdin: args.stdin,
             tty: args.tty,
         }),
+        Verb::Cp(args) => Command::Copy(copy(args)?),
         Verb::PortForward(args) => Command::PortForward(port_forward(&args)?),
         Verb::Debug(args) => debug(args)?,
         Verb::Condition(args) => Command::Condition {
@@ -355,6 +357,33 @@ mod tests {
             "pods -l app=a=b --for=delete",
         ] {
             assert!(waited(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn files_are_in_pods_or_here() {
+        let pod = |namespace: Option<&str>, pod: &str, path: &str| Side::Pod {
+            namespace: namespace.map(str::to_owned),
+            pod: pod.to_owned(),
+            path: path.into(),
+        };
+        let local = |path: &str| Side::Local(path.into());
+        for (text, expected) in [
+            ("web:/tmp/a", pod(None, "web", "/tmp/a")),
+            ("web:a:b", pod(None, "web", "a:b")),
+            ("other/web:/tmp", pod(Some("other"), "web", "/tmp")),
+            ("a.txt", local("a.txt")),
+            ("./a:b", local("./a:b")),
+            ("/tmp/a:b", local("/tmp/a:b")),
+            ("../web:/a", local("../web:/a")),
+        ] {
+            let Ok(Command::Copy(settings)) = resolved(&format!("cp {text} x")) else {
+                panic!("{text}")
+            };
+            assert_eq!(settings.from, expected, "{text}");
+        }
+        for wrong in [":/a", "web:", "a/b/web:/x", "other/:/x"] {
+            assert!(resolved(&format!("cp {wrong} x")).is_err(), "{wrong}");
         }
     }
 

@@ -8,7 +8,7 @@ use crate::duration;
 use crate::error::CliError;
 use crate::output::jsonpath::Path;
 use crate::output::jsonpath::Template;
-use crate::target::{Resource, Selection, Target, Wanted, pod_name};
+use crate::target::{Selection, Target, Wanted, pod_name};
 
 /// Lines that `logs -l` prints of each log, unless `--tail` says otherwise.
 const LINES_OF_SELECTED: usize = 10;
@@ -91,17 +91,8 @@ pub(crate) enum TopOrder {
 
 pub(super) fn top(args: &TopArgs) -> Result<TopSettings, CliError> {
     let wanted = Wanted::parse_selected(&args.target, selection(&args.selector)?.as_ref())?;
-    let [
-        Wanted {
-            resource: Resource::Pods,
-            target,
-        },
-    ] = &wanted[..]
-    else {
-        return Err(CliError::Usage("only pods are measured".to_owned()));
-    };
     Ok(TopSettings {
-        target: target.clone(),
+        target: Wanted::only_pods(&wanted, "only pods are measured")?,
         scope: args.scope.into(),
         containers: args.containers,
         order: args.sort_by.map(|order| match order {

@@ -5,7 +5,7 @@ mod pods;
 
 use serde_json::{Value, json};
 
-use super::{block_on, now, print, print_list, print_object};
+use super::{block_on, now, print, print_list, print_object, print_table};
 use crate::error::CliError;
 use crate::exit_code::ExitCode;
 use crate::named::{self, Named};
@@ -127,7 +127,7 @@ fn show(context: &Context, settings: &GetSettings, groups: &[Group]) -> Result<(
             })
         }),
         Listing::Table(_) if objects.is_empty() => {
-            super::note(nothing(context, settings.scope));
+            super::note_nothing(context, settings.scope);
             Ok(())
         }
         Listing::Table(_) => show_tables(settings, groups),
@@ -156,13 +156,6 @@ fn show_tables(settings: &GetSettings, groups: &[Group]) -> Result<(), CliError>
     Ok(())
 }
 
-fn nothing(context: &Context, scope: Scope) -> String {
-    match scope {
-        Scope::AllNamespaces => "No resources found".to_owned(),
-        Scope::Namespace => format!("No resources found in {} namespace.", context.namespace()),
-    }
-}
-
 /// Whether a single object was asked for by its name: it is printed by itself and not in a list.
 fn asks_for_one(wanted: &[Wanted]) -> bool {
     matches!(wanted, [Wanted { target: Target::Named(names), .. }] if names.len() == 1)
@@ -174,17 +167,8 @@ fn watch(
     settings: &GetSettings,
     form: &TableForm,
 ) -> Result<ExitCode, CliError> {
-    let [
-        Wanted {
-            resource: Resource::Pods,
-            target,
-        },
-    ] = &settings.wanted[..]
-    else {
-        return Err(CliError::Usage(
-            "only pods can be watched, and nothing beside them".to_owned(),
-        ));
-    };
+    let what = "only pods can be watched, and nothing beside them";
+    let target = &Wanted::only_pods(&settings.wanted, what)?;
     if settings.sort_by.is_some() {
         super::note("warning: --watch requested, --sort-by will be ignored");
     }
@@ -197,15 +181,6 @@ fn watch(
     }
     block_on(pods::watch(context, settings, target, form, &listed))?;
     Ok(ExitCode::Success)
-}
-
-fn print_table(table: &Table, headers: bool) -> Result<(), CliError> {
-    let text = table.render();
-    print(if headers {
-        text.as_str()
-    } else {
-        text.split_once('\n').map_or("", |(_, rows)| rows)
-    })
 }
 
 fn value(object: &impl serde::Serialize) -> Result<Value, CliError> {

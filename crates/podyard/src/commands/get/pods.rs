@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use podyard_supervisor::PodHandle;
 use tokio::sync::mpsc;
 
-use super::{Group, custom_table, labels, print_table, value};
-use crate::commands::{now, print, print_object};
+use super::{Group, custom_table, labels, value};
+use crate::commands::{now, print, print_object, print_table};
 use crate::error::CliError;
 use crate::objects::{Pod, PodExt as _, Timestamp};
 use crate::output::age;
