@@ -5,8 +5,8 @@ use podyard_e2e::{Instance, assert_says};
 
 const GO: &str = "until [ -e /d/go ]; do sleep 0.02; done";
 
-#[test]
-fn it_ends_when_the_condition_is_true() {
+/// A pod `p` whose init container `i1` has started and ends when it is told to.
+fn initialising() -> Instance {
     let podyard = Instance::new();
     podyard.start(&pod("p", "Always", &[sh("i1", GO)], &[sh("app", POLITE)]));
     podyard.ok(&[
@@ -14,6 +14,12 @@ fn it_ends_when_the_condition_is_true() {
         "pod/p",
         "--for=jsonpath={.status.initContainerStatuses[0].state.running}",
     ]);
+    podyard
+}
+
+#[test]
+fn it_ends_when_the_condition_is_true() {
+    let podyard = initialising();
     let ready = podyard.spawn(&["wait", "pod", "p", "--for=condition=Ready", "--timeout=1m"]);
     let running = podyard.spawn(&[
         "wait",
@@ -58,6 +64,18 @@ fn a_pods_beginning_and_end_are_waited_for() {
     podyard.ok(&["delete", "pod", "p"]);
     let output = deleted.wait_with_output().expect("a child");
     assert_eq!(output.stdout, b"pod/p condition met\n", "{output:?}");
+    assert_says(
+        &podyard.run(&[
+            "wait",
+            "pods",
+            "-l",
+            "app=none",
+            "--for=create",
+            "--timeout=0",
+        ]),
+        1,
+        &["timed out waiting for a pod that is looked for to be created"],
+    );
     // Of one that is not there nothing has to be waited for.
     assert_eq!(podyard.ok(&["wait", "pod/p", "--for=delete"]), "");
     podyard.finish();
@@ -104,13 +122,7 @@ fn what_will_never_be_true_is_said_at_once() {
 
 #[test]
 fn it_waits_on_when_the_supervisor_dies() {
-    let podyard = Instance::new();
-    podyard.start(&pod("p", "Always", &[sh("i1", GO)], &[sh("app", POLITE)]));
-    podyard.ok(&[
-        "wait",
-        "pod/p",
-        "--for=jsonpath={.status.initContainerStatuses[0].state.running}",
-    ]);
+    let podyard = initialising();
     let wait = podyard.spawn(&["wait", "pod/p", "--for=condition=Ready"]);
     assert!(podyard.kill_supervisor("p"));
     podyard.ok(&["exec", "p", "-c", "i1", "--", "touch", "/d/go"]);

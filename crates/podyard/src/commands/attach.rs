@@ -1,21 +1,14 @@
 //! `attach`: our streams at the first process of a container that runs.
 
-use super::logs::default_container;
+use super::logs::find_container;
 use super::{exec, note};
 use crate::error::CliError;
 use crate::exit_code::ExitCode;
-use crate::pods;
 use crate::settings::{AttachSettings, Context};
 
 pub(super) fn run(context: &Context, settings: &AttachSettings) -> Result<ExitCode, CliError> {
-    let handle = pods::find(context, &settings.pod)?;
-    let pod = handle
-        .pod()
-        .map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
-    let container = match &settings.container {
-        Some(name) => pods::known_container(&pod, name)?.to_owned(),
-        None => default_container(&pod),
-    };
+    let (handle, pod, container) =
+        find_container(context, &settings.pod, settings.container.as_deref())?;
     if handle.has_ended() {
         return Err(CliError::plain(format!(
             "cannot attach to a container in a completed pod; current phase is {}",

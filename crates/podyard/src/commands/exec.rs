@@ -6,10 +6,9 @@ use podyard_supervisor::{ExecInput, ExecOutput, ExecStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::logs::default_container;
+use super::logs::find_container;
 use crate::error::CliError;
 use crate::exit_code::ExitCode;
-use crate::pods;
 use crate::settings::{Context, ExecSettings};
 use crate::terminal::{self, RawMode};
 
@@ -17,14 +16,8 @@ use crate::terminal::{self, RawMode};
 const CHUNK: usize = 32 << 10;
 
 pub(super) fn run(context: &Context, settings: &ExecSettings) -> Result<ExitCode, CliError> {
-    let handle = pods::find(context, &settings.pod)?;
-    let pod = handle
-        .pod()
-        .map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
-    let container = match &settings.container {
-        Some(name) => pods::known_container(&pod, name)?.to_owned(),
-        None => default_container(&pod),
-    };
+    let (handle, pod, container) =
+        find_container(context, &settings.pod, settings.container.as_deref())?;
     if handle.has_ended() {
         return Err(CliError::plain(format!(
             "cannot exec in a container of a completed pod; current phase is {}",

@@ -193,8 +193,25 @@ fn prefix(pod: &Pod, container: &str, palette: Palette) -> String {
     )
 }
 
+/// The pod of this name, and its container that is meant: the named one, or [`default_container`].
+pub(super) fn find_container(
+    context: &Context,
+    pod: &str,
+    container: Option<&str>,
+) -> Result<(PodHandle, Pod, String), CliError> {
+    let handle = pods::find(context, pod)?;
+    let pod = handle
+        .pod()
+        .map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
+    let container = match container {
+        Some(name) => pods::known_container(&pod, name)?.to_owned(),
+        None => default_container(&pod),
+    };
+    Ok((handle, pod, container))
+}
+
 /// The container of the annotation, or the first one. If there is a choice, says on stderr which was taken.
-pub(super) fn default_container(pod: &Pod) -> String {
+fn default_container(pod: &Pod) -> String {
     let annotation = pod
         .metadata
         .annotations

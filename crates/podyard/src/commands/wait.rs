@@ -1,4 +1,5 @@
-//! `wait`: until pods are there, are gone, have a condition, or say something in particular. Reacts to changes and polls nothing.
+//! `wait`: until pods are there, are gone, have a condition, or say something in particular. Reacts to changes; it polls
+//! only for the directory of all pods, while there has never been one.
 
 use std::time::Duration;
 
@@ -128,7 +129,9 @@ async fn created(
                 handles.iter().try_for_each(|handle| tell(&handle.name))?;
                 return Ok(ExitCode::Success);
             }
-            Ok(_) => timed_out(""),
+            Ok(_) => {
+                CliError::plain("timed out waiting for a pod that is looked for to be created")
+            }
             Err(CliError::PodNotFound { name, .. }) => timed_out(&name),
             Err(error) => return Err(error),
         };

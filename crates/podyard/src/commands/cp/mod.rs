@@ -12,13 +12,12 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use self::tree::{CopyError, Copying, Manner, Owner};
-use super::logs::default_container;
+use super::logs::find_container;
 use super::note;
 use crate::error::CliError;
 use crate::exit_code::ExitCode;
 use crate::objects::{Pod, PodExt as _};
 use crate::output::escape::one_line;
-use crate::pods;
 use crate::settings::{Context, CopySettings, Side};
 
 pub(super) fn run(context: &Context, settings: &CopySettings) -> Result<ExitCode, CliError> {
@@ -67,14 +66,8 @@ impl Container {
             namespace: namespace.clone().or_else(|| context.namespace.clone()),
             ..context.clone()
         };
-        let handle = pods::find(&context, name)?;
-        let pod = handle
-            .pod()
-            .map_err(|error| pods::from_pod_error(error, &handle.namespace, &handle.name))?;
-        let container = match &settings.container {
-            Some(name) => pods::known_container(&pod, name)?.to_owned(),
-            None => default_container(&pod),
-        };
+        let (handle, pod, container) =
+            find_container(&context, name, settings.container.as_deref())?;
         let cannot = |error| {
             CliError::failed(
                 format!("cannot reach the files of container `{container}`"),
