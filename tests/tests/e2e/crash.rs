@@ -479,7 +479,13 @@ fn a_pull_that_is_interrupted_is_repeated() {
         let app = with(sh("app", "echo pulled"), json!({"image": image}));
         podyard.start(&with_spec(pod("p", "Never", &[], &[app]), json!({})));
         std::thread::sleep(Duration::from_millis(delay));
-        killed += u32::from(podyard.kill_supervisor("p"));
+        // It has a supervisor until it is over, which may be before we look.
+        let supervisor = eventually("a supervisor or the end", || {
+            let is_over = podyard.dirs("p").final_status().exists();
+            let found = podyard.find_supervisor("p");
+            (is_over || found.is_some()).then_some(found)
+        });
+        killed += u32::from(supervisor.is_some_and(Instance::kill));
         podyard.wait_for_phase("p", "Succeeded");
         assert_eq!(podyard.logs("p", "app"), "pulled\n");
         podyard.ok(&["delete", "pod", "p"]);
